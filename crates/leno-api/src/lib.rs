@@ -1,0 +1,1 @@
+//! The documents users write: kinds, schemas, defaulting, validation; typed client.

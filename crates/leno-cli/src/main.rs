@@ -1,0 +1,2 @@
+//! The `leno` command.
+fn main() {}

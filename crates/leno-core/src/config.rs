@@ -1,0 +1,33 @@
+//! What one proxy was told, before it is compiled: a plain model of Envoy's v3 resources.
+//!
+//! xDS bytes, the static file and the control plane's translation all become these values; [`crate`]'s compile step
+//! turns them into what a request sees. Names and meanings are Envoy's. Values may still be wrong (an unknown
+//! cluster, a bad regex): nothing here is checked, everything can be compared, hashed and printed.
+
+mod cluster;
+mod common;
+mod endpoint;
+mod listener;
+mod route;
+
+pub use cluster::{
+    CircuitLimits, Cluster, Discovery, LbPolicy, OutlierDetection, RetryBudget, ServiceRef,
+    TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls, UpstreamTransport,
+};
+pub use common::{
+    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
+};
+pub use endpoint::{
+    ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
+};
+pub use listener::{
+    AccessLog, ClientCertForward, DownstreamTls, FilterChain, FilterChainMatch,
+    HttpConnectionManager, HttpFilter, Listener, ListenerFilter, NetworkFilter, RouteSource,
+    TcpProxy, TrafficDirection, TransportProtocol,
+};
+pub use route::{
+    ClusterSpecifier, DirectResponse, FaultAbort, FaultDelay, FaultInjection, Forward, HeaderMatch,
+    HeaderMatchKind, Mirror, PathMatch, PathRewrite, QueryMatch, QueryMatchKind, Redirect,
+    RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch,
+    VirtualHost, WeightedCluster,
+};

@@ -1,0 +1,94 @@
+//! Small values that several resources share.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// Where something is reached (`envoy.config.core.v3.Address`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum Address {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A DNS name and port, resolved by the proxy (`STRICT_DNS`, `LOGICAL_DNS`).
+    Host {
+        /// The DNS name.
+        name: String,
+        /// The TCP port.
+        port: u16,
+    },
+    /// A Unix domain socket's path.
+    Pipe(String),
+}
+
+/// A share in parts per million (`envoy.type.v3.FractionalPercent`); 1 % is 10,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Fraction {
+    /// Parts per million; values above one million mean "always".
+    pub per_million: u32,
+}
+
+impl Fraction {
+    /// Every request.
+    pub const ALWAYS: Self = Self { per_million: 1_000_000 };
+    /// No request.
+    pub const NEVER: Self = Self { per_million: 0 };
+}
+
+/// What a string must look like (`envoy.type.matcher.v3.StringMatcher`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct StringMatch {
+    /// The pattern.
+    pub pattern: StringPattern,
+    /// Whether ASCII case is ignored; a regex never ignores it.
+    pub ignore_case: bool,
+}
+
+/// The kinds of [`StringMatch`]. A regex (RE2 syntax) must match the whole string.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(missing_docs, reason = "the variants are the words of StringMatcher")]
+pub enum StringPattern {
+    Exact(String),
+    Prefix(String),
+    Suffix(String),
+    Contains(String),
+    Regex(String),
+}
+
+/// Header edits of one direction, applied in order: removals first, then `edits` as listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct HeaderMutations {
+    /// Names to remove.
+    pub remove: Vec<String>,
+    /// Values to add or set.
+    pub edits: Vec<HeaderMutation>,
+}
+
+impl HeaderMutations {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.edits.is_empty()
+    }
+}
+
+/// One `HeaderValueOption`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct HeaderMutation {
+    /// The header's name; `:authority`-like pseudo headers are not edited this way.
+    pub name: String,
+    /// The literal value (Envoy's `%…%` operators are refused until they are implemented).
+    pub value: String,
+    /// What happens when the header is there already.
+    pub edit: HeaderEdit,
+}
+
+/// `HeaderValueOption.HeaderAppendAction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum HeaderEdit {
+    /// Add another value (`APPEND_IF_EXISTS_OR_ADD`).
+    Append,
+    /// Add only if absent (`ADD_IF_ABSENT`).
+    AddIfAbsent,
+    /// Replace every value (`OVERWRITE_IF_EXISTS_OR_ADD`).
+    Overwrite,
+}

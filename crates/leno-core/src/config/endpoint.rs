@@ -1,0 +1,88 @@
+//! `envoy.config.endpoint.v3.ClusterLoadAssignment`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Address;
+
+/// The endpoints of one cluster (EDS).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct ClusterLoadAssignment {
+    /// The name that was asked for.
+    pub cluster_name: String,
+    /// Groups by place and priority.
+    pub localities: Vec<LocalityEndpoints>,
+}
+
+/// Endpoints of one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct LocalityEndpoints {
+    /// The place.
+    pub locality: Locality,
+    /// 0 is used first.
+    pub priority: u32,
+    /// Weight among localities of one priority; `None` does not weigh.
+    pub weight: Option<u32>,
+    /// The endpoints.
+    pub endpoints: Vec<LbEndpoint>,
+}
+
+/// Region, zone and sub-zone; empty strings are unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[expect(missing_docs, reason = "the fields are the words")]
+pub struct Locality {
+    pub region: String,
+    pub zone: String,
+    pub sub_zone: String,
+}
+
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct LbEndpoint {
+    /// Where it is.
+    pub address: Address,
+    /// What the control plane says of it.
+    pub health: EndpointHealth,
+    /// At least 1; absent is 1.
+    pub weight: u32,
+    /// What transport matches look at (`filter_metadata["envoy.transport_socket_match"]`).
+    pub labels: BTreeMap<String, String>,
+    /// Which workload it is (`filter_metadata.istio.workload`).
+    pub workload: Option<WorkloadRef>,
+}
+
+/// `HealthStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(missing_docs, reason = "Envoy's words")]
+pub enum EndpointHealth {
+    Unknown,
+    Healthy,
+    Unhealthy,
+    Draining,
+    Timeout,
+    Degraded,
+}
+
+impl EndpointHealth {
+    /// Whether new requests may go there.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        matches!(self, Self::Unknown | Self::Healthy | Self::Degraded)
+    }
+}
+
+/// The workload behind an endpoint: Istio's `name;namespace;canonical-name;canonical-revision;cluster-id`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct WorkloadRef {
+    /// Workload's name (a Deployment's, or what `leno run` was told).
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// `service.istio.io/canonical-name`.
+    pub canonical_name: String,
+    /// `service.istio.io/canonical-revision`.
+    pub canonical_revision: String,
+    /// The mesh cluster it runs in.
+    pub cluster_id: String,
+}

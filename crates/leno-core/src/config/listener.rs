@@ -1,0 +1,196 @@
+//! `envoy.config.listener.v3.Listener` and what hangs on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{RouteConfiguration, StringMatch};
+
+/// Where a proxy accepts connections, and how it treats them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Listener {
+    /// Unique per proxy; `virtualOutbound` and `virtualInbound` are Istio's names for the captured ones.
+    pub name: String,
+    /// The address bound, or, with `bind_to_port: false`, the original destination it stands for
+    /// (`0.0.0.0:9080` stands for every destination on port 9080).
+    pub address: SocketAddr,
+    /// Whether a socket is bound; otherwise connections come only from a listener with `use_original_dst`.
+    pub bind_to_port: bool,
+    /// Hand the connection to the listener that stands for its original destination; stay if there is none.
+    pub use_original_dst: bool,
+    /// Which side of the workload this is.
+    pub direction: TrafficDirection,
+    /// What is looked at before a filter chain is chosen, in order.
+    pub listener_filters: Vec<ListenerFilter>,
+    /// How long the listener filters may wait for bytes; zero waits for ever. Default 15 s.
+    pub listener_filters_timeout: Duration,
+    /// On a listener filter time-out go on without the answer instead of closing.
+    pub continue_on_listener_filters_timeout: bool,
+    /// The most specific match is taken (Envoy's order: port, address, server names, transport, ALPN).
+    pub filter_chains: Vec<FilterChain>,
+    /// Taken when no chain matches; without it the connection is closed.
+    pub default_filter_chain: Option<FilterChain>,
+}
+
+/// `envoy.config.core.v3.TrafficDirection`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(missing_docs, reason = "Envoy's words")]
+pub enum TrafficDirection {
+    Unspecified,
+    Inbound,
+    Outbound,
+}
+
+/// What is read from a connection before its filter chain is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum ListenerFilter {
+    /// Recover the destination the client dialled (`SO_ORIGINAL_DST`).
+    OriginalDst,
+    /// Peek a ClientHello: transport protocol, SNI, ALPN.
+    TlsInspector,
+    /// Peek plaintext bytes: `http/1.0`, `http/1.1` or `h2c` as application protocol.
+    HttpInspector,
+}
+
+/// One way to treat a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct FilterChain {
+    /// For logs and explanation.
+    pub name: String,
+    /// When this chain is taken.
+    pub filter_chain_match: FilterChainMatch,
+    /// TLS termination; `None` is plaintext.
+    pub tls: Option<DownstreamTls>,
+    /// What is done with the bytes.
+    pub filter: NetworkFilter,
+}
+
+/// Every listed field must match; an empty field matches anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct FilterChainMatch {
+    /// The original destination's port.
+    pub destination_port: Option<u16>,
+    /// The original destination's address; the longest prefix wins.
+    pub prefix_ranges: Vec<IpNet>,
+    /// Seen by the TLS inspector.
+    pub transport_protocol: Option<TransportProtocol>,
+    /// ALPN of the ClientHello, or what the HTTP inspector saw.
+    pub application_protocols: Vec<String>,
+    /// SNI; `*.example.com` is a suffix wildcard.
+    pub server_names: Vec<String>,
+}
+
+/// `FilterChainMatch.transport_protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum TransportProtocol {
+    /// `tls`
+    Tls,
+    /// `raw_buffer`
+    RawBuffer,
+}
+
+/// `DownstreamTlsContext`, certificates named as SDS secrets (`default` is the proxy's own SVID, `ROOTCA` the bundle).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct DownstreamTls {
+    /// Refuse a client without a certificate.
+    pub require_client_certificate: bool,
+    /// Secret with our certificate and key.
+    pub certificate: String,
+    /// Secret with the trust bundle peers are verified with.
+    pub trust_bundle: Option<String>,
+    /// URI SANs the peer may have; empty accepts every identity of the bundle.
+    pub peer_sans: Vec<StringMatch>,
+    /// ALPN offered, most preferred first.
+    pub alpn: Vec<String>,
+}
+
+/// The terminal network filter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(missing_docs, reason = "the variants hold documented types")]
+pub enum NetworkFilter {
+    Http(Box<HttpConnectionManager>),
+    Tcp(TcpProxy),
+}
+
+/// `envoy.filters.network.http_connection_manager`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct HttpConnectionManager {
+    /// Prefix in statistics.
+    pub stat_prefix: String,
+    /// The route table.
+    pub routes: RouteSource,
+    /// In order; the last is the router.
+    pub http_filters: Vec<HttpFilter>,
+    /// Where records go.
+    pub access_log: Vec<AccessLog>,
+    /// Close a connection without requests after this; `None` is one hour.
+    pub idle_timeout: Option<Duration>,
+    /// How long a request's head may take to arrive; `None` is the limit of `limits.rs`.
+    pub request_headers_timeout: Option<Duration>,
+    /// Take the connection's address as the client's and set `x-forwarded-for`.
+    pub use_remote_address: bool,
+    /// Make an `x-request-id` where there is none. Default true.
+    pub generate_request_id: bool,
+    /// What is done with `x-forwarded-client-cert`.
+    pub forward_client_cert: ClientCertForward,
+    /// Accept `Upgrade: websocket`.
+    pub websocket: bool,
+}
+
+/// Where the routes of a connection manager come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum RouteSource {
+    /// A route configuration fetched by name over ADS.
+    Rds(String),
+    /// Written in place.
+    Inline(Arc<RouteConfiguration>),
+}
+
+/// One HTTP filter; settings that differ by route are on the route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum HttpFilter {
+    /// Delay and abort as the route says (`envoy.filters.http.fault`).
+    Fault,
+    /// Istio's metrics (`istio.stats`).
+    IstioStats,
+    /// Istio's peer metadata exchange over headers (`istio.peer_metadata`).
+    PeerMetadata,
+    /// Terminal (`envoy.filters.http.router`).
+    Router,
+}
+
+/// Where access records are written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct AccessLog {
+    /// A file's path; `/dev/stdout` is the usual one.
+    pub path: String,
+}
+
+/// `forward_client_cert_details`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum ClientCertForward {
+    /// Drop what came, add nothing (default).
+    Sanitize,
+    /// Drop what came, add the peer's (what Istio's inbound listeners do is `AppendForward`).
+    SanitizeSet,
+    /// Keep what came and append the peer's.
+    AppendForward,
+    /// Keep what came.
+    ForwardOnly,
+}
+
+/// `envoy.filters.network.tcp_proxy`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct TcpProxy {
+    /// Prefix in statistics.
+    pub stat_prefix: String,
+    /// The cluster bytes go to, or several with weights.
+    pub cluster: super::ClusterSpecifier,
+    /// Close when no byte moved for this long; `None` is one hour.
+    pub idle_timeout: Option<Duration>,
+    /// Where records go.
+    pub access_log: Vec<AccessLog>,
+}

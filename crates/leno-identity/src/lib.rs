@@ -1,0 +1,1 @@
+//! SPIFFE ids, SVIDs, trust bundles, verification and rotation.

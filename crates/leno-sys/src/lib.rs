@@ -1,0 +1,1 @@
+//! The kernel's edges that need `unsafe`.

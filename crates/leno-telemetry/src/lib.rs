@@ -1,0 +1,1 @@
+//! One vocabulary for metrics and access records; sharded counters; exposition.

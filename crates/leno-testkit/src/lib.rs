@@ -1,0 +1,1 @@
+//! Real workloads, fault servers and runners for tests.
