@@ -5,17 +5,14 @@
 //! cluster, a bad regex): nothing here is checked, everything can be compared, hashed and printed.
 
 mod cluster;
-mod common;
 mod endpoint;
 mod listener;
 mod route;
+mod value;
 
 pub use cluster::{
     CircuitLimits, Cluster, Discovery, LbPolicy, OutlierDetection, RetryBudget, ServiceRef,
     TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls, UpstreamTransport,
-};
-pub use common::{
-    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
 };
 pub use endpoint::{
     ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
@@ -30,4 +27,7 @@ pub use route::{
     HeaderMatchKind, Mirror, PathMatch, PathRewrite, QueryMatch, QueryMatchKind, Redirect,
     RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch,
     VirtualHost, WeightedCluster,
+};
+pub use value::{
+    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
 };
