@@ -29,7 +29,7 @@ fn bad_name(file: &TextFile) -> Option<Finding> {
     if stem == "mod" && file.path.ends_with(".rs") {
         return Some(Finding::new(&file.path, "modules are foo.rs + foo/, never mod.rs"));
     }
-    (BAGS.contains(&stem) && !excused)
+    BAGS.contains(&stem)
         .then(|| Finding::new(&file.path, "the name says nothing: name the subject"))
 }
 

@@ -1,0 +1,47 @@
+# What people type. Each target is one or two lines; what is more than that lives in xtask.
+
+CARGO_TARGET_DIR ?= $(HOME)/.cache/leno/target
+export CARGO_TARGET_DIR
+CARGO ?= cargo
+
+.PHONY: demo test build setup check e2e portal fmt clean
+
+# Sets up, builds, and runs the meshed Bookinfo until Ctrl-C.
+demo: build
+	bin/leno demo
+
+# Sets up, then everything that has to hold before a change lands.
+test: setup check e2e
+
+# bin/leno and the demo's own workload, bin/bookinfo.
+build: portal
+	$(CARGO) build --locked --release -p leno-cli -p leno-testkit
+	@mkdir -p bin
+	@install -m 755 $(CARGO_TARGET_DIR)/release/leno $(CARGO_TARGET_DIR)/release/bookinfo bin/
+
+# The page served at the front door; npm runs only when its sources are newer than the last build.
+portal: portal/dist/index.html
+portal/dist/index.html: $(shell find portal -path portal/node_modules -prune -o -path portal/dist -prune -o -type f -print)
+	cd portal && npm ci --no-audit --no-fund --silent && npm run --silent build
+
+setup:
+	@scripts/setup
+
+# Everything that needs no release binary.
+check: portal
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+# The real binaries, the real kubectl, a real browser.
+e2e: build
+	$(CARGO) xtask fuzz --seconds 60
+	bin/leno demo --check
+	cd portal && npm run --silent e2e
+
+fmt:
+	$(CARGO) fmt --all
+
+clean:
+	rm -rf bin portal/dist portal/node_modules
