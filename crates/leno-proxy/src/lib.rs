@@ -1,1 +1,7 @@
-//! The data plane process.
+//! The data plane process: I/O around `leno-http` (the wire) and `leno-core` (the rules).
+
+pub mod buffers;
+pub mod limits;
+pub mod listener;
+pub mod tcp;
+pub mod wire;

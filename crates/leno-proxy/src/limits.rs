@@ -1,0 +1,104 @@
+//! Every limit on what a peer can make this process hold or wait for, each with its unit and its reason.
+//!
+//! Configuration may tighten most of them; nothing may lift them. Read by the listeners, the exchange, the pools and
+//! the relay; written by nobody.
+
+use std::time::Duration;
+
+/// Downstream connections one worker accepts at once. Above it the socket's backlog is left to wait, as a full
+/// accept queue is the one back-pressure every client understands. The open-file limit may make it smaller.
+pub const DOWNSTREAM_CONNECTIONS: usize = 20_000;
+
+/// File descriptors left free for upstream connections, files, admin and ADS when the open-file limit is shared out.
+pub const SPARE_FILES: usize = 256;
+
+/// Pause after an `accept` that failed for want of descriptors or memory: long enough not to spin, short enough to
+/// be back before a client times out.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections taken from one listening socket before the other tasks of the worker get their turn.
+pub const ACCEPTS_PER_TURN: usize = 32;
+
+/// The kernel's accept queue asked for (`listen(2)`; the kernel cuts it to `net.core.somaxconn`).
+pub const LISTEN_BACKLOG: u32 = 4096;
+
+/// Bytes a listener filter may look at. A ClientHello with post-quantum key shares and many extensions is about 2 KiB;
+/// 16 KiB is one whole TLS record.
+pub const SNIFF_BYTES: usize = 16 * 1024;
+
+/// A request line longer than this is not taken for HTTP by the inspector.
+pub const SNIFF_REQUEST_LINE_BYTES: usize = 8 * 1024;
+
+/// How long a TLS handshake may take; what Envoy calls the transport socket's connect timeout on gateways.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// How long a request's head may take from its first byte to its last, unless the listener says otherwise: a slow
+/// sender must not hold a connection for ever.
+pub const REQUEST_HEAD: Duration = Duration::from_secs(60);
+
+/// A downstream HTTP connection without a request is closed after this (Envoy's default).
+pub const DOWNSTREAM_IDLE: Duration = Duration::from_secs(3600);
+
+/// A request in which no byte moves either way ends after this (Envoy's `stream_idle_timeout`).
+pub const STREAM_IDLE: Duration = Duration::from_secs(300);
+
+/// An upstream HTTP connection without a request is closed after this (Envoy's default is an hour; common servers
+/// close after one to five minutes, and a connection they closed first costs a replay).
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(3600);
+
+/// A TCP connection in which no byte moves is closed after this (Envoy's default).
+pub const TCP_IDLE: Duration = Duration::from_secs(3600);
+
+/// Size a read buffer starts with: one read takes any ordinary head.
+pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Body bytes held between a fast sender and a slow receiver, per direction of one exchange.
+pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Request body kept for another attempt; a longer body is sent once (Envoy's default retry buffer is of this order).
+pub const REPLAY_BYTES: usize = 64 * 1024;
+
+/// Body of a mirrored copy; a longer body is not mirrored further.
+pub const MIRROR_BYTES: usize = 64 * 1024;
+
+/// Mirrored copies one worker has on their way at once; more are dropped and counted.
+pub const MIRRORS_IN_FLIGHT: usize = 1024;
+
+/// Body bytes of an upstream response that are read and thrown away so that the connection can be used again.
+pub const DISCARD_BYTES: usize = 64 * 1024;
+
+/// Request body bytes read and thrown away after an early answer, so that the client sees the answer and not a reset.
+pub const LINGER_BYTES: usize = 256 * 1024;
+
+/// How long such a client is listened to.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Buffer one direction of a TCP relay grows to: the size at which a copy beats `splice(2)`.
+pub const RELAY_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Buffer one direction of a TCP relay starts with.
+pub const RELAY_BUFFER_FIRST_BYTES: usize = 16 * 1024;
+
+/// Idle upstream connections one worker keeps to one endpoint.
+pub const IDLE_PER_ENDPOINT: usize = 256;
+
+/// Upstream connect timeout where the cluster names none (Envoy's default).
+pub const CONNECT: Duration = Duration::from_secs(5);
+
+/// Envoy's default circuit limit on connections, pending requests and requests of one cluster.
+pub const CIRCUIT: u32 = 1024;
+
+/// Envoy's default circuit limit on retries of one cluster.
+pub const CIRCUIT_RETRIES: u32 = 3;
+
+/// Replays of one request over kept connections that the upstream had closed; then a new connection is dialled.
+pub const STALE_REPLAYS: u32 = 2;
+
+/// How long a drain waits for connections to finish by themselves.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// Longest answer the admin endpoint keeps in memory for one request.
+pub const ADMIN_BODY_BYTES: usize = 64 * 1024;
+
+/// Access records waiting to be written per worker; more are dropped and counted.
+pub const RECORDS_QUEUED: usize = 8192;

@@ -1,0 +1,196 @@
+//! The relay for what is not HTTP: bytes both ways until both sides are done.
+//!
+//! Half-close is kept, a reset on one side is a reset on the other, buffers start small and grow while reads fill
+//! them. Called by the listener for TCP chains and by the exchange after an upgrade.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::buffers::Buffers;
+use crate::limits::RELAY_BUFFER_BYTES;
+use crate::wire::Wire;
+
+/// What a relay moved, and why it ended.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Bytes from downstream to upstream.
+    pub received: u64,
+    /// Bytes from upstream to downstream.
+    pub sent: u64,
+    /// Why it ended.
+    pub end: End,
+}
+
+/// Why a relay ended.
+#[derive(Debug)]
+pub enum End {
+    /// Both sides said that they were done.
+    Finished,
+    /// No byte moved for the idle timeout.
+    Idle,
+    /// Downstream failed.
+    Downstream(io::Error),
+    /// Upstream failed.
+    Upstream(io::Error),
+}
+
+/// Bytes that were read before the relay began.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// From downstream.
+    pub downstream: Vec<u8>,
+    /// From upstream.
+    pub upstream: Vec<u8>,
+}
+
+/// Moves bytes both ways until both directions ended, one failed, or nothing moved for `idle`.
+pub async fn relay(
+    downstream: &mut Wire,
+    upstream: &mut Wire,
+    early: Early,
+    idle: Duration,
+    buffers: &Buffers,
+) -> Relayed {
+    let mut up = Direction::new(early.downstream);
+    let mut down = Direction::new(early.upstream);
+    let mut last = Instant::now();
+    let mut timer = pin!(sleep_until(last + idle));
+    let mut seen = 0;
+    let end = poll_fn(|cx| {
+        let there = up.poll(cx, downstream, upstream, buffers);
+        if let Poll::Ready(Err(side)) = there {
+            return Poll::Ready(side.into_end(Side::From));
+        }
+        let back = down.poll(cx, upstream, downstream, buffers);
+        match (there, back) {
+            (_, Poll::Ready(Err(side))) => return Poll::Ready(side.into_end(Side::To)),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Finished),
+            _ => {}
+        }
+        if up.moved + down.moved != seen {
+            seen = up.moved + down.moved;
+            last = Instant::now();
+        }
+        // The timer is set again only when it fires: a busy relay never touches the timer wheel.
+        while timer.as_mut().poll(cx).is_ready() {
+            if last.elapsed() >= idle {
+                return Poll::Ready(End::Idle);
+            }
+            timer.as_mut().reset(last + idle);
+        }
+        Poll::Pending
+    })
+    .await;
+    match &end {
+        End::Downstream(_) => upstream.reset_on_drop(),
+        End::Upstream(_) => downstream.reset_on_drop(),
+        End::Finished | End::Idle => {}
+    }
+    let relayed = Relayed { received: up.moved, sent: down.moved, end };
+    buffers.give(up.buffer);
+    buffers.give(down.buffer);
+    relayed
+}
+
+/// Which end of one direction failed.
+enum Side {
+    From,
+    To,
+}
+
+struct Failed {
+    side: Side,
+    error: io::Error,
+}
+
+impl Failed {
+    /// `downstream` is the end at which downstream stands in this direction.
+    fn into_end(self, downstream: Side) -> End {
+        match (self.side, downstream) {
+            (Side::From, Side::From) | (Side::To, Side::To) => End::Downstream(self.error),
+            (Side::From, Side::To) | (Side::To, Side::From) => End::Upstream(self.error),
+        }
+    }
+}
+
+/// One direction of a relay.
+struct Direction {
+    buffer: Vec<u8>,
+    written: usize,
+    state: State,
+    moved: u64,
+    /// Wanted size of the buffer; doubles while reads fill it.
+    room: usize,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Reading,
+    Ending,
+    Ended,
+}
+
+impl Direction {
+    fn new(early: Vec<u8>) -> Self {
+        Self { buffer: early, written: 0, state: State::Reading, moved: 0, room: 0 }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Wire,
+        to: &mut Wire,
+        buffers: &Buffers,
+    ) -> Poll<Result<(), Failed>> {
+        let at = |side| move |error| Failed { side, error };
+        loop {
+            while self.written < self.buffer.len() {
+                let count = ready!(to.poll_write(cx, &self.buffer[self.written..]))
+                    .map_err(at(Side::To))?;
+                if count == 0 {
+                    return Poll::Ready(Err(at(Side::To)(io::ErrorKind::WriteZero.into())));
+                }
+                self.written += count;
+                self.moved += count as u64;
+            }
+            self.buffer.clear();
+            self.written = 0;
+            match self.state {
+                State::Ended => return Poll::Ready(Ok(())),
+                State::Ending => {
+                    ready!(to.poll_shutdown(cx)).map_err(at(Side::To))?;
+                    self.state = State::Ended;
+                    return Poll::Ready(Ok(()));
+                }
+                State::Reading => {}
+            }
+            buffers.ensure(&mut self.buffer);
+            if self.room > self.buffer.capacity() {
+                self.buffer.reserve_exact(self.room);
+            }
+            match from.poll_read(cx, &mut self.buffer) {
+                Poll::Ready(Ok(0)) => self.state = State::Ending,
+                Poll::Ready(Ok(count)) => {
+                    if count == self.buffer.capacity() {
+                        self.room = (count * 2).min(RELAY_BUFFER_BYTES);
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(at(Side::From)(error))),
+                Poll::Pending => {
+                    buffers.release(&mut self.buffer);
+                    self.room = 0;
+                    ready!(to.poll_flush(cx)).map_err(at(Side::To))?;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! The bytes of one connection, plaintext or TLS, downstream or upstream.
+//!
+//! A closed enum, not a type parameter: the exchange and the relay are compiled once and the branch costs less than
+//! the system call behind it. Owned by exactly one task.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// One connection.
+#[derive(Debug)]
+pub enum Wire {
+    /// Plaintext TCP.
+    Tcp(TcpStream),
+    /// A Unix domain socket (endpoint address `pipe`).
+    Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<tokio_rustls::TlsStream<Prefixed>>),
+}
+
+impl Wire {
+    /// Appends what arrived to `buffer`, within its spare capacity; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// Those of the socket and of the TLS layer.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        use std::future::Future as _;
+        match self {
+            Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Tls(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+        }
+    }
+
+    /// Writes a prefix of `bytes`.
+    ///
+    /// # Errors
+    /// Those of the socket and of the TLS layer.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Moves what TLS still holds to the socket; nothing to do for plaintext.
+    ///
+    /// # Errors
+    /// Those of the socket and of the TLS layer.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// Says that nothing more will be written (`close_notify`, FIN); reading goes on.
+    ///
+    /// # Errors
+    /// Those of the socket and of the TLS layer.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Makes dropping the connection a reset (RST) and not an orderly end, so that the peer sees what we saw.
+    pub fn reset_on_drop(&self) {
+        if let Some(stream) = self.tcp() {
+            // Only a hint to the peer: a socket that is gone already needs none.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// The TCP socket underneath.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Unix(_) => None,
+            Self::Tls(stream) => Some(&stream.get_ref().0.stream),
+        }
+    }
+
+    /// Our address; `None` for a Unix socket or a connection that is gone.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
+    }
+}
+
+/// A TCP stream some of whose first bytes were read already (by the inspectors).
+#[derive(Debug)]
+pub struct Prefixed {
+    stream: TcpStream,
+    prefix: Vec<u8>,
+    at: usize,
+}
+
+impl Prefixed {
+    /// `prefix` is what was read from `stream` before.
+    #[must_use]
+    pub fn new(stream: TcpStream, prefix: Vec<u8>) -> Self {
+        Self { stream, prefix, at: 0 }
+    }
+}
+
+impl AsyncRead for Prefixed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let rest = &this.prefix[this.at..];
+        if rest.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        }
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        this.at += count;
+        if this.at == this.prefix.len() {
+            this.prefix = Vec::new();
+            this.at = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+/// Bytes on their way out: written from the front, refilled only when empty.
+///
+/// One buffer holds head and body, so that a small message is one system call.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// What is to be written, from `written` on.
+    pub bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outgoing {
+    /// Whether everything was handed to the wire.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.written == self.bytes.len()
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.written = 0;
+    }
+
+    /// Writes until nothing waits.
+    ///
+    /// # Errors
+    /// Those of [`Wire::poll_write`]; a wire that takes nothing is `WriteZero`.
+    pub fn poll_drain(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let count = ready!(wire.poll_write(cx, &self.bytes[self.written..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+        }
+        self.clear();
+        wire.poll_flush(cx)
+    }
+}
