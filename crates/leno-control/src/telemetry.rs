@@ -1,0 +1,7 @@
+//! The telemetry role: scrapes every proxy once a second and keeps who-calls-whom of the last seconds in memory.
+//!
+//! Works without any Prometheus; what a Prometheus would scrape is what is read here.
+
+mod edges;
+mod exposition;
+mod window;
