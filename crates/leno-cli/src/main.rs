@@ -1,12 +1,14 @@
 //! The `leno` command: one file per subcommand, no logic of its own.
 //!
-//! Exit codes are the same everywhere (`leno help exit-codes`); [`exit`] maps an error to its code.
+//! Exit codes are the same everywhere (`leno exit-codes`); [`exit`] maps an error to its code.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 mod exit;
+mod explain;
+mod output;
 
 /// Leno: a service mesh in one binary.
 #[derive(Parser)]
@@ -19,17 +21,38 @@ struct Cli {
 /// Every subcommand; each variant's arguments and `run` live in the file of its name.
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Say what an LNxxxx code or a response flag means, and what to do.
+    Explain(explain::Args),
+    /// Print the shell's completion script.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Print what exit codes mean.
-    #[command(name = "exit-codes", hide = true)]
     ExitCodes,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Explain(args) => explain::run(&args),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "leno", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::ExitCodes => exit::explain(),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => exit::report(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
     }
 }

@@ -4,4 +4,8 @@
 
 mod edges;
 mod exposition;
+mod scrape;
 mod window;
+
+pub(crate) use edges::{EdgeView, Picture, Sides};
+pub(crate) use scrape::{Latest, Target, start};

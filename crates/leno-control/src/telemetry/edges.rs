@@ -86,19 +86,53 @@ impl Edges {
         self.last.remove(proxy);
     }
 
-    /// Every edge with traffic in the window, ordered by caller and callee; idle ones are dropped for good.
-    pub(crate) fn view(&mut self, now: Instant) -> Vec<EdgeView> {
+    /// What happened in the window; edges without traffic are dropped for good.
+    pub(crate) fn picture(&mut self, now: Instant) -> Picture {
         self.windows.retain(|_, window| !window.is_idle(now));
         let mut edges: BTreeMap<&EdgeKey, EdgeView> = BTreeMap::new();
+        let mut services: HashMap<(&str, Reporter), Tally> = HashMap::new();
         for ((key, reporter), window) in &self.windows {
-            let view = edges.entry(key).or_insert_with(|| EdgeView::new(key));
-            let side = Some(SideView::new(&window.sum(now)));
-            match reporter {
-                Reporter::Source => view.client = side,
-                Reporter::Destination => view.server = side,
-            }
+            let sum = window.sum(now);
+            let edge = edges
+                .entry(key)
+                .or_insert_with(|| EdgeView { key: key.clone(), sides: Sides::default() });
+            edge.sides.put(*reporter, &sum);
+            services.entry((&key.service, *reporter)).or_default().add(&sum);
         }
-        edges.into_values().collect()
+        let mut picture =
+            Picture { edges: edges.into_values().collect(), services: BTreeMap::new() };
+        for ((host, reporter), sum) in services {
+            picture.services.entry(host.to_owned()).or_default().put(reporter, &sum);
+        }
+        picture
+    }
+}
+
+/// Everything with traffic lately.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Picture {
+    /// Ordered by caller, service and callee.
+    pub(crate) edges: Vec<EdgeView>,
+    /// By fully qualified host.
+    pub(crate) services: BTreeMap<String, Sides>,
+}
+
+/// The same traffic as counted by both proxies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Sides {
+    /// As the caller's proxy counted; absent for callers outside the mesh.
+    pub(crate) client: Option<SideView>,
+    /// As the callee's proxy counted.
+    pub(crate) server: Option<SideView>,
+}
+
+impl Sides {
+    fn put(&mut self, reporter: Reporter, sum: &Tally) {
+        let side = Some(SideView::new(sum));
+        match reporter {
+            Reporter::Source => self.client = side,
+            Reporter::Destination => self.server = side,
+        }
     }
 }
 
@@ -108,16 +142,9 @@ pub(crate) struct EdgeView {
     /// Caller, service and answering workload.
     #[serde(flatten)]
     pub(crate) key: EdgeKey,
-    /// As the caller's proxy counted; absent for callers outside the mesh.
-    pub(crate) client: Option<SideView>,
-    /// As the callee's proxy counted.
-    pub(crate) server: Option<SideView>,
-}
-
-impl EdgeView {
-    fn new(key: &EdgeKey) -> Self {
-        Self { key: key.clone(), client: None, server: None }
-    }
+    /// What the two proxies counted.
+    #[serde(flatten)]
+    pub(crate) sides: Sides,
 }
 
 /// What one side saw during the window.
@@ -242,12 +269,14 @@ mod tests {
             ingest(&mut edges, proxy, &scrape(reporter, 1000, 0), start);
             ingest(&mut edges, proxy, &scrape(reporter, 1135, 15), start + SECOND);
         }
-        let view = edges.view(start + SECOND);
-        assert_eq!(view.len(), 1);
-        assert_eq!(view[0].key.source.workload, "productpage");
-        let client = view[0].client.as_ref().unwrap();
+        let picture = edges.picture(start + SECOND);
+        assert_eq!(picture.edges.len(), 1);
+        assert_eq!(picture.edges[0].key.source.workload, "productpage");
+        let sides = &picture.edges[0].sides;
+        let client = sides.client.as_ref().unwrap();
         assert_eq!((client.rps, client.success, client.mutual_tls), (10.0, 0.9, 1.0));
-        assert_eq!(view[0].server, view[0].client);
+        assert_eq!(sides.server, sides.client);
+        assert_eq!(&picture.services["reviews.default.svc.cluster.local"], sides);
     }
 
     #[test]
@@ -256,7 +285,8 @@ mod tests {
         let mut edges = Edges::default();
         ingest(&mut edges, "a", &scrape("source", 1000, 0), start);
         ingest(&mut edges, "a", &scrape("source", 30, 0), start + SECOND);
-        assert_eq!(edges.view(start + SECOND)[0].client.as_ref().unwrap().rps, 2.0);
-        assert!(edges.view(start + SECOND + WINDOW).is_empty());
+        let rps = |picture: Picture| picture.edges[0].sides.client.as_ref().map(|side| side.rps);
+        assert_eq!(rps(edges.picture(start + SECOND)), Some(2.0));
+        assert_eq!(edges.picture(start + SECOND + WINDOW), Picture::default());
     }
 }
