@@ -1,3 +1,4 @@
 //! The control plane process.
 
+mod portal;
 mod telemetry;
