@@ -39,6 +39,7 @@ check: portal
 e2e: build
 	$(CARGO) xtask fuzz --seconds 60
 	bin/leno demo --check
+	$(CARGO) xtask docs
 	cd portal && npm run --silent e2e
 
 fmt:

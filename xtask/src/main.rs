@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod docs;
 mod peers;
 mod tidy;
 
@@ -22,12 +23,15 @@ enum Command {
     Tidy,
     /// Fetch the software that tests and benches compare with.
     Peers(peers::Args),
+    /// Run the commands that the documentation shows.
+    Docs,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tidy => tidy::run(&root()),
         Command::Peers(args) => peers::run(&args),
+        Command::Docs => docs::run(&root()),
     };
     match outcome {
         Ok(code) => code,
