@@ -1,0 +1,4 @@
+//! The public API, driven as the proxy drives it.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod exchange;
