@@ -1,4 +1,5 @@
 //! The control plane process.
 
+mod management;
 mod portal;
 mod telemetry;

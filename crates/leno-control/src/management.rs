@@ -1,0 +1,168 @@
+//! The management API under `/leno/v1`: one picture of the mesh, once or as a stream, and a look into proxies.
+//!
+//! Read-only. Without a token it answers only who asks for a loopback name or address, so that a page of another site
+//! cannot read it through a browser whose name server lies.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{Stream, StreamExt as _};
+
+mod admin;
+mod frame;
+
+pub(crate) use frame::{Change, Mesh, ProxyView, ServiceRef};
+
+use crate::telemetry::{Latest, Picture};
+
+/// What the API reads.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    /// The last seconds of traffic.
+    pub(crate) traffic: Latest,
+    /// Services, proxies and changes at this moment.
+    pub(crate) mesh: Arc<dyn Fn() -> Mesh + Send + Sync>,
+}
+
+impl Sources {
+    fn frame(&self, traffic: &Picture) -> frame::Frame {
+        let now = OffsetDateTime::now_utc();
+        // Formatting a valid time by a fixed rule cannot fail; an empty time is still a frame.
+        let at = now.format(&Rfc3339).unwrap_or_default();
+        frame::frame(at, (self.mesh)(), traffic)
+    }
+}
+
+/// Everything under `/leno/v1`.
+pub(crate) fn router(sources: Sources) -> Router {
+    Router::new()
+        .route("/leno/v1/frame", get(one))
+        .route("/leno/v1/stream", get(stream))
+        .route("/leno/v1/proxies", get(proxies))
+        .route("/leno/v1/proxies/{name}/{page}", get(proxy_page))
+        .layer(middleware::from_fn(loopback_only))
+        .with_state(sources)
+}
+
+async fn one(State(sources): State<Sources>) -> Response {
+    let traffic = sources.traffic.borrow().clone();
+    Json(sources.frame(&traffic)).into_response()
+}
+
+async fn stream(
+    State(sources): State<Sources>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    // The scraper publishes once a second, with or without traffic: that is the stream's beat.
+    let frames = WatchStream::new(sources.traffic.clone()).map(move |traffic| {
+        let frame = serde_json::to_string(&sources.frame(&traffic)).unwrap_or_default();
+        Ok(Event::default().event("frame").data(frame))
+    });
+    Sse::new(frames).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+async fn proxies(State(sources): State<Sources>) -> Response {
+    Json((sources.mesh)().proxies).into_response()
+}
+
+async fn proxy_page(
+    State(sources): State<Sources>,
+    Path((name, page)): Path<(String, String)>,
+) -> Response {
+    let proxies = (sources.mesh)().proxies;
+    let named = |proxy: &&ProxyView| {
+        proxy.name == name || proxy.name.split('.').next() == Some(name.as_str())
+    };
+    match proxies.iter().filter(named).collect::<Vec<_>>().as_slice() {
+        [proxy] => admin::page(&proxy.address, &page).await,
+        [] => (StatusCode::NOT_FOUND, format!("no connected proxy {name}\n")).into_response(),
+        several => {
+            let names: Vec<&str> = several.iter().map(|proxy| proxy.name.as_str()).collect();
+            (StatusCode::CONFLICT, format!("{name} is not unique: {}\n", names.join(", ")))
+                .into_response()
+        }
+    }
+}
+
+async fn loopback_only(request: Request, next: Next) -> Response {
+    if is_loopback(request.headers()) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, "ask for this by a loopback address\n").into_response()
+}
+
+fn is_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost"
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    fn router() -> (Router, tokio::sync::watch::Sender<Arc<Picture>>) {
+        let (publish, traffic) = tokio::sync::watch::channel(Arc::default());
+        let mesh = || Mesh { revision: 3, ..Mesh::default() };
+        (super::router(Sources { traffic, mesh: Arc::new(mesh) }), publish)
+    }
+
+    async fn ask(host: &str, path: &str) -> Response {
+        let (router, _publish) = router();
+        let request = Request::get(path).header("host", host).body(Body::empty()).unwrap();
+        router.oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_loopback_names_are_answered() {
+        // (host, status)
+        let table = [
+            ("127.0.0.1:15080", 200),
+            ("localhost", 200),
+            ("[::1]:15080", 200),
+            ("127.64.0.9", 200),
+            ("evil.example", 403),
+            ("127.0.0.1.evil.example", 403),
+            ("", 403),
+        ];
+        for (host, status) in table {
+            assert_eq!(ask(host, "/leno/v1/frame").await.status(), status, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_stream_begins_with_a_frame() {
+        let (router, _publish) = router();
+        let request = Request::get("/leno/v1/stream")
+            .header("host", "localhost")
+            .body(Body::empty())
+            .unwrap();
+        let mut body = router.oneshot(request).await.unwrap().into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let text = String::from_utf8(first.to_vec()).unwrap();
+        assert!(text.contains("event: frame") && text.contains("\"revision\":3"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_proxy_is_not_found() {
+        assert_eq!(ask("localhost", "/leno/v1/proxies/nope/config_dump").await.status(), 404);
+    }
+}
