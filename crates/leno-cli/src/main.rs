@@ -8,7 +8,10 @@ use clap::{CommandFactory as _, Parser};
 
 mod exit;
 mod explain;
+mod front_door;
 mod output;
+mod proxies;
+mod traffic;
 
 /// Leno: a service mesh in one binary.
 #[derive(Parser)]
@@ -21,6 +24,12 @@ struct Cli {
 /// Every subcommand; each variant's arguments and `run` live in the file of its name.
 #[derive(clap::Subcommand)]
 enum Command {
+    /// The mesh on one screen: proxies, traffic, the last changes.
+    Status(traffic::Args),
+    /// Services: rate, success and latency, from both sides.
+    Stat(traffic::Args),
+    /// Who calls whom, with mutual TLS or without.
+    Edges(traffic::Args),
     /// Say what an LNxxxx code or a response flag means, and what to do.
     Explain(explain::Args),
     /// Print the shell's completion script.
@@ -34,6 +43,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Status(args) => traffic::status(&args),
+        Command::Stat(args) => traffic::stat(&args),
+        Command::Edges(args) => traffic::edges(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leno", &mut std::io::stdout());
