@@ -1,1 +1,6 @@
-//! Real workloads, fault servers and runners for tests.
+//! Real workloads, fault servers and runners for tests and for the demo.
+//!
+//! Nothing here is part of a mesh: these are the programs a mesh is put around.
+
+pub mod bookinfo;
+pub mod client;
