@@ -42,19 +42,16 @@ const fn by_kind(error: httparse::Error) -> Invalid {
 }
 
 fn request_line(line: &[u8], error: httparse::Error) -> Option<Invalid> {
+    let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
     match error {
-        httparse::Error::Version => {
-            let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
-            Some(if version.starts_with(b"HTTP/") {
-                Invalid::Version
-            } else {
-                Invalid::RequestLine
-            })
-        }
+        httparse::Error::Version if version.starts_with(b"HTTP/") => Some(Invalid::Version),
+        httparse::Error::Version => Some(Invalid::RequestLine),
         httparse::Error::Token => Some(token(line)),
-        httparse::Error::NewLine => {
-            bad_end(line).or((!line.ends_with(b"\n")).then_some(Invalid::RequestLine))
-        }
+        httparse::Error::NewLine => match version.get(8..)? {
+            [b'\n', ..] | [b'\r', b'\n', ..] => None,
+            [b'\r', ..] => Some(Invalid::BareCr),
+            _ => Some(Invalid::RequestLine),
+        },
         _ => None,
     }
 }
@@ -81,13 +78,27 @@ fn token(line: &[u8]) -> Invalid {
 fn status_line(line: &[u8], error: httparse::Error) -> Option<Invalid> {
     match error {
         httparse::Error::Version => {
-            let known = line.starts_with(b"HTTP/") && line.get(5).is_some_and(u8::is_ascii_digit);
-            Some(if known { Invalid::Version } else { Invalid::StatusLine })
+            let is_http = line.starts_with(b"HTTP/") && line.get(5).is_some_and(u8::is_ascii_digit);
+            Some(if is_http { Invalid::Version } else { Invalid::StatusLine })
         }
-        httparse::Error::Status if line.contains(&0) => Some(Invalid::Nul),
-        httparse::Error::Status => Some(bad_end(line).unwrap_or(Invalid::StatusLine)),
-        httparse::Error::NewLine => bad_end(line),
+        httparse::Error::Status => Some(code_and_reason(line).unwrap_or(Invalid::StatusLine)),
+        httparse::Error::NewLine => code_and_reason(line),
         _ => None,
+    }
+}
+
+/// The first byte that is wrong behind `HTTP/1.x SP`.
+fn code_and_reason(line: &[u8]) -> Option<Invalid> {
+    let (code, rest) = line.get(9..)?.split_at_checked(3)?;
+    if !code.iter().all(u8::is_ascii_digit) || !matches!(rest, [] | [b' ' | b'\r' | b'\n', ..]) {
+        return Some(Invalid::StatusLine);
+    }
+    let at = rest.iter().position(|&byte| byte != b'\t' && byte.is_ascii_control())?;
+    match rest[at] {
+        0 => Some(Invalid::Nul),
+        b'\n' => None,
+        b'\r' => bad_end(rest),
+        _ => Some(Invalid::StatusLine),
     }
 }
 

@@ -28,6 +28,10 @@ pub(super) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Framing {
     let lines =
         Lines { framing, carries_upgrade: upgrade, length: Length::of_request(framing, head) };
     lines.write(&head.fields, out);
+    if !head.fields.has(Known::Host) {
+        // HTTP/1.0 may come without; HTTP/1.1 may not leave without (RFC 9112 §3.2).
+        out.extend_from_slice(b"host: \r\n");
+    }
     finish(if upgrade { Connection::Upgrade } else { Connection::Unsaid }, out);
     framing
 }

@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 mod exchange;
+mod fields;
+mod properties;
+mod smuggling;
