@@ -2,5 +2,29 @@
 //! fault, explanation.
 //!
 //! No I/O, no tokio, no protobuf, no clock, no randomness, no threads: time and random numbers are arguments.
+//!
+//! The way in: [`snapshot::Resources`] compile to a [`snapshot::Snapshot`], or to every [`problem::Problem`] they have.
+//! A connection asks [`snapshot::Snapshot::listener_for`] and [`filter_chain::Listener::choose`]; a request asks
+//! [`route_table::RouteTable::route`], then [`balance::Balancer::pick`]; a failure asks [`reply::Failure::reaction`] and
+//! [`retry::RetryPolicy::may_retry`].
 
+pub mod balance;
+pub mod budget;
+pub mod circuit;
+pub mod cluster;
 pub mod config;
+pub mod endpoint;
+pub mod fault;
+pub mod filter_chain;
+mod frozen_index;
+pub mod header_edit;
+pub mod name;
+pub mod outlier;
+pub mod problem;
+pub mod random;
+pub mod reply;
+pub mod request;
+pub mod retry;
+pub mod route_table;
+pub mod snapshot;
+pub mod string_match;

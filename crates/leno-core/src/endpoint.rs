@@ -1,0 +1,226 @@
+//! The endpoints of one cluster, compiled from a load assignment. Swapped alone: a new set never rebuilds a snapshot.
+//!
+//! Each address keeps its [`EndpointLive`] from set to set, so that an update resets neither ejections nor the count of
+//! requests in flight.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, ResolvedBy, Transport, check_assignment};
+use crate::config::{Address, ClusterLoadAssignment, EndpointHealth, Locality, WorkloadRef};
+use crate::problem::{Problem, Report};
+
+/// The endpoints of one cluster at one time.
+#[derive(Debug)]
+pub struct EndpointSet {
+    source: Arc<ClusterLoadAssignment>,
+    endpoints: Box<[Arc<Endpoint>]>,
+    priorities: Box<[Box<[LocalityGroup]>]>,
+    changes: Arc<AtomicU32>,
+}
+
+/// Endpoints of one place and priority.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalityGroup {
+    pub(crate) weight: Option<u32>,
+    /// Positions in the set.
+    pub(crate) endpoints: Box<[u32]>,
+}
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: Address,
+    /// What the control plane says of it.
+    pub health: EndpointHealth,
+    /// At least 1.
+    pub weight: u32,
+    /// 0 is used first.
+    pub priority: u32,
+    /// The place.
+    pub locality: Arc<Locality>,
+    /// How it is talked to.
+    pub transport: Arc<Transport>,
+    /// Which workload it is.
+    pub workload: Option<Arc<WorkloadRef>>,
+    /// What happens to it; shared with earlier and later sets.
+    pub live: Arc<EndpointLive>,
+}
+
+/// What happens to one address: requests in flight, failures in a row, ejection. Atomics, shared by all workers.
+///
+/// Updates are relaxed and not one transaction: two workers that fail in the same instant may count one failure too
+/// few or eject one endpoint more than the share allows. Nothing else depends on them.
+#[derive(Debug)]
+pub struct EndpointLive {
+    /// Zero of the times below.
+    since: Instant,
+    active: AtomicU32,
+    pub(crate) consecutive_5xx: AtomicU32,
+    pub(crate) consecutive_gateway: AtomicU32,
+    /// How many base ejection times the latest ejection took.
+    pub(crate) ejections: AtomicU32,
+    /// Milliseconds after `since`; zero was never ejected.
+    ejected_until_ms: AtomicU64,
+}
+
+/// A request in flight; ends on drop.
+#[derive(Debug)]
+pub struct ActiveRequest(Arc<EndpointLive>);
+
+impl EndpointSet {
+    /// Checks and compiles. `previous` gives known addresses their live state. Reports every problem, each path starting
+    /// with `endpoints[NAME]`; addresses must be resolved.
+    pub fn compile(
+        cluster: &Cluster,
+        source: &Arc<ClusterLoadAssignment>,
+        previous: Option<&Self>,
+        now: Instant,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut report = Report::new(format!("endpoints[{}]", source.cluster_name));
+        check_assignment(source, ResolvedBy::Nobody, &mut report);
+        report.finish(|| ())?;
+        let known: HashMap<&Address, &Arc<EndpointLive>> = previous
+            .map(|set| set.endpoints.iter().map(|e| (&e.address, &e.live)).collect())
+            .unwrap_or_default();
+        let mut endpoints = Vec::new();
+        let levels = source.localities.iter().map(|group| group.priority as usize + 1).max();
+        let mut priorities = vec![Vec::new(); levels.unwrap_or(0)];
+        for group in &source.localities {
+            let locality = Arc::new(group.locality.clone());
+            let first = endpoints.len();
+            for endpoint in &group.endpoints {
+                let live = match known.get(&endpoint.address) {
+                    Some(live) => Arc::clone(live),
+                    None => Arc::new(EndpointLive::new(now)),
+                };
+                endpoints.push(Arc::new(Endpoint {
+                    address: endpoint.address.clone(),
+                    health: endpoint.health,
+                    weight: endpoint.weight.max(1),
+                    priority: group.priority,
+                    locality: Arc::clone(&locality),
+                    transport: Arc::clone(cluster.transport_for(&endpoint.labels)),
+                    workload: endpoint.workload.clone().map(Arc::new),
+                    live,
+                }));
+            }
+            let positions = (first..endpoints.len()).filter_map(|at| u32::try_from(at).ok());
+            let group_of = LocalityGroup { weight: group.weight, endpoints: positions.collect() };
+            priorities[group.priority as usize].push(group_of);
+        }
+        Ok(Self {
+            source: Arc::clone(source),
+            endpoints: endpoints.into(),
+            priorities: priorities.into_iter().map(Vec::into).collect(),
+            changes: previous.map(|set| Arc::clone(&set.changes)).unwrap_or_default(),
+        })
+    }
+
+    /// A cluster without endpoints.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            source: Arc::new(ClusterLoadAssignment::default()),
+            endpoints: Box::new([]),
+            priorities: Box::new([]),
+            changes: Arc::default(),
+        }
+    }
+
+    /// What it was compiled from; needed to compile again when the cluster's transports change.
+    #[must_use]
+    pub fn source(&self) -> &Arc<ClusterLoadAssignment> {
+        &self.source
+    }
+
+    /// Every endpoint, in the assignment's order.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    pub(crate) fn priorities(&self) -> &[Box<[LocalityGroup]>] {
+        &self.priorities
+    }
+
+    /// Counts ejections, so that a balancer notices them without looking at every endpoint.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many endpoints take new requests, and how many there are.
+    #[must_use]
+    pub fn availability(&self, now: Instant) -> (usize, usize) {
+        let available = self.endpoints.iter().filter(|endpoint| endpoint.is_available(now)).count();
+        (available, self.endpoints.len())
+    }
+}
+
+impl Endpoint {
+    /// Whether the control plane calls it usable and it is not ejected.
+    #[must_use]
+    pub fn is_available(&self, now: Instant) -> bool {
+        self.health.is_available() && !self.live.is_ejected(now)
+    }
+}
+
+impl EndpointLive {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            active: AtomicU32::new(0),
+            consecutive_5xx: AtomicU32::new(0),
+            consecutive_gateway: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            ejected_until_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> ActiveRequest {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        ActiveRequest(Arc::clone(self))
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn active(&self) -> u32 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether outlier detection has set it aside.
+    #[must_use]
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        self.ejected_until().is_some_and(|until| now < until)
+    }
+
+    /// When its latest ejection ends or ended; `None` if it was never ejected.
+    #[must_use]
+    pub fn ejected_until(&self) -> Option<Instant> {
+        match self.ejected_until_ms.load(Ordering::Relaxed) {
+            0 => None,
+            after_ms => self.since.checked_add(Duration::from_millis(after_ms)),
+        }
+    }
+
+    pub(crate) fn eject_until(&self, until: Instant) {
+        let after = until.saturating_duration_since(self.since).as_millis();
+        self.ejected_until_ms
+            .store(u64::try_from(after).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,178 @@
+//! From a listener's configuration to its compiled form.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{
+    FilterChain, HttpManager, Listener, NetworkFilter, RouteSource, TcpProxy, TlsTermination,
+};
+use crate::cluster::compile_sans;
+use crate::config::{self, FilterChainMatch, HttpFilter, TransportProtocol};
+use crate::name::ResourceName;
+use crate::problem::{Problem, ProblemKind, Report};
+use crate::route_table::{ClusterChoice, RouteTable};
+
+impl Listener {
+    /// Checks and compiles; reports every problem, each path starting with `listeners[NAME]`.
+    pub fn compile(source: &Arc<config::Listener>) -> Result<Self, Vec<Problem>> {
+        let root = format!("listeners[{}]", source.name);
+        let mut report = Report::new(root.clone());
+        let mut inner = Vec::new();
+        if source.name.is_empty() {
+            report.problem_at(format_args!(".name"), ProblemKind::Empty { what: "name" });
+        }
+        if source.filter_chains.is_empty()
+            && source.default_filter_chain.is_none()
+            && !source.use_original_dst
+        {
+            report.problem(ProblemKind::NoFilterChain);
+        }
+        let mut taken = HashMap::new();
+        let mut chains = Vec::with_capacity(source.filter_chains.len());
+        for (i, chain) in source.filter_chains.iter().enumerate() {
+            let step = format!(".filter_chains[{}]", label(&chain.name, i));
+            report.within(format_args!("{step}"), |report| {
+                check_unique(chain, i, &mut taken, report);
+                chains.extend(compile_chain(chain, &format!("{root}{step}"), report, &mut inner));
+            });
+        }
+        let default_chain = source.default_filter_chain.as_ref().and_then(|chain| {
+            report.within(format_args!(".default_filter_chain"), |report| {
+                let at = format!("{root}.default_filter_chain");
+                compile_chain(chain, &at, report, &mut inner)
+            })
+        });
+        let compiled = report.finish(|| Self {
+            name: source.name.as_str().into(),
+            source: Arc::clone(source),
+            chains: chains.into(),
+            default_chain,
+        });
+        match compiled {
+            Ok(listener) if inner.is_empty() => Ok(listener),
+            Ok(_) => Err(inner),
+            Err(mut problems) => {
+                problems.append(&mut inner);
+                Err(problems)
+            }
+        }
+    }
+}
+
+/// Chains without a name are told apart by position.
+fn label(name: &str, position: usize) -> String {
+    if name.is_empty() { position.to_string() } else { name.to_owned() }
+}
+
+/// One combination of single match values.
+type Combination = (Option<u16>, Option<ipnet::IpNet>, String, Option<TransportProtocol>, String);
+
+fn check_unique(
+    chain: &config::FilterChain,
+    position: usize,
+    taken: &mut HashMap<Combination, (usize, String)>,
+    report: &mut Report,
+) {
+    let FilterChainMatch {
+        destination_port,
+        prefix_ranges,
+        transport_protocol,
+        application_protocols,
+        server_names,
+    } = &chain.filter_chain_match;
+    for (i, name) in server_names.iter().enumerate() {
+        let rest = name.strip_prefix("*.").unwrap_or(name);
+        if rest.is_empty() || rest.contains('*') {
+            let what = ProblemKind::InvalidServerName { name: name.clone() };
+            report.problem_at(format_args!(".match.server_names[{i}]"), what);
+        }
+    }
+    for range in or_any(prefix_ranges) {
+        for name in or_any(server_names) {
+            for protocol in or_any(application_protocols) {
+                let combination = (
+                    *destination_port,
+                    range.map(ipnet::IpNet::trunc),
+                    name.map(|name| name.to_ascii_lowercase()).unwrap_or_default(),
+                    *transport_protocol,
+                    protocol.cloned().unwrap_or_default(),
+                );
+                let own = (position, label(&chain.name, position));
+                let (owner, other) = taken.entry(combination).or_insert(own).clone();
+                if owner != position {
+                    let what = ProblemKind::DuplicateFilterChainMatch { other };
+                    report.problem_at(format_args!(".match"), what);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn or_any<T>(values: &[T]) -> Vec<Option<&T>> {
+    if values.is_empty() { vec![None] } else { values.iter().map(Some).collect() }
+}
+
+fn compile_chain(
+    chain: &config::FilterChain,
+    at: &str,
+    report: &mut Report,
+    inner: &mut Vec<Problem>,
+) -> Option<Arc<FilterChain>> {
+    let tls = chain.tls.as_ref().map(|settings| TlsTermination {
+        peer_sans: compile_sans("tls", &settings.peer_sans, report),
+        settings: settings.clone(),
+    });
+    let filter = match &chain.filter {
+        config::NetworkFilter::Http(manager) => {
+            let at = format!("{at}.http");
+            let manager = report.within(format_args!(".http"), |report| {
+                compile_manager(manager, at, report, inner)
+            });
+            NetworkFilter::Http(Arc::new(manager?))
+        }
+        config::NetworkFilter::Tcp(proxy) => {
+            let clusters = report.within(format_args!(".tcp.cluster"), |report| {
+                ClusterChoice::compile(&proxy.cluster, report)
+            });
+            NetworkFilter::Tcp(Arc::new(TcpProxy { settings: proxy.clone(), clusters }))
+        }
+    };
+    Some(Arc::new(FilterChain {
+        name: chain.name.as_str().into(),
+        tls,
+        filter,
+        applies: chain.filter_chain_match.clone(),
+    }))
+}
+
+fn compile_manager(
+    manager: &config::HttpConnectionManager,
+    at: String,
+    report: &mut Report,
+    inner: &mut Vec<Problem>,
+) -> Option<HttpManager> {
+    let routers = manager.http_filters.iter().filter(|filter| **filter == HttpFilter::Router);
+    if routers.count() != 1 || manager.http_filters.last() != Some(&HttpFilter::Router) {
+        report.problem_at(format_args!(".http_filters"), ProblemKind::RouterNotLast);
+    }
+    let routes = match &manager.routes {
+        config::RouteSource::Rds(name) => {
+            if name.is_empty() {
+                let what = ProblemKind::Empty { what: "route configuration name" };
+                report.problem_at(format_args!(".routes"), what);
+            }
+            RouteSource::Rds(ResourceName::new(name))
+        }
+        config::RouteSource::Inline(source) => {
+            match RouteTable::compile_at(source, format!("{at}.routes")) {
+                Ok(table) => RouteSource::Inline(Arc::new(table)),
+                Err(mut problems) => {
+                    inner.append(&mut problems);
+                    return None;
+                }
+            }
+        }
+    };
+    Some(HttpManager { settings: manager.clone(), routes })
+}

@@ -1,0 +1,170 @@
+//! Header edits: checked once, applied in Envoy's order.
+
+use crate::config::{HeaderEdit, HeaderMutations};
+use crate::problem::{ProblemKind, Report};
+
+/// Headers that can be edited; `leno-proxy` implements it over its heads. Names are lower case.
+pub trait HeadersMut {
+    /// Whether there is at least one value.
+    fn contains(&self, name: &str) -> bool;
+    /// Drop every value.
+    fn remove(&mut self, name: &str);
+    /// Add a value after those that are there.
+    fn append(&mut self, name: &str, value: &str);
+    /// Replace every value by this one.
+    fn set(&mut self, name: &str, value: &str);
+}
+
+/// The edits of one level (weighted cluster, route, virtual host or route configuration) in one direction.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderEdits {
+    remove: Box<[Box<str>]>,
+    edits: Box<[(Box<str>, Box<str>, HeaderEdit)]>,
+}
+
+impl HeaderEdits {
+    pub(crate) fn compile(config: &HeaderMutations, report: &mut Report) -> Self {
+        let mut remove = Vec::with_capacity(config.remove.len());
+        for (i, name) in config.remove.iter().enumerate() {
+            report.within(format_args!(".remove[{i}]"), |report| {
+                check_name(name, report);
+            });
+            remove.push(name.to_ascii_lowercase().into());
+        }
+        let mut edits = Vec::with_capacity(config.edits.len());
+        for (i, edit) in config.edits.iter().enumerate() {
+            report.within(format_args!(".edits[{i}]"), |report| {
+                check_name(&edit.name, report);
+                let value = literal(&edit.value, report);
+                edits.push((edit.name.to_ascii_lowercase().into(), value.into(), edit.edit));
+            });
+        }
+        Self { remove: remove.into(), edits: edits.into() }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.edits.is_empty()
+    }
+
+    /// Removals first, then the edits as listed.
+    pub fn apply(&self, headers: &mut impl HeadersMut) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value, edit) in &self.edits {
+            match edit {
+                HeaderEdit::Append => headers.append(name, value),
+                HeaderEdit::AddIfAbsent if headers.contains(name) => {}
+                HeaderEdit::AddIfAbsent => headers.append(name, value),
+                HeaderEdit::Overwrite => headers.set(name, value),
+            }
+        }
+    }
+}
+
+fn check_name(name: &str, report: &mut Report) {
+    // Envoy refuses pseudo headers and Host here: they have rewrites of their own.
+    if name.starts_with(':') || name.eq_ignore_ascii_case("host") {
+        report.problem(ProblemKind::HeaderNotEditable { name: name.to_owned() });
+    } else if !is_token(name) {
+        report.problem(ProblemKind::InvalidHeaderName { name: name.to_owned() });
+    }
+}
+
+/// RFC 9110 §5.6.2.
+pub(crate) fn is_token(name: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token_byte)
+}
+
+fn literal(value: &str, report: &mut Report) -> String {
+    if value.bytes().any(|byte| byte != b'\t' && byte.is_ascii_control()) {
+        report.problem(ProblemKind::InvalidHeaderValue { value: value.to_owned() });
+    }
+    let unescaped = value.replace("%%", "\u{0}");
+    if unescaped.contains('%') {
+        report.problem(ProblemKind::HeaderOperator { value: value.to_owned() });
+    }
+    unescaped.replace('\u{0}', "%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HeaderMutation;
+
+    #[derive(Default)]
+    struct Headers(Vec<(String, String)>);
+
+    impl HeadersMut for Headers {
+        fn contains(&self, name: &str) -> bool {
+            self.0.iter().any(|(n, _)| n == name)
+        }
+
+        fn remove(&mut self, name: &str) {
+            self.0.retain(|(n, _)| n != name);
+        }
+
+        fn append(&mut self, name: &str, value: &str) {
+            self.0.push((name.to_owned(), value.to_owned()));
+        }
+
+        fn set(&mut self, name: &str, value: &str) {
+            self.remove(name);
+            self.append(name, value);
+        }
+    }
+
+    fn edit(name: &str, value: &str, edit: HeaderEdit) -> HeaderMutation {
+        HeaderMutation { name: name.to_owned(), value: value.to_owned(), edit }
+    }
+
+    #[test]
+    fn removals_come_first_and_edits_keep_their_order() {
+        let config = HeaderMutations {
+            remove: vec!["X-Gone".to_owned()],
+            edits: vec![
+                edit("x-gone", "back", HeaderEdit::AddIfAbsent),
+                edit("X-A", "2", HeaderEdit::Append),
+                edit("x-b", "100%%", HeaderEdit::Overwrite),
+                edit("x-a", "never", HeaderEdit::AddIfAbsent),
+            ],
+        };
+        let mut report = Report::new(String::new());
+        let edits = HeaderEdits::compile(&config, &mut report);
+        report.finish(|| ()).unwrap();
+        let mut headers = Headers::default();
+        for (name, value) in [("x-gone", "1"), ("x-a", "1"), ("x-b", "1"), ("x-b", "2")] {
+            headers.append(name, value);
+        }
+        edits.apply(&mut headers);
+        let seen: Vec<String> = headers.0.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(seen, ["x-a=1", "x-gone=back", "x-a=2", "x-b=100%"]);
+    }
+
+    #[test]
+    fn what_must_not_be_edited_is_a_problem() {
+        let table = [
+            (":path", "x", "cannot be edited"),
+            ("Host", "x", "cannot be edited"),
+            ("x y", "x", "not a token"),
+            ("", "x", "not a token"),
+            ("x-a", "a\r\nb: c", "control character"),
+            ("x-a", "%REQ(x)%", "command operator"),
+        ];
+        for (name, value, expected) in table {
+            let config = HeaderMutations {
+                remove: vec![],
+                edits: vec![edit(name, value, HeaderEdit::Append)],
+            };
+            let mut report = Report::new("r".to_owned());
+            HeaderEdits::compile(&config, &mut report);
+            let problems = report.finish(|| ()).unwrap_err();
+            assert!(problems[0].to_string().contains(expected), "{}", problems[0]);
+            assert!(problems[0].at.ends_with(".edits[0]"));
+        }
+    }
+}
