@@ -3,6 +3,7 @@
 //! A kind is one module under [`kind`] and one line in its registry; everything that serves, prints, explains or
 //! refuses documents reads the registry.
 
+pub mod client;
 pub mod code;
 pub mod field;
 pub mod kind;
