@@ -1,1 +1,25 @@
-//! One vocabulary for metrics and access records; sharded counters; exposition.
+//! One vocabulary for metrics and access records: names, labels, sharded counters, exposition, peer metadata.
+//!
+//! Decides nothing. A worker owns its [`Shard`] and its [`AccessWriter`]; the request path takes no lock and builds no
+//! string. Everything is added up and written out only when somebody scrapes.
+
+mod access_log;
+mod blame;
+mod counters;
+mod exposition;
+mod flags;
+mod labels;
+pub mod metrics;
+pub mod peer;
+mod record;
+
+pub use access_log::{AccessLog, AccessLogs, AccessWriter, LogError};
+pub use blame::Blame;
+pub use counters::{ClusterStats, Exchange, Metrics, SeriesLimits, Shard, TcpStats};
+pub use exposition::CONTENT_TYPE;
+pub use flags::{ResponseFlag, ResponseFlags};
+pub use labels::{
+    Party, PartyId, Protocol, Reporter, Security, SeriesKey, Service, ServiceId, Workload,
+};
+pub use metrics::{ClusterStat, ProcessStat};
+pub use record::AccessRecord;

@@ -1,0 +1,216 @@
+//! Counters in shards: each worker writes its own, a scrape adds them up.
+//!
+//! A cell has one writer, so an update is a relaxed load, an add and a store: no lock, no read-modify-write on the bus.
+//! A scrape may see one request's count and not yet its bytes; the next scrape has both.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+pub(crate) mod cells;
+pub(crate) mod family;
+
+use crate::labels::{Names, Party, PartyId, SeriesKey, Service, ServiceId};
+use crate::metrics::{ClusterStat, ProcessStat};
+use cells::{ClusterCells, RequestCells, TcpCells};
+use family::{Family, Local};
+
+/// How many label sets are told apart; beyond, they share one called `other`.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesLimits {
+    /// Label sets of the request metrics, and as many again of the TCP metrics.
+    pub series_max: usize,
+    /// Clusters.
+    pub clusters_max: usize,
+    /// Workloads and services that may be named at all, in use or not.
+    pub names_max: usize,
+}
+
+impl SeriesLimits {
+    /// The limits of a sidecar: a scrape stays in the low megabytes, and a peer that invents workload names cannot
+    /// make us hold more than a few hundred KiB.
+    pub const SIDECAR: Self = Self { series_max: 300, clusters_max: 2000, names_max: 4096 };
+}
+
+/// Everything one process counts. Shared; workers write through their [`Shard`].
+#[derive(Debug)]
+pub struct Metrics {
+    pub(crate) local: Party,
+    pub(crate) component: &'static str,
+    pub(crate) names: Names,
+    pub(crate) requests: Family<SeriesKey, RequestCells>,
+    pub(crate) tcp: Family<SeriesKey, TcpCells>,
+    pub(crate) clusters: Family<Arc<str>, ClusterCells>,
+    process: Box<[AtomicU64]>,
+}
+
+impl Metrics {
+    /// `local` is the workload this proxy belongs to, with the identity it will have; `component` is written into
+    /// `istio_build`.
+    #[must_use]
+    pub fn new(local: Party, component: &'static str, limits: SeriesLimits) -> Arc<Self> {
+        Arc::new(Self {
+            local,
+            component,
+            names: Names::new(limits.names_max),
+            requests: Family::new(limits.series_max, SeriesKey::overflow),
+            tcp: Family::new(limits.series_max, SeriesKey::overflow),
+            clusters: Family::new(limits.clusters_max, |_| crate::labels::OTHER.into()),
+            process: ProcessStat::TABLE.iter().map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    /// A worker's own part. Each worker makes one, once.
+    #[must_use]
+    pub fn shard(self: &Arc<Self>) -> Shard {
+        Shard {
+            metrics: self.clone(),
+            requests: RefCell::default(),
+            tcp: RefCell::default(),
+            clusters: RefCell::default(),
+        }
+    }
+
+    /// The id of a party; takes a lock, so keep the id (per connection or endpoint).
+    #[must_use]
+    pub fn party(&self, party: Party) -> PartyId {
+        self.names.party_id(party)
+    }
+
+    /// The id of a service; takes a lock, so keep the id (per cluster).
+    #[must_use]
+    pub fn service(&self, service: Service) -> ServiceId {
+        self.names.service_id(service)
+    }
+
+    /// Sets a gauge of the process.
+    pub fn set(&self, stat: ProcessStat, value: u64) {
+        self.process[stat as usize].store(value, Relaxed);
+    }
+
+    /// Adds to a counter or gauge of the process; any thread may.
+    pub fn add(&self, stat: ProcessStat, delta: i64) {
+        self.process[stat as usize].fetch_add(delta.cast_unsigned(), Relaxed);
+    }
+
+    /// A counter or gauge of the process.
+    #[must_use]
+    pub fn value(&self, stat: ProcessStat) -> u64 {
+        self.process[stat as usize].load(Relaxed)
+    }
+}
+
+/// What one finished request adds.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    /// From the first byte of the request to the last of the response.
+    pub duration: Duration,
+    /// Request head and body.
+    pub request_bytes: u64,
+    /// Response head and body.
+    pub response_bytes: u64,
+}
+
+/// One worker's counters. Not `Send`: it stays on its thread.
+#[derive(Debug)]
+pub struct Shard {
+    metrics: Arc<Metrics>,
+    requests: RefCell<Local<SeriesKey, RequestCells>>,
+    tcp: RefCell<Local<SeriesKey, TcpCells>>,
+    clusters: RefCell<Local<Arc<str>, ClusterCells>>,
+}
+
+impl Shard {
+    /// The process's part, for interning.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Counts one finished request: one lookup and six adds.
+    pub fn request(&self, key: &SeriesKey, exchange: &Exchange) {
+        if let Some(cells) = self.requests.borrow().known(key) {
+            return cells.add(exchange);
+        }
+        self.requests.borrow_mut().cells(key, &self.metrics.requests).add(exchange);
+    }
+
+    /// The counters of one kind of TCP connection; keep the handle for the connection's life.
+    #[must_use]
+    pub fn tcp(&self, key: &SeriesKey) -> TcpStats {
+        let cells = self.tcp.borrow_mut().cells(key, &self.metrics.tcp);
+        TcpStats { cells, one_thread: PhantomData }
+    }
+
+    /// The counters of a cluster; keep the handle as long as the cluster. They survive a change of its settings.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> ClusterStats {
+        let cells = self.clusters.borrow_mut().cells(&name.into(), &self.metrics.clusters);
+        ClusterStats { cells, one_thread: PhantomData }
+    }
+}
+
+/// The TCP counters of one label set on one worker; not `Send`, as a cell has one writer.
+#[derive(Clone, Debug)]
+pub struct TcpStats {
+    cells: Arc<TcpCells>,
+    one_thread: PhantomData<Rc<()>>,
+}
+
+impl TcpStats {
+    /// A connection was opened.
+    pub fn opened(&self) {
+        cells::bump(&self.cells.opened, 1);
+    }
+
+    /// A connection was closed.
+    pub fn closed(&self) {
+        cells::bump(&self.cells.closed, 1);
+    }
+
+    /// Bytes went to the caller.
+    pub fn sent(&self, bytes: u64) {
+        cells::bump(&self.cells.sent, bytes);
+    }
+
+    /// Bytes came from the caller.
+    pub fn received(&self, bytes: u64) {
+        cells::bump(&self.cells.received, bytes);
+    }
+}
+
+/// The counters of one cluster on one worker; not `Send`, as a cell has one writer.
+#[derive(Clone, Debug)]
+pub struct ClusterStats {
+    cells: Arc<ClusterCells>,
+    one_thread: PhantomData<Rc<()>>,
+}
+
+impl ClusterStats {
+    /// Adds one.
+    pub fn increment(&self, stat: ClusterStat) {
+        cells::bump(self.cells.cell(stat), 1);
+    }
+
+    /// Takes one from a gauge.
+    pub fn decrement(&self, stat: ClusterStat) {
+        cells::bump(self.cells.cell(stat), u64::MAX);
+    }
+
+    /// Adds many.
+    pub fn add(&self, stat: ClusterStat, count: u64) {
+        cells::bump(self.cells.cell(stat), count);
+    }
+
+    /// Sets a gauge. Workers' gauges are added up, so one that every worker sees alike (members of a cluster) is set by
+    /// one of them.
+    pub fn set(&self, stat: ClusterStat, value: u64) {
+        self.cells.cell(stat).store(value, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
