@@ -11,6 +11,7 @@ mod explain;
 mod front_door;
 mod output;
 mod proxies;
+mod tour;
 mod traffic;
 
 /// Leno: a service mesh in one binary.

@@ -1,0 +1,88 @@
+//! `leno demo --check`: ten promises of the mesh, seen to hold on a running Bookinfo, one line each.
+//!
+//! Everything goes through the front door with real `kubectl` and ordinary HTTP clients; nothing here looks into the
+//! mesh by a way of its own. A step cleans up after itself, so that any can be run alone.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+mod faults;
+mod identity;
+mod poison;
+mod resilience;
+mod routing;
+mod stage;
+mod survival;
+mod wire;
+
+pub(crate) use stage::Mesh;
+use stage::Stage;
+
+/// A promise: what it is called, and what was measured or why it does not hold.
+type Step = (&'static str, fn(&mut Stage<'_>) -> Result<String>);
+
+const STEPS: [Step; 10] = [
+    ("per-request balancing", routing::balancing),
+    ("99 to 1 by weight", routing::weights),
+    ("matches", routing::matches),
+    ("delay and abort", faults::delay_and_abort),
+    ("mirror", faults::mirror),
+    ("circuit breaker and ejection", resilience::circuit),
+    ("timeout, retries, budget", resilience::timeout_and_retries),
+    ("mutual TLS", identity::mutual_tls),
+    ("kill -9", survival::kill),
+    ("poisoned configuration", poison::refused),
+];
+
+/// Runs every step whose number is in `only` (all if it is empty), in order. Exit code 1 if any misses.
+pub(crate) fn run(mesh: &mut dyn Mesh, only: &[usize]) -> Result<ExitCode> {
+    let mut stage = Stage::open(mesh)?;
+    let mut missed = 0;
+    for (index, (name, step)) in STEPS.iter().enumerate() {
+        let number = index + 1;
+        if !only.is_empty() && !only.contains(&number) {
+            continue;
+        }
+        let started = Instant::now();
+        let outcome = stage.clean().and_then(|()| step(&mut stage));
+        let seconds = started.elapsed().as_secs_f64();
+        match outcome {
+            Ok(measured) => println!("{number:>2}  ok    {name}: {measured} ({seconds:.1} s)"),
+            Err(error) => {
+                missed += 1;
+                println!("{number:>2}  MISS  {name}: {error:#} ({seconds:.1} s)");
+            }
+        }
+    }
+    stage.clean()?;
+    println!("tour: {} of {} hold", STEPS.len() - missed, STEPS.len());
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Refuses a count that is further than three standard deviations from what chance gives.
+fn within_three_sigma(what: &str, hits: u64, trials: u64, share: f64) -> Result<String> {
+    let expected = trials as f64 * share;
+    let sigma = (trials as f64 * share * (1.0 - share)).sqrt();
+    let off = (hits as f64 - expected).abs() / sigma;
+    anyhow::ensure!(
+        off <= 3.0,
+        "{what}: {hits} of {trials}, expected {expected:.0} ± {:.0} (3 σ)",
+        3.0 * sigma
+    );
+    Ok(format!("{what} {hits} of {trials} ({off:.1} σ)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_sigma_is_a_bound_on_both_sides() {
+        // 600 trials at a third: 200 ± 34.6.
+        for (hits, holds) in [(200, true), (234, true), (235, false), (166, true), (165, false)] {
+            assert_eq!(within_three_sigma("x", hits, 600, 1.0 / 3.0).is_ok(), holds, "{hits}");
+        }
+    }
+}

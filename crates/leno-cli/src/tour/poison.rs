@@ -1,0 +1,47 @@
+//! Step 10: a document that the schema accepts and no proxy can compile.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::stage::Stage;
+
+/// Under load nothing fails, and the object's status says which proxy refused which field and why.
+pub(super) fn refused(stage: &mut Stage<'_>) -> Result<String> {
+    let mut load = stage.second_client()?;
+    load.begin(&["-n", "1500", "-c", "4", "--rate", "500", "http://reviews:9080/reviews/0"])?;
+    let poison = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: poison}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {regex: '(([a-z]{1,500}){1,500}){1,500}'}}]
+    route: [{destination: {host: reviews}}]
+  - route: [{destination: {host: reviews}}]
+";
+    stage.kubectl(&["apply", "-f", "-"], poison)?;
+    stage.kubectl(
+        &["wait", "--for=condition=Enforced=False", "virtualservice/poison", "--timeout=10s"],
+        "",
+    )?;
+    let object = stage.kubectl(&["get", "virtualservice", "poison", "-o", "json"], "")?;
+    let answers = load.finish()?;
+    ensure!(
+        answers.with_status(200) == 1500,
+        "under load: {:?} {:?}",
+        answers.status,
+        answers.errors
+    );
+    let object: Value = serde_json::from_str(&object)?;
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let enforced = conditions.iter().find(|condition| condition["type"] == "Enforced");
+    let message =
+        enforced.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned();
+    ensure!(
+        message.contains("regex") && message.contains("refused"),
+        "the status says {message:?}"
+    );
+    stage.kubectl(&["delete", "virtualservice", "poison"], "")?;
+    Ok(format!("0 of 1500 failed; status: {message}"))
+}
