@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod docs;
+mod fuzz;
 mod peers;
 mod tidy;
 
@@ -23,6 +24,8 @@ enum Command {
     Tidy,
     /// Fetch the software that tests and benches compare with.
     Peers(peers::Args),
+    /// Fuzz every parser for a while.
+    Fuzz(fuzz::Args),
     /// Run the commands that the documentation shows.
     Docs,
 }
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tidy => tidy::run(&root()),
         Command::Peers(args) => peers::run(&args),
+        Command::Fuzz(args) => fuzz::run(&root(), &args),
         Command::Docs => docs::run(&root()),
     };
     match outcome {
