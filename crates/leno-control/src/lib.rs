@@ -2,4 +2,5 @@
 
 mod management;
 mod portal;
+pub mod push;
 mod telemetry;

@@ -1,1 +1,10 @@
 //! Envoy's v3 wire format to and from the configuration model of `leno-core`; ADS machines.
+//!
+//! Bytes and text come in, values of [`leno_core::config`] come out, and the other way round. No socket, no clock and
+//! no decision is in here; what a field means for a request is decided by `leno-core`.
+
+mod kind;
+mod node;
+
+pub use kind::{ByType, ResourceType};
+pub use node::Node;

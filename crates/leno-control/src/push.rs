@@ -1,0 +1,10 @@
+//! Pushes resources to proxies over ADS, and knows which proxy has what.
+//!
+//! Translation answers [`Resources`]; one [`ProxyTable`] collects what every proxy acknowledged or refused, and status
+//! is written from it. Nothing here decides what a proxy shall have.
+
+mod resources;
+mod table;
+
+pub use resources::{Encoded, ResourceSet, Resources};
+pub use table::{ProxyEntry, ProxyTable, Refusal, TypeProgress};

@@ -1,0 +1,92 @@
+//! What every connected proxy has, acknowledged and refused.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
+
+use leno_xds::{ByType, Node, ResourceType};
+use tokio::sync::watch;
+
+/// The connected proxies. Cheap to clone; all clones are one table.
+#[derive(Clone, Debug)]
+pub struct ProxyTable {
+    entries: Arc<Mutex<BTreeMap<u64, ProxyEntry>>>,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+/// One connected proxy.
+#[derive(Clone, Debug)]
+pub struct ProxyEntry {
+    /// Who it says it is.
+    pub node: Arc<Node>,
+    /// Since when this stream is up.
+    pub connected_since: SystemTime,
+    /// How far each type is.
+    pub progress: ByType<TypeProgress>,
+}
+
+/// How far a proxy is with one type. A type it never asked for stays at its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypeProgress {
+    /// Whether the proxy asked for this type.
+    pub subscribed: bool,
+    /// The last revision sent, or known to need no message.
+    pub sent: u64,
+    /// The last revision in force at the proxy.
+    pub acknowledged: u64,
+    /// The last answer, if it was a refusal; cleared by the next acknowledgement.
+    pub refused: Option<Refusal>,
+}
+
+/// A NACK: the proxy keeps what it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The revision refused.
+    pub revision: u64,
+    /// What the proxy said, one problem each.
+    pub problems: Vec<String>,
+}
+
+impl Default for ProxyTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ProxyTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { entries: Arc::default(), changes: Arc::new(watch::channel(0).0) }
+    }
+
+    /// Every connected proxy, in order of connection.
+    #[must_use]
+    pub fn list(&self) -> Vec<ProxyEntry> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Moves after each change of the table.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, ProxyEntry>> {
+        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl ProxyEntry {
+    /// The revision in force for everything the proxy asked for; zero before its first acknowledgement.
+    #[must_use]
+    pub fn enforced(&self) -> u64 {
+        let asked = self.progress.iter().filter(|(_, progress)| progress.subscribed);
+        asked.map(|(_, progress)| progress.acknowledged).min().unwrap_or(0)
+    }
+
+    /// What it refused last, by type.
+    pub fn refusals(&self) -> impl Iterator<Item = (ResourceType, &Refusal)> {
+        self.progress.iter().filter_map(|(kind, progress)| Some((kind, progress.refused.as_ref()?)))
+    }
+}

@@ -1,0 +1,25 @@
+//! Who a proxy says it is (`envoy.config.core.v3.Node`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The proxy's name and what it tells of its workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Istio's form is `sidecar~IP~NAME.NAMESPACE~NAMESPACE.svc.cluster.local`.
+    pub id: String,
+    /// The service's name, or empty.
+    pub cluster: String,
+    /// `NAMESPACE`, `SERVICE_ACCOUNT`, `LABELS`, `WORKLOAD_NAME`, `CLUSTER_ID` and so on.
+    pub metadata: Map<String, Value>,
+    /// Which program it is: `leno`, `envoy`, a gRPC library's name.
+    pub user_agent: String,
+}
+
+impl Node {
+    /// The text at `key` of the metadata.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).and_then(Value::as_str)
+    }
+}
