@@ -14,6 +14,7 @@ pub mod circuit;
 pub mod cluster;
 pub mod config;
 pub mod endpoint;
+pub mod explain;
 pub mod fault;
 pub mod filter_chain;
 mod frozen_index;

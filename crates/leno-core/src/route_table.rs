@@ -146,13 +146,18 @@ impl RouteTable {
         &self.virtual_hosts
     }
 
+    /// The virtual host that owns the request's authority.
+    pub fn virtual_host<R: RequestView + ?Sized>(&self, request: &R) -> Option<&VirtualHost> {
+        let host = self.hosts.find(request.authority())?;
+        Some(&self.virtual_hosts[host as usize])
+    }
+
     /// The first route of the most specific virtual host that matches.
     pub fn route<R: RequestView + ?Sized>(
         &self,
         request: &R,
     ) -> Result<Matched<'_>, NotRouted<'_>> {
-        let host = self.hosts.find(request.authority()).ok_or(NotRouted::NoVirtualHost)?;
-        let virtual_host = &self.virtual_hosts[host as usize];
+        let virtual_host = self.virtual_host(request).ok_or(NotRouted::NoVirtualHost)?;
         let path = path_only(request.path());
         let fits = |at: u32| virtual_host.routes[at as usize].matcher.is_match(path, request);
         let Some(position) = virtual_host.paths.first(path, fits) else {
@@ -202,6 +207,11 @@ impl VirtualHost {
 }
 
 impl RouteEntry {
+    /// The first condition the request does not meet (`path`, `header end-user`), for explanation; `None` is a match.
+    pub fn mismatch<R: RequestView + ?Sized>(&self, request: &R) -> Option<String> {
+        self.matcher.mismatch(path_only(request.path()), request)
+    }
+
     fn compile(
         config: &config::Route,
         inherited_retry: Option<&Arc<RetryPolicy>>,

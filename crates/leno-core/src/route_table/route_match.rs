@@ -49,6 +49,23 @@ impl RouteMatcher {
             && self.query.iter().all(|parameter| parameter.is_match(request.path()))
     }
 
+    /// The first condition that does not hold, in words; for explanation.
+    pub(crate) fn mismatch<R: RequestView + ?Sized>(
+        &self,
+        path: &[u8],
+        request: &R,
+    ) -> Option<String> {
+        if !self.path.is_match(path) {
+            return Some("path".to_owned());
+        }
+        let header = self.headers.iter().find(|header| !header.is_match(request));
+        if let Some(header) = header {
+            return Some(format!("header {}", header.name.as_str()));
+        }
+        let parameter = self.query.iter().find(|parameter| !parameter.is_match(request.path()))?;
+        Some(format!("query parameter {}", parameter.name))
+    }
+
     /// How much of the path the match consumed: what a prefix rewrite replaces.
     pub(crate) fn consumed(&self, path: &[u8]) -> usize {
         match &self.path.kind {
@@ -126,6 +143,18 @@ enum HeaderKind {
     Present(bool),
     String(StringMatcher),
     Range { start: i64, end: i64 },
+}
+
+impl HeaderName {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Method => ":method",
+            Self::Authority => ":authority",
+            Self::Path => ":path",
+            Self::Scheme => ":scheme",
+            Self::Named(name) => name,
+        }
+    }
 }
 
 impl HeaderMatcher {
