@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
 
+mod documents;
 mod exit;
 mod explain;
 mod front_door;
@@ -31,6 +32,14 @@ enum Command {
     Stat(traffic::Args),
     /// Who calls whom, with mutual TLS or without.
     Edges(traffic::Args),
+    /// Print documents.
+    Get(documents::GetArgs),
+    /// Print documents, their conditions and what happened to them.
+    Describe(documents::Selection),
+    /// Make documents so.
+    Apply(documents::ApplyArgs),
+    /// Remove documents.
+    Delete(documents::DeleteArgs),
     /// Say what an LNxxxx code or a response flag means, and what to do.
     Explain(explain::Args),
     /// Print the shell's completion script.
@@ -47,6 +56,10 @@ fn main() -> ExitCode {
         Command::Status(args) => traffic::status(&args),
         Command::Stat(args) => traffic::stat(&args),
         Command::Edges(args) => traffic::edges(&args),
+        Command::Get(args) => documents::get(&args),
+        Command::Describe(selection) => documents::describe(&selection),
+        Command::Apply(args) => documents::apply(&args),
+        Command::Delete(args) => documents::delete(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leno", &mut std::io::stdout());
