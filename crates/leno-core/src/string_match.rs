@@ -6,7 +6,7 @@ use memchr::memmem;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::config::{StringMatch, StringPattern};
-use crate::problem::{ProblemKind, Report};
+use crate::problem::{Problem, ProblemKind, Report};
 
 /// Memory one compiled regex may take; RE2 programs of Envoy's own limit stay far below.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -28,6 +28,18 @@ enum Pattern {
 }
 
 impl StringMatcher {
+    /// Compiles one condition that stands outside the snapshot (a peer's SANs); `at` names it in problems.
+    ///
+    /// # Errors
+    /// What is wrong with a regex.
+    pub fn new(config: &StringMatch, at: &str) -> Result<Self, Vec<Problem>> {
+        let mut report = Report::new(at.to_owned());
+        match Self::compile(config, &mut report) {
+            Some(matcher) => Ok(matcher),
+            None => report.finish(|| unreachable!("compile gives a matcher or a problem")),
+        }
+    }
+
     pub(crate) fn compile(config: &StringMatch, report: &mut Report) -> Option<Self> {
         let pattern = match &config.pattern {
             StringPattern::Exact(text) => Pattern::Exact(text.as_bytes().into()),

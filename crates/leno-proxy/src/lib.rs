@@ -5,4 +5,5 @@ pub mod dns;
 pub mod limits;
 pub mod listener;
 pub mod tcp;
+pub mod tls;
 pub mod wire;

@@ -1,0 +1,129 @@
+//! TLS on both sides of the proxy: configurations by what Envoy's TLS contexts say, handshakes, and what they proved.
+//!
+//! A configuration is built once per SVID and kept; when the SVID or the bundle changes, the next handshake builds a
+//! new one, with empty session caches, so that nobody resumes into an identity that is gone. Connections that stand
+//! are left alone.
+
+mod acceptor;
+mod connector;
+mod secrets;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use leno_core::config::{DownstreamTls, UpstreamTls};
+use leno_core::problem::Problem;
+use leno_identity::{Refused, SpiffeId};
+
+pub use acceptor::{Accepted, Acceptor};
+pub use connector::{Connected, Connector};
+pub use secrets::{OWN_SVID, SecretError, Secrets, TRUST_BUNDLE};
+
+/// Every TLS configuration of a process; shared by the workers.
+#[derive(Debug)]
+pub struct Tls {
+    secrets: Arc<Secrets>,
+    acceptors: Cache<DownstreamTls, Acceptor>,
+    connectors: Cache<UpstreamTls, Connector>,
+}
+
+impl Tls {
+    /// Over the process's secrets.
+    #[must_use]
+    pub fn new(secrets: Arc<Secrets>) -> Arc<Self> {
+        Arc::new(Self { secrets, acceptors: Cache::default(), connectors: Cache::default() })
+    }
+
+    /// The secrets by SDS name.
+    #[must_use]
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
+    /// Termination as a filter chain says. Takes a lock: ask once per filter chain and keep the answer.
+    ///
+    /// # Errors
+    /// What is wrong with its patterns. A secret that is missing is an error of the handshake: it may come.
+    pub fn acceptor(&self, config: &DownstreamTls) -> Result<Arc<Acceptor>, Vec<Problem>> {
+        self.acceptors.get_or_make(config, || Acceptor::new(config.clone(), self.secrets.clone()))
+    }
+
+    /// Origination as a cluster says. Takes a lock: ask once per cluster and keep the answer.
+    ///
+    /// # Errors
+    /// What is wrong with its patterns. A secret that is missing is an error of the handshake: it may come.
+    pub fn connector(&self, config: &UpstreamTls) -> Result<Arc<Connector>, Vec<Problem>> {
+        self.connectors.get_or_make(config, || Connector::new(config.clone(), self.secrets.clone()))
+    }
+}
+
+/// Why a connection has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Our own certificate or the bundle is not there (yet).
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The peer is not who it should be.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The peer closed or reset the connection before the handshake's end.
+    #[error("the connection ended during the TLS handshake: {0}")]
+    Ended(std::io::Error),
+    /// The peer refused us, or does not speak our TLS.
+    #[error("TLS handshake: {0}")]
+    Handshake(rustls::Error),
+}
+
+impl TlsError {
+    fn from_io(error: std::io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(tls) => Self::from_rustls(tls),
+            None => Self::Ended(error),
+        }
+    }
+
+    fn from_rustls(error: &rustls::Error) -> Self {
+        match Refused::try_from(error) {
+            Ok(refused) => Self::Refused(refused),
+            Err(()) => Self::Handshake(error.clone()),
+        }
+    }
+}
+
+/// What a handshake proved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// SPIFFE id of the peer.
+    pub peer: Option<SpiffeId>,
+    /// SPIFFE id we presented; `None` when we presented nothing.
+    pub local: Option<SpiffeId>,
+    /// The application protocol agreed on.
+    pub alpn: Option<Vec<u8>>,
+    /// Whether both sides proved who they are.
+    pub is_mutual: bool,
+}
+
+/// Values shared by all who ask with an equal key, gone with the last of them.
+#[derive(Debug)]
+struct Cache<K, V>(Mutex<HashMap<K, Weak<V>>>);
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Cache<K, V> {
+    fn get_or_make<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(key).and_then(Weak::upgrade) {
+            return Ok(value);
+        }
+        known.retain(|_, value| value.strong_count() > 0);
+        let value = Arc::new(make()?);
+        known.insert(key.clone(), Arc::downgrade(&value));
+        Ok(value)
+    }
+}
