@@ -9,6 +9,7 @@ pub mod field;
 pub mod kind;
 pub mod problem;
 pub mod schema;
+pub mod spec;
 
 pub use kind::{Kind, kind_of, kinds};
 pub use problem::{Cause, Problem, Warning};
