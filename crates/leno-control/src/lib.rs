@@ -4,3 +4,4 @@ mod management;
 mod portal;
 pub mod push;
 mod telemetry;
+pub mod world;

@@ -19,6 +19,8 @@ pub struct Metadata {
     pub generation: i64,
     pub creation_timestamp: String,
     pub deletion_timestamp: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub owner_references: Vec<ObjectReference>,
 }
 
 /// `Service.spec`.
@@ -34,6 +36,8 @@ pub struct ServiceSpec {
     pub cluster_ip: String,
     pub external_name: String,
     pub publish_not_ready_addresses: bool,
+    #[serde(deserialize_with = "or_default")]
+    pub selector: Labels,
 }
 
 /// `Service.spec.ports[]`.
