@@ -4,3 +4,4 @@
 
 pub mod bookinfo;
 pub mod client;
+pub mod load;
