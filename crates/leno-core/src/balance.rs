@@ -6,6 +6,8 @@
 
 mod priority;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -134,3 +134,6 @@ impl Budget {
 fn reserve_max(settings: RetryBudget) -> u64 {
     u64::from(settings.min_concurrency) * WHOLE
 }
+
+#[cfg(test)]
+mod tests;

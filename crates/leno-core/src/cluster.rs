@@ -194,25 +194,25 @@ pub(crate) enum ResolvedBy {
     Proxy,
 }
 
-/// The checks of an endpoint list, wherever it came from.
+/// Envoy's bound of a priority.
+const PRIORITY_MAX: u32 = 128;
+
+/// The checks of an endpoint list, wherever it came from. An address may occur twice (gateways of another network
+/// stand in several places): the two then share their live state.
 pub(crate) fn check_assignment(
     assignment: &config::ClusterLoadAssignment,
     resolved_by: ResolvedBy,
     report: &mut Report,
 ) {
-    let mut priorities: Vec<u32> = assignment.localities.iter().map(|g| g.priority).collect();
-    priorities.sort_unstable();
-    priorities.dedup();
-    let highest = priorities.last().copied().unwrap_or(0);
-    let gap = (0..).zip(&priorities).find(|&(expected, &found)| expected != found);
-    if let Some((missing, _)) = gap {
-        report.problem(ProblemKind::PriorityGap { missing, highest });
-    }
     for (i, group) in assignment.localities.iter().enumerate() {
+        if group.priority > PRIORITY_MAX {
+            let what = ProblemKind::PriorityTooHigh { found: group.priority, max: PRIORITY_MAX };
+            report.problem_at(format_args!(".localities[{i}].priority"), what);
+        }
         for (j, endpoint) in group.endpoints.iter().enumerate() {
-            let Address::Host { name, port } = &endpoint.address else { continue };
-            if resolved_by == ResolvedBy::Nobody {
-                let what = ProblemKind::UnresolvedAddress { address: format!("{name}:{port}") };
+            let is_named = matches!(endpoint.address, Address::Host { .. });
+            if is_named && resolved_by == ResolvedBy::Nobody {
+                let what = ProblemKind::UnresolvedAddress { address: endpoint.address.to_string() };
                 report.problem_at(format_args!(".localities[{i}].endpoints[{j}].address"), what);
             }
         }

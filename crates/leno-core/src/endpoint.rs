@@ -83,8 +83,8 @@ impl EndpointSet {
         let mut report = Report::new(format!("endpoints[{}]", source.cluster_name));
         check_assignment(source, ResolvedBy::Nobody, &mut report);
         report.finish(|| ())?;
-        let known: HashMap<&Address, &Arc<EndpointLive>> = previous
-            .map(|set| set.endpoints.iter().map(|e| (&e.address, &e.live)).collect())
+        let mut known: HashMap<&Address, Arc<EndpointLive>> = previous
+            .map(|set| set.endpoints.iter().map(|e| (&e.address, Arc::clone(&e.live))).collect())
             .unwrap_or_default();
         let mut endpoints = Vec::new();
         let levels = source.localities.iter().map(|group| group.priority as usize + 1).max();
@@ -93,10 +93,9 @@ impl EndpointSet {
             let locality = Arc::new(group.locality.clone());
             let first = endpoints.len();
             for endpoint in &group.endpoints {
-                let live = match known.get(&endpoint.address) {
-                    Some(live) => Arc::clone(live),
-                    None => Arc::new(EndpointLive::new(now)),
-                };
+                let live = known
+                    .entry(&endpoint.address)
+                    .or_insert_with(|| Arc::new(EndpointLive::new(now)));
                 endpoints.push(Arc::new(Endpoint {
                     address: endpoint.address.clone(),
                     health: endpoint.health,
@@ -105,7 +104,7 @@ impl EndpointSet {
                     locality: Arc::clone(&locality),
                     transport: Arc::clone(cluster.transport_for(&endpoint.labels)),
                     workload: endpoint.workload.clone().map(Arc::new),
-                    live,
+                    live: Arc::clone(live),
                 }));
             }
             let positions = (first..endpoints.len()).filter_map(|at| u32::try_from(at).ok());
@@ -224,3 +223,6 @@ impl Drop for ActiveRequest {
         self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -5,6 +5,8 @@
 //! filter chain, or the connection is closed.
 
 mod compile;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

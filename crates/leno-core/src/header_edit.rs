@@ -19,7 +19,14 @@ pub trait HeadersMut {
 #[derive(Clone, Debug, Default)]
 pub struct HeaderEdits {
     remove: Box<[Box<str>]>,
-    edits: Box<[(Box<str>, Box<str>, HeaderEdit)]>,
+    edits: Box<[Edit]>,
+}
+
+#[derive(Clone, Debug)]
+struct Edit {
+    name: Box<str>,
+    value: Box<str>,
+    action: HeaderEdit,
 }
 
 impl HeaderEdits {
@@ -36,7 +43,8 @@ impl HeaderEdits {
             report.within(format_args!(".edits[{i}]"), |report| {
                 check_name(&edit.name, report);
                 let value = literal(&edit.value, report);
-                edits.push((edit.name.to_ascii_lowercase().into(), value.into(), edit.edit));
+                let name = edit.name.to_ascii_lowercase().into();
+                edits.push(Edit { name, value: value.into(), action: edit.edit });
             });
         }
         Self { remove: remove.into(), edits: edits.into() }
@@ -53,8 +61,8 @@ impl HeaderEdits {
         for name in &self.remove {
             headers.remove(name);
         }
-        for (name, value, edit) in &self.edits {
-            match edit {
+        for Edit { name, value, action } in &self.edits {
+            match action {
                 HeaderEdit::Append => headers.append(name, value),
                 HeaderEdit::AddIfAbsent if headers.contains(name) => {}
                 HeaderEdit::AddIfAbsent => headers.append(name, value),

@@ -27,5 +27,7 @@ pub mod reply;
 pub mod request;
 pub mod retry;
 pub mod route_table;
+#[cfg(test)]
+mod samples;
 pub mod snapshot;
 pub mod string_match;

@@ -128,3 +128,6 @@ fn next_ejection(settings: &OutlierDetection, live: &EndpointLive, now: Instant)
     let longest = settings.max_ejection_time.max(settings.base_ejection_time);
     settings.base_ejection_time.saturating_mul(count).min(longest)
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,12 +95,8 @@ pub enum ProblemKind {
     LogicalDnsEndpoints { found: usize },
     #[error("address {address:?} has to be resolved; use discovery by DNS or an IP address")]
     UnresolvedAddress { address: String },
-    #[error("endpoint {address:?} occurs twice; list each address once")]
-    DuplicateEndpoint { address: String },
-    #[error(
-        "priority {missing} is missing below priority {highest}; priorities count from 0 without gaps"
-    )]
-    PriorityGap { missing: u32, highest: u32 },
+    #[error("priority {found} is above {max}; count priorities from 0")]
+    PriorityTooHigh { found: u32, max: u32 },
 }
 
 /// Collects problems while a resource is walked; knows where the walk is.

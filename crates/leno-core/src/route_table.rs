@@ -8,6 +8,8 @@ mod host_index;
 mod path_index;
 mod rewrite;
 mod route_match;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;

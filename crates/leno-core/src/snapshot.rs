@@ -5,6 +5,8 @@
 //! ([`ResourceName`]); [`Snapshot::cluster_id`] resolves one with a single probe.
 
 mod compile;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn priorities_fail_over_as_in_envoys_documentation() {
         // ((available, total) per level, panic %, expected load per level, `!` marks panic)
-        let table: [(&[(usize, usize)], u32, &str); 16] = [
+        type Case<'a> = (&'a [(usize, usize)], u32, &'a str);
+        let table: [Case<'_>; 16] = [
             (&[(10, 10)], 50, "100"),
             (&[(6, 10)], 50, "100"),
             (&[(4, 10)], 50, "100!"),

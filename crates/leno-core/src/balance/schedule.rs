@@ -28,7 +28,7 @@ impl Rotation {
         }
         let entry = |(position, &weight): (usize, &u64)| {
             let step = STEP / u128::from(weight.max(1));
-            let start = step * u128::from(random.below(1 << 32)) >> 32;
+            let start = (step * u128::from(random.below(1 << 32))) >> 32;
             Reverse((start, position, step))
         };
         Self::Weighted(weights.iter().enumerate().map(entry).collect())

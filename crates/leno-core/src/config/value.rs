@@ -1,5 +1,6 @@
 //! Small values that several resources share.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use serde::Serialize;
@@ -18,6 +19,16 @@ pub enum Address {
     },
     /// A Unix domain socket's path.
     Pipe(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Host { name, port } => write!(f, "{name}:{port}"),
+            Self::Pipe(path) => f.write_str(path),
+        }
+    }
 }
 
 /// A share in parts per million (`envoy.type.v3.FractionalPercent`); 1 % is 10,000.

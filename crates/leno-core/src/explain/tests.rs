@@ -4,81 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    self, CircuitLimits, ClusterSpecifier, Discovery, FaultAbort, FaultDelay, FaultInjection,
-    Fraction, HeaderEdit, HeaderMatch, HeaderMatchKind, HeaderMutation, HeaderMutations, LbPolicy,
-    Mirror, PathMatch, PathRewrite, RedirectPath, RetryCondition, Route, RouteAction, RouteMatch,
-    StringMatch, StringPattern, UpstreamHttp, UpstreamProtocol, UpstreamTransport, VirtualHost,
-    WeightedCluster,
+    self, ClusterSpecifier, FaultAbort, FaultDelay, FaultInjection, Fraction, HeaderMatch,
+    HeaderMatchKind, HeaderMutations, Mirror, PathMatch, PathRewrite, RedirectPath, RetryCondition,
+    Route, RouteAction, StringMatch, StringPattern, VirtualHost,
 };
+use crate::samples::{ORIGIN as VS, cluster, forward, prefix, route, weighted};
 use crate::snapshot::Resources;
-
-const VS: &str = "/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews";
-
-fn cluster(name: &str) -> config::Cluster {
-    config::Cluster {
-        name: name.to_owned(),
-        discovery: Discovery::Eds { service_name: None },
-        connect_timeout: Duration::from_secs(5),
-        lb_policy: LbPolicy::RoundRobin,
-        transport: UpstreamTransport::Plaintext,
-        transport_matches: vec![],
-        circuit: CircuitLimits::default(),
-        outlier: None,
-        http: UpstreamHttp {
-            protocol: UpstreamProtocol::Http1,
-            idle_timeout: None,
-            max_requests_per_connection: None,
-        },
-        services: vec![],
-        origin: None,
-        subset: None,
-    }
-}
-
-fn forward(cluster: ClusterSpecifier) -> config::Forward {
-    config::Forward {
-        cluster,
-        timeout: Some(Duration::from_secs(15)),
-        idle_timeout: None,
-        retry_policy: None,
-        path_rewrite: None,
-        host_rewrite: None,
-        mirrors: vec![],
-    }
-}
-
-fn route(name: &str, path: PathMatch, action: RouteAction) -> Route {
-    Route {
-        name: name.to_owned(),
-        origin: Some(VS.to_owned()),
-        route_match: RouteMatch { path, case_sensitive: true, headers: vec![], query: vec![] },
-        action,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        fault: None,
-    }
-}
-
-fn weighted(parts: &[(&str, u32)]) -> ClusterSpecifier {
-    let part = |&(name, weight): &(&str, u32)| WeightedCluster {
-        name: name.to_owned(),
-        weight,
-        request_headers: HeaderMutations {
-            remove: vec![],
-            edits: vec![HeaderMutation {
-                name: "x-cluster".to_owned(),
-                value: name.to_owned(),
-                edit: HeaderEdit::Overwrite,
-            }],
-        },
-        response_headers: HeaderMutations::default(),
-    };
-    ClusterSpecifier::Weighted(parts.iter().map(part).collect())
-}
-
-fn prefix(path: &str) -> PathMatch {
-    PathMatch::Prefix(path.to_owned())
-}
 
 fn jason_route() -> Route {
     let mut to_v2 = forward(ClusterSpecifier::Cluster("v2".to_owned()));
