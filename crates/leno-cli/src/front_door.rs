@@ -18,11 +18,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The kubeconfig's path: the flag, the environment, or kubectl's default.
+    pub(crate) fn path(&self) -> PathBuf {
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+        self.kubeconfig.clone().unwrap_or_else(|| home().join(".kube/config"))
+    }
+
     /// A client for the kubeconfig's current context.
     pub(crate) fn client(&self) -> Result<Client> {
-        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-        let path = self.kubeconfig.clone().unwrap_or_else(|| home().join(".kube/config"));
-        said(Client::from_kubeconfig(&path))
+        said(Client::from_kubeconfig(&self.path()))
     }
 
     /// Fetches a document of the management API; `path` begins with `/leno/v1`.

@@ -12,6 +12,7 @@ mod explain;
 mod front_door;
 mod output;
 mod proxies;
+mod run;
 mod tour;
 mod traffic;
 
@@ -40,6 +41,8 @@ enum Command {
     Apply(documents::ApplyArgs),
     /// Remove documents.
     Delete(documents::DeleteArgs),
+    /// Run a program in the mesh, with a sidecar beside it.
+    Run(Box<run::Args>),
     /// Say what an LNxxxx code or a response flag means, and what to do.
     Explain(explain::Args),
     /// Print the shell's completion script.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Describe(selection) => documents::describe(&selection),
         Command::Apply(args) => documents::apply(&args),
         Command::Delete(args) => documents::delete(&args),
+        Command::Run(args) => run::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leno", &mut std::io::stdout());

@@ -1,0 +1,225 @@
+//! The workload's sidecar: `leno proxy` as a child process on sockets that are kept open here.
+//!
+//! A sidecar that dies is started again with back-off and a line that says so, never silently. Meanwhile
+//! connections wait in the sockets' backlogs; what was in flight in it is lost.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use leno_sys::capture::{SocketSupply, Sockets};
+use leno_sys::process::prepare_child;
+use serde_json::{Value, json};
+use tokio::process::Child;
+
+use super::directory::Directory;
+use super::workload::Workload;
+
+pub(super) const ADMIN_PORT: u16 = 15000;
+const METRICS_PORT: u16 = 15020;
+const PROXY_METRICS_PORT: u16 = 15090;
+/// The longest pause before another start.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// A sidecar that lived this long is started again at once.
+const PROVEN: Duration = Duration::from_secs(10);
+/// How long connections may take to finish at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Every socket the sidecar serves on; they outlive any one sidecar.
+pub(super) struct Passed {
+    pub(super) captured: Sockets,
+    pub(super) inbound: Vec<TcpListener>,
+    pub(super) supply: Option<SocketSupply>,
+}
+
+/// What a sidecar is told at its start.
+pub(super) struct Settings {
+    pub(super) control: String,
+    pub(super) address: IpAddr,
+    pub(super) namespace: String,
+    pub(super) access_log: Option<PathBuf>,
+}
+
+/// The running sidecar and how to make the next one.
+pub(super) struct Sidecar<'a> {
+    directory: &'a Directory,
+    settings: Settings,
+    passed: Passed,
+    child: Child,
+    started: Instant,
+    pause: Duration,
+}
+
+impl<'a> Sidecar<'a> {
+    /// Starts it; [`Sidecar::ready`] waits for it.
+    pub(super) fn start(
+        directory: &'a Directory,
+        workload: &Workload,
+        settings: Settings,
+        passed: Passed,
+    ) -> Result<Self> {
+        let node = node(workload, &settings);
+        directory.write("node.json", node.to_string().as_bytes())?;
+        let child = spawn(directory, &settings, &passed)?;
+        let started = Instant::now();
+        Ok(Self { directory, settings, passed, child, started, pause: Duration::ZERO })
+    }
+
+    /// Where its admin endpoint answers.
+    pub(super) fn admin(&self) -> SocketAddr {
+        SocketAddr::new(self.settings.address, ADMIN_PORT)
+    }
+
+    /// Waits for its end, which is never expected.
+    pub(super) async fn ended(&mut self) -> Result<ExitStatus> {
+        self.child.wait().await.context("waiting for the sidecar")
+    }
+
+    /// How long to wait before the next start.
+    pub(super) fn pause(&mut self) -> Duration {
+        let proven = self.started.elapsed() >= PROVEN;
+        self.pause = match self.pause {
+            _ if proven => Duration::ZERO,
+            Duration::ZERO => PAUSE_FIRST,
+            longer => (longer * 2).min(PAUSE_MAX),
+        };
+        self.pause
+    }
+
+    /// Starts another one on the same sockets.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        self.child = spawn(self.directory, &self.settings, &self.passed)?;
+        self.started = Instant::now();
+        Ok(())
+    }
+
+    /// What it said last.
+    pub(super) fn last_words(&self) -> String {
+        self.directory.tail("proxy.log", 5)
+    }
+
+    /// Lets it finish what is in flight, then ends it.
+    pub(super) async fn stop(mut self) {
+        // New connections are nobody's from here on.
+        drop(self.passed);
+        let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let waited = tokio::time::timeout(DRAIN + Duration::from_secs(1), self.child.wait()).await;
+        if waited.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<Child> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut command = Command::new(program);
+    command.arg("proxy").args(["--control", &settings.control]);
+    for (flag, name) in [("--token-file", "token"), ("--node", "node.json"), ("--data", "proxy")] {
+        command.arg(flag).arg(directory.file(name));
+    }
+    let at = |port: u16| SocketAddr::new(settings.address, port).to_string();
+    command.args(["--admin", &at(ADMIN_PORT)]);
+    command.args(["--metrics", &at(METRICS_PORT), "--metrics", &at(PROXY_METRICS_PORT)]);
+    command.args(["--drain-seconds", &DRAIN.as_secs().to_string()]);
+    command.arg("--access-log").arg(access_log(directory.path(), settings));
+
+    let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
+    let mut pass = |flag: &str, name: &str, descriptor: BorrowedFd<'_>| {
+        command.arg(flag).arg(format!("{name}{}", descriptor.as_raw_fd()));
+    };
+    for listener in &passed.captured.outbound {
+        pass("--listen-fd", "virtualOutbound=", listener.as_fd());
+    }
+    for listener in &passed.inbound {
+        pass("--listen-fd", "virtualInbound=", listener.as_fd());
+    }
+    for socket in &passed.captured.dns_udp {
+        pass("--dns-udp-fd", "", socket.as_fd());
+    }
+    for listener in &passed.captured.dns_tcp {
+        pass("--dns-tcp-fd", "", listener.as_fd());
+    }
+    // A line of its own for each sidecar: a predecessor may have died in the middle of an exchange.
+    let supply = passed.supply.as_ref().map(SocketSupply::open_another).transpose();
+    let supply = supply.context("reaching into the program's namespace")?;
+    if let Some(supply) = &supply {
+        pass("--supply-fd", "", supply.as_fd());
+    }
+    descriptors.extend(passed.captured.outbound.iter().map(AsFd::as_fd));
+    descriptors.extend(passed.inbound.iter().map(AsFd::as_fd));
+    descriptors.extend(passed.captured.dns_udp.iter().map(AsFd::as_fd));
+    descriptors.extend(passed.captured.dns_tcp.iter().map(AsFd::as_fd));
+    descriptors.extend(supply.iter().map(AsFd::as_fd));
+
+    let log = File::options().create(true).append(true).open(directory.file("proxy.log"));
+    let log = log.context("opening the sidecar's log")?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // Out of the terminal's foreground group: an interrupt is for the program.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    prepare_child(&mut command, &descriptors);
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    command.spawn().context("starting the sidecar")
+}
+
+fn access_log(directory: &Path, settings: &Settings) -> PathBuf {
+    settings.access_log.clone().unwrap_or_else(|| directory.join("access.log"))
+}
+
+/// The xDS node, in Istio's form.
+fn node(workload: &Workload, settings: &Settings) -> Value {
+    let Settings { namespace, address, .. } = settings;
+    let domain = format!("{namespace}.svc.cluster.local");
+    json!({
+        "id": format!("sidecar~{address}~{}.{namespace}~{domain}", workload.pod),
+        "cluster": format!("{}.{namespace}", workload.service),
+        "metadata": {
+            "NAME": workload.pod,
+            "NAMESPACE": namespace,
+            "SERVICE_ACCOUNT": workload.account,
+            "WORKLOAD_NAME": workload.name,
+            "CLUSTER_ID": "Kubernetes",
+            "INSTANCE_IPS": address.to_string(),
+            "LABELS": workload.labels(),
+            "DNS_CAPTURE": "true",
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Protocol;
+
+    #[test]
+    fn the_node_is_named_as_istio_names_it() {
+        let workload = Workload {
+            service: "reviews".into(),
+            version: "v2".into(),
+            name: "reviews-v2".into(),
+            pod: "reviews-v2-x7k2p".into(),
+            namespace: None,
+            account: "bookinfo".into(),
+            port: Some(9080),
+            protocol: Protocol::Http,
+        };
+        let settings = Settings {
+            control: "127.0.0.1:15010".into(),
+            address: [127, 64, 0, 9].into(),
+            namespace: "shop".into(),
+            access_log: None,
+        };
+        let node = node(&workload, &settings);
+        assert_eq!(node["id"], "sidecar~127.64.0.9~reviews-v2-x7k2p.shop~shop.svc.cluster.local");
+        assert_eq!(node["metadata"]["SERVICE_ACCOUNT"], "bookinfo");
+        assert_eq!(node["metadata"]["LABELS"]["version"], "v2");
+    }
+}
