@@ -33,6 +33,8 @@ pub(crate) struct Sources {
     pub(crate) traffic: Latest,
     /// Services, proxies and changes at this moment.
     pub(crate) mesh: Arc<dyn Fn() -> Mesh + Send + Sync>,
+    /// Where proxies on this host join: xDS and certificates, `HOST:PORT`.
+    pub(crate) discovery: Arc<str>,
 }
 
 impl Sources {
@@ -49,6 +51,7 @@ pub(crate) fn router(sources: Sources) -> Router {
     Router::new()
         .route("/leno/v1/frame", get(one))
         .route("/leno/v1/stream", get(stream))
+        .route("/leno/v1/discovery", get(discovery))
         .route("/leno/v1/proxies", get(proxies))
         .route("/leno/v1/proxies/{name}/{page}", get(proxy_page))
         .layer(middleware::from_fn(loopback_only))
@@ -69,6 +72,10 @@ async fn stream(
         Ok(Event::default().event("frame").data(frame))
     });
     Sse::new(frames).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+async fn discovery(State(sources): State<Sources>) -> Response {
+    Json(serde_json::json!({ "address": &*sources.discovery })).into_response()
 }
 
 async fn proxies(State(sources): State<Sources>) -> Response {
@@ -122,7 +129,14 @@ mod tests {
     fn router() -> (Router, tokio::sync::watch::Sender<Arc<Picture>>) {
         let (publish, traffic) = tokio::sync::watch::channel(Arc::default());
         let mesh = || Mesh { revision: 3, ..Mesh::default() };
-        (super::router(Sources { traffic, mesh: Arc::new(mesh) }), publish)
+        (
+            super::router(Sources {
+                traffic,
+                mesh: Arc::new(mesh),
+                discovery: "127.0.0.1:15010".into(),
+            }),
+            publish,
+        )
     }
 
     async fn ask(host: &str, path: &str) -> Response {
