@@ -248,6 +248,8 @@ impl GroupView {
             LbPolicy::Random => endpoint(self.shares.draw(random)),
             LbPolicy::LeastRequest { choices } => {
                 let mut least = endpoint(self.shares.draw(random));
+                // More draws than twice the endpoints tell nothing new, however many are asked for.
+                let choices = (choices as usize).min(self.endpoints.len() * 2);
                 for _ in 1..choices {
                     let other = endpoint(self.shares.draw(random));
                     if load(other, least) < load(least, other) {

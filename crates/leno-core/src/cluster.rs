@@ -54,6 +54,8 @@ impl Cluster {
         if source.connect_timeout.is_zero() {
             report.problem_at(format_args!(".connect_timeout"), ProblemKind::ZeroDuration);
         }
+        report.check_duration("connect_timeout", Some(source.connect_timeout));
+        report.check_duration("http.idle_timeout", source.http.idle_timeout);
         if let LbPolicy::LeastRequest { choices: found @ 0..=1 } = source.lb_policy {
             report.problem_at(format_args!(".lb_policy"), ProblemKind::TooFewChoices { found });
         }

@@ -28,6 +28,7 @@ impl Fault {
             let what = ProblemKind::InvalidStatus { status: abort.status, allowed: "200 to 599" };
             report.problem_at(format_args!(".abort.status"), what);
         }
+        report.check_duration("delay.fixed", config.delay.as_ref().map(|delay| delay.fixed));
         if config.delay.as_ref().is_some_and(|delay| delay.fixed.is_zero()) {
             report.problem_at(format_args!(".delay.fixed"), ProblemKind::ZeroDuration);
         }

@@ -1,15 +1,19 @@
 //! Passive health: endpoints that fail several times in a row are ejected for a while.
 //!
 //! Envoy's rules (`OutlierDetection`), pure: time is an argument, nothing sleeps, nothing locks. Local failures count as
-//! the 5xx they would become (`split_external_local_origin_errors: false`). Two deliberate differences: an ejection
-//! ends when its time is over and not at the next `interval` after that, and an endpoint's record improves by
-//! arithmetic (one step per healthy interval) instead of by a timer.
+//! the 5xx they would become (`split_external_local_origin_errors: false`). Deliberate differences: an ejection
+//! ends when its time is over and not at the next `interval` after that; an endpoint's record improves by arithmetic
+//! (one step per healthy interval) instead of by a timer; and one endpoint may always be ejected while another is left
+//! (Envoy: only with `always_eject_one_host`), so that the default share of 10 % protects a service of three.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::config::OutlierDetection;
 use crate::endpoint::{Endpoint, EndpointLive, EndpointSet};
+
+/// Whatever is configured, an ejection is no longer than a year; keeps the clock's arithmetic in range.
+const EJECTION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How a request to an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,21 +104,21 @@ pub fn on_result(
     if !may_eject(settings, set, now) {
         return None;
     }
-    let until = now + next_ejection(settings, live, now);
+    let until = now + next_ejection(settings, live, now).min(EJECTION_MAX);
     live.eject_until(until);
     set.note_change();
     Some(Ejection { cause, until })
 }
 
-/// Whether one more endpoint may be set aside: always the first one, then up to the share; and never while too few are
-/// healthy.
+/// Whether one more endpoint may be set aside: up to the share, or the first one of several; and never while too few
+/// are healthy.
 fn may_eject(settings: &OutlierDetection, set: &EndpointSet, now: Instant) -> bool {
     let total = set.endpoints().len() as u64;
     let ejected = set.endpoints().iter().filter(|e| e.live.is_ejected(now)).count() as u64;
     let available = set.availability(now).0 as u64;
     let is_healthy_enough = available * 100 >= u64::from(settings.min_health_percent) * total;
     let is_within_share = (ejected + 1) * 100 <= u64::from(settings.max_ejection_percent) * total;
-    is_healthy_enough && (ejected == 0 || is_within_share)
+    is_healthy_enough && (is_within_share || (ejected == 0 && available > 1))
 }
 
 /// The n-th ejection is n base times long; every healthy interval since the last one takes one off n.

@@ -3,6 +3,10 @@
 //! The API, the CLI and the NACK print these lines; each says what would be right.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+/// Of `google.protobuf.Duration`.
+const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
 
 /// One thing wrong, and where in the resources it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub enum ProblemKind {
     InvalidScheme { value: String },
     #[error("is zero; give a duration above zero")]
     ZeroDuration,
+    #[error("{seconds} s is beyond 10,000 years; give a shorter duration, or leave it out")]
+    DurationTooLong { seconds: u64 },
     #[error("maximum {max_ms} ms is below the base {base_ms} ms; raise it or leave it out")]
     BackOffMaxBelowBase { base_ms: u128, max_ms: u128 },
     #[error("{percent} is no percentage; use 0 to 100")]
@@ -130,6 +136,14 @@ impl Report {
 
     pub(crate) fn problem_at(&mut self, step: fmt::Arguments<'_>, what: ProblemKind) {
         self.within(step, |report| report.problem(what));
+    }
+
+    /// Refuses durations that clocks cannot add (protobuf's own bound).
+    pub(crate) fn check_duration(&mut self, field: &str, length: Option<Duration>) {
+        let seconds = length.map_or(0, |length| length.as_secs());
+        if seconds > DURATION_SECONDS_MAX {
+            self.problem_at(format_args!(".{field}"), ProblemKind::DurationTooLong { seconds });
+        }
     }
 
     /// The value, if nothing was wrong.

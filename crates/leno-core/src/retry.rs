@@ -96,6 +96,8 @@ impl RetryPolicy {
             let what = ProblemKind::BackOffMaxBelowBase { base_ms, max_ms };
             report.problem_at(format_args!(".back_off_max"), what);
         }
+        report.check_duration("per_try_timeout", config.per_try_timeout);
+        report.check_duration("back_off_max", Some(config.back_off_max));
         for (i, &status) in config.retriable_status_codes.iter().enumerate() {
             if !(100..600).contains(&status) {
                 let what = ProblemKind::InvalidStatus { status, allowed: "100 to 599" };

@@ -11,6 +11,9 @@ use crate::problem::{Problem, ProblemKind, Report};
 /// Memory one compiled regex may take; RE2 programs of Envoy's own limit stay far below.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
+/// Memory one regex may take on each thread for what it learnt about inputs; beyond it matching goes on, slower.
+const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
+
 /// A string condition that cannot fail.
 #[derive(Clone, Debug)]
 pub struct StringMatcher {
@@ -92,8 +95,13 @@ pub(crate) fn compile_whole(pattern: &str, report: &mut Report) -> Option<Regex>
 /// A regex as written.
 pub(crate) fn compile_regex(pattern: &str, report: &mut Report) -> Option<Regex> {
     // RE2's \d, \w and \s are ASCII; Unicode classes are the second choice, for patterns that need them.
-    let build =
-        |unicode| RegexBuilder::new(pattern).unicode(unicode).size_limit(REGEX_BYTES_MAX).build();
+    let build = |unicode| {
+        RegexBuilder::new(pattern)
+            .unicode(unicode)
+            .size_limit(REGEX_BYTES_MAX)
+            .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
+            .build()
+    };
     match build(false).or_else(|_| build(true)) {
         Ok(regex) => Some(regex),
         Err(error) => {
@@ -158,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_bad_regex_is_a_problem_with_a_reason() {
-        for pattern in ["(", "a)(b", r"(?:\w{500}){500}", "*"] {
+        for pattern in ["(", "a)(b", r"(?:\w{500}){500}", "[a-z]{20000}", "*"] {
             let mut report = Report::new("at".to_owned());
             assert!(compile_whole(pattern, &mut report).is_none(), "{pattern}");
             let problems = report.finish(|| ()).unwrap_err();

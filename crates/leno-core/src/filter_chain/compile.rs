@@ -27,6 +27,8 @@ impl Listener {
         {
             report.problem(ProblemKind::NoFilterChain);
         }
+        let timeout = Some(source.listener_filters_timeout);
+        report.check_duration("listener_filters_timeout", timeout);
         let mut taken = HashMap::new();
         let mut chains = Vec::with_capacity(source.filter_chains.len());
         for (i, chain) in source.filter_chains.iter().enumerate() {
@@ -135,6 +137,7 @@ fn compile_chain(
             let clusters = report.within(format_args!(".tcp.cluster"), |report| {
                 ClusterChoice::compile(&proxy.cluster, report)
             });
+            report.check_duration("tcp.idle_timeout", proxy.idle_timeout);
             NetworkFilter::Tcp(Arc::new(TcpProxy { settings: proxy.clone(), clusters }))
         }
     };
@@ -152,6 +155,8 @@ fn compile_manager(
     report: &mut Report,
     inner: &mut Vec<Problem>,
 ) -> Option<HttpManager> {
+    report.check_duration("idle_timeout", manager.idle_timeout);
+    report.check_duration("request_headers_timeout", manager.request_headers_timeout);
     let routers = manager.http_filters.iter().filter(|filter| **filter == HttpFilter::Router);
     if routers.count() != 1 || manager.http_filters.last() != Some(&HttpFilter::Router) {
         report.problem_at(format_args!(".http_filters"), ProblemKind::RouterNotLast);

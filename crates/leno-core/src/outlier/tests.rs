@@ -102,13 +102,15 @@ fn ejections_grow_with_each_other_and_shrink_with_health() {
 }
 
 #[test]
-fn at_least_one_and_at_most_the_share_is_ejected() {
+fn one_of_several_and_at_most_the_share_is_ejected() {
     // (endpoints, max percent, min health percent, ejected in the end)
     for (count, max_ejection_percent, min_health_percent, expected) in [
         (10, 50, 0, 5),
         (10, 10, 0, 1),
         (3, 10, 0, 1),
-        (1, 10, 0, 1),
+        (1, 10, 0, 0),
+        (1, 100, 0, 1),
+        (2, 10, 0, 1),
         (4, 100, 0, 4),
         (4, 0, 0, 1),
         (10, 100, 80, 3),

@@ -199,6 +199,8 @@ impl Forward {
                 PathRewrite::compile(rewrite, report)
             })
         });
+        report.check_duration("timeout", config.timeout);
+        report.check_duration("idle_timeout", config.idle_timeout);
         if let Some(host) = &config.host_rewrite {
             report.within(format_args!(".host_rewrite"), |report| check_host(host, report));
         }
