@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bench;
 mod docs;
 mod fuzz;
 mod peers;
@@ -24,6 +25,8 @@ enum Command {
     Tidy,
     /// Fetch the software that tests and benches compare with.
     Peers(peers::Args),
+    /// Compare with other proxies and control planes.
+    Bench(bench::Args),
     /// Fuzz every parser for a while.
     Fuzz(fuzz::Args),
     /// Run the commands that the documentation shows.
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tidy => tidy::run(&root()),
         Command::Peers(args) => peers::run(&args),
+        Command::Bench(args) => bench::run(&root(), &args),
         Command::Fuzz(args) => fuzz::run(&root(), &args),
         Command::Docs => docs::run(&root()),
     };

@@ -76,7 +76,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The program of a peer, fetched first if need be.
-#[expect(dead_code, reason = "the benches are its callers")]
 pub(crate) fn path(name: &str) -> Result<PathBuf> {
     ensure(find(name)?)
 }
