@@ -1,0 +1,6 @@
+//! The public API: resources in, decisions out.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod bookinfo;
+mod hostile;
+mod requests;
