@@ -1,9 +1,27 @@
 //! The data plane process: I/O around `leno-http` (the wire) and `leno-core` (the rules).
+//!
+//! [`run`] is the whole of it. One thread per worker carries traffic, each with a runtime, sockets and pools of its own;
+//! one more thread does everything else: admin, configuration, identity.
 
 pub mod buffers;
+mod deadline;
 pub mod dns;
+mod http;
+mod ids;
+mod lifecycle;
 pub mod limits;
 pub mod listener;
+pub mod options;
+mod process;
+pub mod publish;
+mod running;
 pub mod tcp;
+mod telemetry;
 pub mod tls;
+pub mod upstream;
 pub mod wire;
+mod worker;
+
+pub use options::{ConfigSource, Mesh, Node, Options};
+pub use process::Error;
+pub use running::{Running, run, start};

@@ -64,6 +64,9 @@ pub const MIRROR_BYTES: usize = 64 * 1024;
 /// Mirrored copies one worker has on their way at once; more are dropped and counted.
 pub const MIRRORS_IN_FLIGHT: usize = 1024;
 
+/// How long one mirrored copy may take.
+pub const MIRROR: Duration = Duration::from_secs(15);
+
 /// Body bytes of an upstream response that are read and thrown away so that the connection can be used again.
 pub const DISCARD_BYTES: usize = 64 * 1024;
 
@@ -81,6 +84,12 @@ pub const RELAY_BUFFER_FIRST_BYTES: usize = 16 * 1024;
 
 /// Idle upstream connections one worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 256;
+
+/// Original destinations one worker remembers per cluster; beyond it starts afresh, which costs kept connections only.
+pub const ORIGINAL_DESTINATIONS: usize = 4096;
+
+/// How often kept upstream connections are looked through.
+pub const SWEEP: Duration = Duration::from_secs(5);
 
 /// Upstream connect timeout where the cluster names none (Envoy's default).
 pub const CONNECT: Duration = Duration::from_secs(5);
@@ -100,5 +109,5 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 /// Longest answer the admin endpoint keeps in memory for one request.
 pub const ADMIN_BODY_BYTES: usize = 64 * 1024;
 
-/// Access records waiting to be written per worker; more are dropped and counted.
-pub const RECORDS_QUEUED: usize = 8192;
+/// How long an access record may wait in a worker's buffer before it is handed over to be written.
+pub const RECORDS_FLUSH: Duration = Duration::from_millis(200);

@@ -3,6 +3,9 @@
 //! Half-close is kept, a reset on one side is a reset on the other, buffers start small and grow while reads fill
 //! them. Called by the listener for TCP chains and by the exchange after an upgrade.
 
+pub(crate) mod proxy;
+mod record;
+
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::pin;

@@ -176,6 +176,7 @@ pub struct Outgoing {
     /// What is to be written, from `written` on.
     pub bytes: Vec<u8>,
     written: usize,
+    has_written: bool,
 }
 
 impl Outgoing {
@@ -183,6 +184,12 @@ impl Outgoing {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.written == self.bytes.len()
+    }
+
+    /// Whether any byte ever left.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        self.has_written
     }
 
     /// Bytes that wait.
@@ -208,6 +215,7 @@ impl Outgoing {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.has_written = true;
         }
         self.clear();
         wire.poll_flush(cx)

@@ -1,0 +1,120 @@
+//! The path of a request, top to bottom. Every stage is a line here; what a stage does is in its own file.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use leno_core::reply::Failure;
+use leno_core::route_table::{Action, ClusterTarget, Forward, Matched};
+use leno_telemetry::ResponseFlag;
+
+use super::forward::{self, Plan};
+use super::session::Session;
+use super::view::{Edited, View};
+use super::{After, headers, mirror, reply, tunnel};
+use crate::worker::View as Configuration;
+
+/// One request and its response, and what may follow on the connection.
+///
+/// The configuration is loaded once: every decision of this request agrees with the others. The record is finished on
+/// every way out, also when this future is dropped.
+pub(super) async fn exchange(session: &mut Session, started: Instant) -> After {
+    let configuration = session.worker.view();
+    headers::receive(session);
+    session.record.open(started);
+    let outcome = route(session, &configuration).await;
+    let after = match outcome {
+        Ok(after) => after,
+        Err(Failed { failure, status }) => reply::fail(session, failure, status).await,
+    };
+    session.finish_record();
+    after
+}
+
+/// A failure, with the status that takes the place of the table's.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) status: Option<u16>,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, status: None }
+    }
+}
+
+async fn route(session: &mut Session, configuration: &Configuration) -> Result<After, Failed> {
+    let manager = Arc::clone(&session.manager);
+    let table = configuration.snapshot().routes(&manager.routes);
+    let table = table.ok_or(Failure::RouteConfigurationNotFound)?;
+    let view = View { head: &session.request, scheme: session.facts.scheme() };
+    let matched = table.route(&view).map_err(|_| Failure::RouteNotFound)?;
+    session.record.routed(&matched);
+    inject_fault(session, &matched).await?;
+    match &matched.route.action {
+        Action::Forward(forward) => {
+            let target = forward.clusters.pick(session.draw());
+            forward_to(session, configuration, (&matched, forward, target)).await
+        }
+        Action::Redirect(redirect) => {
+            let view = View { head: &session.request, scheme: session.facts.scheme() };
+            let location = matched.redirect_location(redirect, &view);
+            reply::redirect(session, &matched, redirect.status(), &location).await
+        }
+        Action::DirectResponse(direct) => reply::direct(session, &matched, direct).await,
+    }
+}
+
+type Chosen<'a> = (&'a Matched<'a>, &'a Forward, &'a ClusterTarget);
+
+async fn forward_to(
+    session: &mut Session,
+    configuration: &Configuration,
+    (matched, forward, target): Chosen<'_>,
+) -> Result<After, Failed> {
+    let cluster = configuration.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
+    session.record.targeted(cluster);
+    if session.request.upgrade().is_some() && !session.manager.settings.websocket {
+        return Err(Failure::UpgradeNotAllowed.into());
+    }
+    edit_request(session, matched, target);
+    let mirrors = mirror::choose(session, configuration, forward);
+    let plan = Plan { cluster, forward, virtual_host: matched.virtual_host, mirrors };
+    let answered = forward::forward(session, plan).await?;
+    if matched.edits_response(Some(target)) {
+        matched.edit_response(Some(target), &mut Edited(session.response.fields_mut()));
+    }
+    if answered.attempt.is_upgraded() {
+        tunnel::tunnel(session, answered).await
+    } else {
+        forward::respond(session, answered).await
+    }
+}
+
+/// What the route changes of the request before it leaves.
+fn edit_request(session: &mut Session, matched: &Matched<'_>, target: &ClusterTarget) {
+    let view = View { head: &session.request, scheme: session.facts.scheme() };
+    if let Some(path) = matched.rewritten_path(&view) {
+        headers::set_target(&mut session.request, &path);
+    }
+    if let Some(host) = matched.rewritten_host() {
+        session.request.set_authority(host);
+    }
+    if matched.edits_request(Some(target)) {
+        matched.edit_request(Some(target), &mut Edited(session.request.fields_mut()));
+    }
+}
+
+/// Waits and answers as the route's fault injection says.
+async fn inject_fault(session: &mut Session, matched: &Matched<'_>) -> Result<(), Failed> {
+    let Some(fault) = &matched.route.fault else { return Ok(()) };
+    let decision = fault.decide(&mut *session.worker.random.borrow_mut());
+    if let Some(delay) = decision.delay {
+        session.record.flag(ResponseFlag::DelayInjected);
+        session.downstream.pause(delay).await.map_err(|_| Failure::DownstreamDisconnect)?;
+    }
+    match decision.abort {
+        Some(status) => Err(Failed { failure: Failure::FaultAbort, status: Some(status) }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,230 @@
+//! What one exchange leaves behind: its access record and its place in the metrics.
+//!
+//! Plain values, filled in as the exchange goes; written once, also when the exchange is dropped half way (the session's
+//! `Drop` sees to that). Costs no allocation unless something fails.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leno_core::config::Address;
+use leno_core::endpoint::Endpoint;
+use leno_core::reply::{self, Failure, Side};
+use leno_core::route_table::Matched;
+use leno_http::Known;
+use leno_telemetry::{
+    AccessRecord, Blame, ClusterStat, Exchange, PartyId, Protocol, Reporter, ResponseFlag,
+    ResponseFlags, Security, SeriesKey, ServiceId,
+};
+
+use super::session::Session;
+use crate::telemetry;
+use crate::upstream::cluster::{ClusterState, UpstreamConnection};
+use crate::upstream::connect::ConnectError;
+
+/// The open record of a session; reused from exchange to exchange.
+#[derive(Default)]
+pub(crate) struct Record {
+    started: Option<Instant>,
+    sent_at: Option<Instant>,
+    service_time: Option<Duration>,
+    status: u16,
+    flags: ResponseFlags,
+    details: Option<&'static str>,
+    blame: Option<Blame>,
+    received: u64,
+    sent: u64,
+    route: Option<Arc<str>>,
+    cluster: Option<Rc<ClusterState>>,
+    endpoint: Option<Arc<Endpoint>>,
+    party: PartyId,
+    upstream_local: Option<SocketAddr>,
+    is_upstream_tls: bool,
+    transport_failure: Option<String>,
+}
+
+impl Record {
+    /// A request has begun.
+    pub(super) fn open(&mut self, started: Instant) {
+        *self = Self { started: Some(started), ..Self::default() };
+    }
+
+    pub(super) fn routed(&mut self, matched: &Matched<'_>) {
+        self.route = Some(Arc::clone(&matched.route.name));
+    }
+
+    pub(super) fn targeted(&mut self, cluster: &Rc<ClusterState>) {
+        self.cluster = Some(Rc::clone(cluster));
+    }
+
+    /// An endpoint was picked for an attempt.
+    pub(super) fn attempted(&mut self, endpoint: &Arc<Endpoint>, party: PartyId) {
+        self.endpoint = Some(Arc::clone(endpoint));
+        self.party = party;
+        (self.upstream_local, self.transport_failure) = (None, None);
+    }
+
+    pub(super) fn connected(&mut self, connection: &UpstreamConnection, now: Instant) {
+        self.upstream_local = connection.local;
+        self.is_upstream_tls = connection.transport.tls.is_some();
+        self.sent_at = Some(now);
+    }
+
+    pub(super) fn connect_failed(&mut self, error: &ConnectError) {
+        self.transport_failure = Some(error.to_string());
+    }
+
+    /// The head of a response arrived.
+    pub(super) fn answered(&mut self, status: u16, now: Instant) {
+        self.status = status;
+        self.details = Some(reply::details::VIA_UPSTREAM);
+        self.service_time = self.sent_at.map(|sent| now.duration_since(sent));
+    }
+
+    /// The proxy answered by itself.
+    pub(super) fn replied(&mut self, status: u16, details: &'static str) {
+        self.status = status;
+        self.details = Some(details);
+    }
+
+    /// The status of a failure's answer.
+    pub(super) fn replied_status(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Nobody is left to answer.
+    pub(super) fn replied_nothing(&mut self) {
+        self.status = 0;
+    }
+
+    /// Body bytes, received from and sent to downstream.
+    pub(super) fn moved(&mut self, received: u64, sent: u64) {
+        self.received += received;
+        self.sent += sent;
+    }
+
+    pub(super) fn flag(&mut self, flag: ResponseFlag) {
+        self.flags.insert(flag);
+    }
+
+    /// What exactly was wrong; kept when the failure itself is noted afterwards.
+    pub(super) fn detail(&mut self, detail: &'static str) {
+        self.details = Some(detail);
+    }
+
+    /// The exchange failed.
+    pub(super) fn failed(&mut self, failure: Failure, side: Side) {
+        let reaction = failure.reaction();
+        if let Some(flag) = telemetry::flag(reaction.flag) {
+            self.flags.insert(flag);
+        }
+        let is_finer = self.details.is_some_and(|details| details.starts_with("http1."));
+        if !is_finer {
+            self.details = Some(reaction.detail);
+        }
+        self.blame = Some(telemetry::blame(reaction.blame(side)));
+    }
+
+    /// Whose fault the failure is.
+    pub(super) fn blame(&self) -> Option<Blame> {
+        self.blame
+    }
+
+    /// Whether an exchange is under way.
+    pub(super) fn is_open(&self) -> bool {
+        self.started.is_some()
+    }
+}
+
+impl Session {
+    /// Writes the record of the exchange that is under way, if there is one.
+    pub(super) fn finish_record(&mut self) {
+        let Some(started) = self.record.started.take() else { return };
+        let duration = started.elapsed();
+        self.count(duration);
+        if !self.logs.is_empty() {
+            self.log(started, duration);
+        }
+        if let Some(cluster) = &self.record.cluster {
+            cluster.stats.increment(ClusterStat::RqTotal);
+        }
+    }
+
+    fn count(&mut self, duration: Duration) {
+        let side = self.facts.side();
+        let record = &self.record;
+        let cluster_service = record.cluster.as_ref().map_or(ServiceId::UNKNOWN, |c| c.service());
+        let (reporter, peer, is_mutual) = match side {
+            Side::Outbound => (Reporter::Source, record.party, record.is_upstream_tls),
+            Side::Inbound => (Reporter::Destination, self.peer_party, self.facts.peer_id.is_some()),
+        };
+        let is_grpc = self.request.fields().has(Known::ContentType)
+            && self
+                .request
+                .fields()
+                .get(Known::ContentType)
+                .is_some_and(|kind| kind.starts_with(b"application/grpc"));
+        let key = SeriesKey {
+            reporter,
+            peer,
+            service: cluster_service,
+            protocol: if is_grpc { Protocol::Grpc } else { Protocol::Http },
+            security: match (is_mutual, record.endpoint.is_some()) {
+                (true, _) => Security::MutualTls,
+                (false, true) => Security::None,
+                (false, false) => Security::Unknown,
+            },
+            response_code: record.status,
+            flags: record.flags,
+            grpc_status: None,
+            blame: record.blame,
+        };
+        let exchange =
+            Exchange { duration, request_bytes: record.received, response_bytes: record.sent };
+        self.worker.telemetry.shard.request(&key, &exchange);
+    }
+
+    fn log(&self, started: Instant, duration: Duration) {
+        let record = &self.record;
+        let fields = self.request.fields();
+        let has_request = !self.request.method_str().is_empty();
+        let text = |text: &'static str| (!text.is_empty()).then_some(text);
+        let settings = record.cluster.as_ref().map(|cluster| cluster.settings().clone());
+        let upstream_host = record.endpoint.as_ref().and_then(|e| match e.address {
+            Address::Socket(address) => Some(address),
+            Address::Host { .. } | Address::Pipe(_) => None,
+        });
+        let line = AccessRecord {
+            method: has_request.then(|| self.request.method_str().as_bytes()),
+            path: has_request.then(|| self.request.received_target().as_bytes()),
+            protocol: has_request.then(|| self.request.version().as_str()),
+            response_code: record.status,
+            response_flags: record.flags,
+            response_code_details: record.details.and_then(text),
+            upstream_transport_failure_reason: record.transport_failure.as_deref(),
+            bytes_received: record.received,
+            bytes_sent: record.sent,
+            duration,
+            upstream_service_time: record.service_time,
+            x_forwarded_for: fields.get(Known::XForwardedFor),
+            user_agent: fields.get(Known::UserAgent),
+            request_id: fields.get(Known::XRequestId),
+            authority: fields.get(Known::Host),
+            upstream_host,
+            upstream_cluster: settings.as_ref().map(|settings| settings.name().as_str()),
+            upstream_local_address: record.upstream_local,
+            downstream_local_address: Some(self.facts.destination),
+            downstream_remote_address: Some(self.facts.peer),
+            requested_server_name: self.facts.server_name.as_deref(),
+            route_name: record.route.as_deref().filter(|name| !name.is_empty()),
+            blame: record.blame,
+            blame_detail: record.blame.and(record.details),
+            peer: self.facts.peer_id.as_deref(),
+            ..AccessRecord::at(self.worker.telemetry.wall_clock(started))
+        };
+        for log in &self.logs {
+            log.borrow_mut().write(&line);
+        }
+    }
+}

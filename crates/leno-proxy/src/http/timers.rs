@@ -1,0 +1,125 @@
+//! The deadlines of one exchange: the route's, the attempt's and the idle one, as values.
+//!
+//! The earliest is put into the connection's one [`Deadline`](crate::deadline::Deadline); when that fires, this says
+//! which of them it was.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Which deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// The route's timeout: the exchange is over (flag `UT`).
+    Route,
+    /// The attempt's own timeout: another may follow.
+    Attempt,
+    /// No byte moved for too long (flag `SI`).
+    Idle,
+}
+
+/// All deadlines of one exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timers {
+    route: Option<Duration>,
+    attempt: Option<Duration>,
+    idle: Duration,
+    route_at: Option<Instant>,
+    attempt_at: Option<Instant>,
+    idle_at: Instant,
+}
+
+impl Timers {
+    /// Nothing but the idle timeout runs until the request was received.
+    pub(super) fn new(
+        now: Instant,
+        route: Option<Duration>,
+        attempt: Option<Duration>,
+        idle: Duration,
+    ) -> Self {
+        Self { route, attempt, idle, route_at: None, attempt_at: None, idle_at: now + idle }
+    }
+
+    /// The request was received and sent: the route's time begins (once), and so does the attempt's.
+    pub(super) fn request_sent(&mut self, now: Instant) {
+        self.route_at = self.route_at.or_else(|| self.route.map(|timeout| now + timeout));
+        self.attempt_at = self.attempt_at.or_else(|| self.attempt.map(|timeout| now + timeout));
+    }
+
+    /// A new attempt begins; its time begins when its request is sent.
+    pub(super) fn next_attempt(&mut self, now: Instant) {
+        self.attempt_at = None;
+        self.moved(now);
+    }
+
+    /// The attempt was answered: its timeout no longer counts.
+    pub(super) fn answered(&mut self) {
+        (self.attempt, self.attempt_at) = (None, None);
+    }
+
+    /// A byte moved.
+    pub(super) fn moved(&mut self, now: Instant) {
+        self.idle_at = now + self.idle;
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next(&self) -> Instant {
+        [self.route_at, self.attempt_at].into_iter().flatten().fold(self.idle_at, Instant::min)
+    }
+
+    /// Which deadline passed first; the route's wins a tie, since no attempt may follow it.
+    pub(super) fn expired(&self, now: Instant) -> Option<Expired> {
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if passed(self.route_at) {
+            Some(Expired::Route)
+        } else if passed(self.attempt_at) {
+            Some(Expired::Attempt)
+        } else if self.idle_at <= now {
+            Some(Expired::Idle)
+        } else {
+            None
+        }
+    }
+
+    /// When the route's time is over.
+    pub(super) fn route_at(&self) -> Option<Instant> {
+        self.route_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Expired, Timers};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn time_begins_with_the_sent_request_and_the_route_outlives_attempts() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start, Some(5 * SECOND), Some(2 * SECOND), 10 * SECOND);
+        assert_eq!(timers.expired(start + 9 * SECOND), None, "the request is still arriving");
+        timers.request_sent(start);
+        assert_eq!(timers.next(), start + 2 * SECOND);
+        assert_eq!(timers.expired(start + 2 * SECOND), Some(Expired::Attempt));
+        timers.next_attempt(start + 4 * SECOND);
+        timers.request_sent(start + 4 * SECOND);
+        assert_eq!(timers.next(), start + 5 * SECOND);
+        assert_eq!(timers.expired(start + 6 * SECOND), Some(Expired::Route));
+    }
+
+    #[test]
+    fn an_answer_ends_the_attempts_time_and_bytes_push_the_idle_one() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start, None, Some(SECOND), 3 * SECOND);
+        timers.request_sent(start);
+        timers.answered();
+        assert_eq!(timers.expired(start + 2 * SECOND), None);
+        timers.moved(start + 2 * SECOND);
+        assert_eq!(timers.expired(start + 4 * SECOND), None);
+        assert_eq!(timers.expired(start + 5 * SECOND), Some(Expired::Idle));
+    }
+}

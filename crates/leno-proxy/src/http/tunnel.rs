@@ -1,0 +1,40 @@
+//! An exchange that stopped being HTTP (101, or 2xx to CONNECT): bytes both ways until both sides are done.
+
+use std::time::Duration;
+
+use super::After;
+use super::exchange::Failed;
+use super::forward::Answered;
+use super::session::Session;
+use crate::limits;
+use crate::tcp::{Early, End, relay};
+use leno_core::reply::Failure;
+
+/// Passes the head of the agreement on, then relays. The connection ends with the tunnel.
+pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<After, Failed> {
+    let downstream = &mut session.downstream;
+    downstream.server.response(&session.response, &mut downstream.out.bytes);
+    if downstream.flush().await.is_err() {
+        return Err(Failure::DownstreamDisconnect.into());
+    }
+    let Some((mut connection, upstream)) = answered.attempt.into_tunnel() else {
+        return Ok(After::Close);
+    };
+    let early = Early { downstream: std::mem::take(&mut downstream.inbox), upstream };
+    let idle: Duration = limits::TCP_IDLE;
+    let buffers = &session.worker.buffers;
+    let relayed = relay(&mut downstream.wire, &mut connection.wire, early, idle, buffers).await;
+    session.record.moved(relayed.received, relayed.sent);
+    match relayed.end {
+        End::Finished => {}
+        End::Idle => session.record.failed(Failure::StreamIdleTimeout, session.facts.side()),
+        End::Downstream(_) => {
+            session.record.failed(Failure::DownstreamDisconnect, session.facts.side());
+        }
+        End::Upstream(_) => {
+            let failure = Failure::ConnectionTerminationInResponse;
+            session.record.failed(failure, session.facts.side());
+        }
+    }
+    Ok(After::Close)
+}

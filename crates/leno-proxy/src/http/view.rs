@@ -1,0 +1,65 @@
+//! The received head as the rules see it.
+
+use leno_core::header_edit::HeadersMut;
+use leno_core::request::RequestView;
+use leno_http::{Field, Fields, Known, Name, RequestHead};
+
+/// A request head with what the connection adds to it.
+pub(super) struct View<'a> {
+    pub(super) head: &'a RequestHead,
+    pub(super) scheme: &'static str,
+}
+
+impl RequestView for View<'_> {
+    fn method(&self) -> &[u8] {
+        self.head.method_str().as_bytes()
+    }
+
+    fn path(&self) -> &[u8] {
+        self.head.target().as_bytes()
+    }
+
+    fn authority(&self) -> &[u8] {
+        self.head.authority().as_bytes()
+    }
+
+    fn scheme(&self) -> &[u8] {
+        self.scheme.as_bytes()
+    }
+
+    fn header_values(&self, lower_name: &str) -> impl Iterator<Item = &[u8]> {
+        let known = Known::recognize(lower_name.as_bytes());
+        let is_it = move |field: &Field<'_>| match known {
+            Known::Other => field.name.eq_ignore_ascii_case(lower_name),
+            known => field.known == known,
+        };
+        self.head.fields().iter().filter(is_it).map(|field| field.value)
+    }
+}
+
+/// Fields that configuration may edit.
+pub(super) struct Edited<'a>(pub(super) &'a mut Fields);
+
+impl HeadersMut for Edited<'_> {
+    fn contains(&self, name: &str) -> bool {
+        Name::parse(name).is_some_and(|name| self.0.get(name).is_some())
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(name) = Name::parse(name) {
+            self.0.remove(name);
+        }
+    }
+
+    fn append(&mut self, name: &str, value: &str) {
+        if let Some(name) = Name::parse(name) {
+            self.0.append(name, value.as_bytes());
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        if let Some(name) = Name::parse(name) {
+            self.0.set(name, value.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Taking connections from one listening socket, within the worker's limit.
+//!
+//! One task per socket and worker. At the limit the kernel's queue is left to fill: every client understands that.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::active::ActiveListener;
+use super::connection;
+use crate::limits;
+use crate::worker::Worker;
+
+/// Accepts until the listener is closed; what the kernel had accepted by then is still served.
+pub(crate) async fn run(
+    worker: &Rc<Worker>,
+    active: &Rc<ActiveListener>,
+    socket: std::net::TcpListener,
+) -> io::Result<()> {
+    let socket = TcpListener::from_std(socket)?;
+    let stop = active.stop();
+    let mut stopped = std::pin::pin!(stop.notified());
+    loop {
+        for _ in 0..limits::ACCEPTS_PER_TURN {
+            tokio::select! {
+                biased;
+                accepted = accept(&socket, worker) => serve(worker, active, accepted?),
+                () = &mut stopped => return Ok(()),
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Accepted>) {
+    let Some((stream, peer, slot)) = accepted else { return };
+    let (worker, active) = (Rc::clone(worker), Rc::clone(active));
+    tokio::task::spawn_local(async move {
+        connection::serve(worker, active, stream, peer).await;
+        drop(slot);
+    });
+}
+
+type Accepted = (TcpStream, std::net::SocketAddr, crate::worker::ConnectionSlot);
+
+/// One connection, or `None` when it was gone again or nothing could be accepted just now.
+async fn accept(socket: &TcpListener, worker: &Worker) -> io::Result<Option<Accepted>> {
+    let Some(slot) = worker.admit() else {
+        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+        return Ok(None);
+    };
+    match socket.accept().await {
+        Ok((stream, peer)) => Ok(Some((stream, peer, slot))),
+        Err(error) => match pause_after(&error) {
+            Some(pause) => {
+                if !pause.is_zero() {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(pause).await;
+                }
+                Ok(None)
+            }
+            None => Err(error),
+        },
+    }
+}
+
+/// How long to wait after a failed `accept(2)`; `None` when the socket itself is broken.
+fn pause_after(error: &io::Error) -> Option<Duration> {
+    const EBADF: i32 = 9;
+    const ENOMEM: i32 = 12;
+    const EINVAL: i32 = 22;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOTSOCK: i32 = 88;
+    const ENOBUFS: i32 = 105;
+    match error.raw_os_error() {
+        Some(EBADF | EINVAL | ENOTSOCK) => None,
+        Some(ENOMEM | ENFILE | EMFILE | ENOBUFS) => Some(limits::ACCEPT_PAUSE),
+        // The connection's own error (accept(2), "Error handling"): take the next.
+        _ => Some(Duration::ZERO),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::pause_after;
+    use crate::limits::ACCEPT_PAUSE;
+
+    #[test]
+    fn a_lack_of_descriptors_pauses_and_a_lost_connection_does_not() {
+        let pause = |errno| pause_after(&io::Error::from_raw_os_error(errno));
+        assert_eq!(pause(24), Some(ACCEPT_PAUSE));
+        assert_eq!(pause(103), Some(std::time::Duration::ZERO));
+        assert_eq!(pause(9), None);
+    }
+}

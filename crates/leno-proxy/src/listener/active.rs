@@ -1,0 +1,119 @@
+//! A listener that runs on one worker: its accepting tasks, and the drain signals of its filter chains.
+//!
+//! An update keeps the sockets. Filter chains that stay as they were keep their connections; those that change or go are
+//! drained: their connections finish what they are doing and then close.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_core::config;
+use leno_core::filter_chain::{ConnectionFacts, FilterChain, Listener};
+use tokio::sync::Notify;
+
+use super::accept;
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::worker::Worker;
+
+/// One listener on one worker.
+pub(crate) struct ActiveListener {
+    state: RefCell<State>,
+    /// Told when no more connections are to be accepted.
+    stop: Rc<Notify>,
+}
+
+struct State {
+    listener: Arc<Listener>,
+    chains: Vec<Chain>,
+}
+
+struct Chain {
+    compiled: Arc<FilterChain>,
+    source: config::FilterChain,
+    lifecycle: Rc<Lifecycle>,
+}
+
+impl ActiveListener {
+    pub(crate) fn new(listener: &Arc<Listener>) -> Self {
+        let chains = chains(listener, &mut Vec::new());
+        let state = State { listener: Arc::clone(listener), chains };
+        Self { state: RefCell::new(state), stop: Rc::default() }
+    }
+
+    /// The compiled listener now.
+    pub(crate) fn listener(&self) -> Arc<Listener> {
+        Arc::clone(&self.state.borrow().listener)
+    }
+
+    /// The filter chain that takes a connection, with its drain signal.
+    pub(crate) fn choose(
+        &self,
+        connection: &ConnectionFacts<'_>,
+    ) -> Option<(Arc<FilterChain>, Rc<Lifecycle>)> {
+        let state = self.state.borrow();
+        let chosen = state.listener.choose(connection)?;
+        let chain = state.chains.iter().find(|chain| Arc::ptr_eq(&chain.compiled, chosen))?;
+        Some((Arc::clone(&chain.compiled), Rc::clone(&chain.lifecycle)))
+    }
+
+    /// Takes over a new version; chains that are no longer there drain for at most `drain`.
+    pub(crate) fn update(&self, listener: &Arc<Listener>, drain: Duration) {
+        let mut state = self.state.borrow_mut();
+        if Arc::ptr_eq(&state.listener, listener) {
+            return;
+        }
+        let mut old = std::mem::take(&mut state.chains);
+        state.chains = chains(listener, &mut old);
+        state.listener = Arc::clone(listener);
+        for gone in old {
+            drain_chain(gone.lifecycle, drain);
+        }
+    }
+
+    /// Accepts from one more socket.
+    pub(crate) fn accept_from(self: &Rc<Self>, worker: &Rc<Worker>, socket: std::net::TcpListener) {
+        let (worker, active) = (Rc::clone(worker), Rc::clone(self));
+        tokio::task::spawn_local(async move {
+            if let Err(error) = accept::run(&worker, &active, socket).await {
+                tracing::error!(listener = %active.listener().name(), %error, "accepting ended");
+            }
+        });
+    }
+
+    /// Accepts no more and drains every connection for at most `drain`.
+    pub(crate) fn close(&self, drain: Duration) {
+        self.stop.notify_waiters();
+        for chain in &self.state.borrow().chains {
+            drain_chain(Rc::clone(&chain.lifecycle), drain);
+        }
+    }
+
+    /// Ready when the listener was closed.
+    pub(crate) fn stop(&self) -> Rc<Notify> {
+        Rc::clone(&self.stop)
+    }
+}
+
+fn drain_chain(lifecycle: Rc<Lifecycle>, limit: Duration) {
+    lifecycle.advance(Phase::Draining);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(limit).await;
+        lifecycle.advance(Phase::Closing);
+    });
+}
+
+/// The new version's chains; a drain signal moves over from an `old` chain that was configured the same.
+fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>) -> Vec<Chain> {
+    let source = listener.source();
+    let sources = source.filter_chains.iter().chain(&source.default_filter_chain);
+    listener
+        .filter_chains()
+        .zip(sources)
+        .map(|(compiled, source)| {
+            let same = old.iter().position(|chain| chain.source == *source);
+            let lifecycle = same.map(|at| old.swap_remove(at).lifecycle).unwrap_or_default();
+            Chain { compiled: Arc::clone(compiled), source: source.clone(), lifecycle }
+        })
+        .collect()
+}

@@ -1,0 +1,158 @@
+//! What all threads of one proxy share, and the order in which they start and stop.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use leno_telemetry::{AccessLogs, Metrics, Party, SeriesLimits};
+use tokio::sync::watch;
+
+use crate::limits;
+use crate::options::Options;
+use crate::publish::Publisher;
+use crate::worker;
+
+/// How far the process is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// Serving.
+    No,
+    /// Taking no new work, finishing what there is.
+    Drain,
+    /// Ending now.
+    Now,
+}
+
+/// What all threads share.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) logs: Arc<AccessLogs>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) drain: Duration,
+    pub(crate) started: SystemTime,
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) shutdown: watch::Sender<Shutdown>,
+}
+
+/// Why a proxy could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A thread or runtime could not be made.
+    #[error("starting {what}")]
+    Start {
+        /// Which part.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The configuration file cannot be used.
+    #[error("{path}: {source}")]
+    Config {
+        /// The file.
+        path: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An address cannot be bound.
+    #[error("{what} {address}: {source}")]
+    Bind {
+        /// What it is for.
+        what: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+impl Process {
+    pub(crate) fn new(options: &mut Options) -> Self {
+        let publisher = Publisher::new(
+            options.workers.get(),
+            std::mem::take(&mut options.inherited),
+            std::mem::take(&mut options.inbound_addresses),
+        );
+        Self {
+            metrics: Metrics::new(Party::default(), "proxy", SeriesLimits::SIDECAR),
+            logs: Arc::default(),
+            publisher: Arc::new(publisher),
+            drain: options.drain,
+            started: SystemTime::now(),
+            workers: options.workers,
+            shutdown: watch::Sender::new(Shutdown::No),
+        }
+    }
+
+    /// Moves on towards the end; never back.
+    pub(crate) fn shut_down(&self, to: Shutdown) {
+        self.shutdown.send_if_modified(|now| {
+            let moves = (*now as u8) < (to as u8);
+            if moves {
+                *now = to;
+            }
+            moves
+        });
+    }
+}
+
+/// Starts the worker threads.
+pub(crate) fn start_workers(
+    process: &Arc<Process>,
+    options: &Options,
+) -> Result<Vec<JoinHandle<std::io::Result<()>>>, Error> {
+    let at = |what| move |source| Error::Start { what, source };
+    let connections_max = connections_max(process.workers.get());
+    let mut threads = Vec::new();
+    for id in 0..process.workers.get() {
+        let seed = worker::Seed {
+            id,
+            process: Arc::clone(process),
+            random: rand::random(),
+            dialer: options.inbound_dialer.for_worker().map_err(at("the inbound dialer"))?,
+            connections_max,
+        };
+        let (in_force, shutdown) = (process.publisher.subscribe(), process.shutdown.subscribe());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{id}"))
+            .spawn(move || worker::run(seed, in_force, shutdown))
+            .map_err(at("a worker thread"))?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+/// A worker's share of the open-file limit: each downstream connection may need an upstream one.
+fn connections_max(workers: usize) -> usize {
+    let files = rlimit_files().unwrap_or(1024);
+    let share = files.saturating_sub(limits::SPARE_FILES) / 2 / workers;
+    share.clamp(16, limits::DOWNSTREAM_CONNECTIONS)
+}
+
+fn rlimit_files() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = text.lines().find(|line| line.starts_with("Max open files"))?;
+    let soft = line.split_whitespace().nth(3)?;
+    if soft == "unlimited" { Some(usize::MAX) } else { soft.parse().ok() }
+}
+
+/// Waits for all threads, at most `limit`; whether they all ended.
+pub(crate) fn join_all(threads: Vec<JoinHandle<std::io::Result<()>>>, limit: Duration) -> bool {
+    let end = Instant::now() + limit;
+    for thread in threads {
+        while !thread.is_finished() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "worker"),
+            Err(_) => tracing::error!("a worker panicked"),
+        }
+    }
+    true
+}

@@ -1,0 +1,304 @@
+//! From resources to what the workers use: compile, bind, publish. Everything or nothing.
+//!
+//! Called on the admin thread by the configuration source (a file, ADS). A refused configuration leaves the last one in
+//! force; endpoints take a shorter road and never rebuild a snapshot.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use leno_core::cluster::Cluster;
+use leno_core::config::{ClusterLoadAssignment, Discovery};
+use leno_core::endpoint::EndpointSet;
+use leno_core::problem::Problem;
+use leno_core::snapshot::{Resources, Snapshot};
+use tokio::sync::watch;
+
+use crate::listener::socket::{self, Inherited};
+use crate::upstream::cluster::SharedCluster;
+
+/// Why a configuration was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The resources are wrong; each problem names its place.
+    #[error("{}", list(.0))]
+    Problems(Vec<Problem>),
+    /// A listener's address cannot be bound.
+    #[error("listeners[{listener}].address: {address} cannot be bound: {source}")]
+    Bind {
+        /// The listener.
+        listener: String,
+        /// Its address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// The configuration in force, as the workers see it.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    /// Counts publications.
+    pub(crate) revision: u64,
+    pub(crate) snapshot: Snapshot,
+    /// Beside the snapshot's clusters.
+    pub(crate) clusters: Vec<Arc<SharedCluster>>,
+    /// By listener name.
+    pub(crate) sockets: BTreeMap<String, Arc<Sockets>>,
+}
+
+/// One listener's sockets, each for one worker to take.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) address: SocketAddr,
+    /// What the address was bound for; a listener that moves gets other sockets.
+    wanted: SocketAddr,
+    per_worker: Vec<Mutex<Vec<TcpListener>>>,
+}
+
+impl Sockets {
+    fn new(wanted: SocketAddr, groups: Vec<Vec<TcpListener>>, workers: usize) -> io::Result<Self> {
+        let address = match groups.first().and_then(|group| group.first()) {
+            Some(first) => first.local_addr()?,
+            None => wanted,
+        };
+        let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        for group in groups {
+            for (worker, socket) in per_worker.iter_mut().zip(group) {
+                worker.push(socket);
+            }
+        }
+        Ok(Self { address, wanted, per_worker: per_worker.into_iter().map(Mutex::new).collect() })
+    }
+
+    /// The sockets of one worker, once.
+    pub(crate) fn take(&self, worker: usize) -> Vec<TcpListener> {
+        let Some(sockets) = self.per_worker.get(worker) else { return Vec::new() };
+        std::mem::take(&mut sockets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Publishes configuration to all workers.
+#[derive(Debug)]
+pub struct Publisher {
+    workers: usize,
+    state: Mutex<State>,
+    in_force: watch::Sender<Arc<InForce>>,
+}
+
+#[derive(Debug)]
+struct State {
+    resources: Resources,
+    /// By EDS name.
+    assignments: BTreeMap<String, Arc<ClusterLoadAssignment>>,
+    shared: BTreeMap<String, Arc<SharedCluster>>,
+    inherited: Vec<Inherited>,
+    inbound_addresses: Vec<SocketAddr>,
+}
+
+impl Publisher {
+    /// Nothing is in force yet.
+    #[must_use]
+    pub fn new(
+        workers: usize,
+        inherited: Vec<Inherited>,
+        inbound_addresses: Vec<SocketAddr>,
+    ) -> Self {
+        let empty = InForce {
+            revision: 0,
+            snapshot: Snapshot::empty(),
+            clusters: Vec::new(),
+            sockets: BTreeMap::new(),
+        };
+        let state = State {
+            resources: Resources::default(),
+            assignments: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            inherited,
+            inbound_addresses,
+        };
+        Self { workers, state: Mutex::new(state), in_force: watch::Sender::new(Arc::new(empty)) }
+    }
+
+    /// Follows what is in force.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<InForce>> {
+        self.in_force.subscribe()
+    }
+
+    /// What is in force now.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.borrow())
+    }
+
+    /// The resources in force.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        self.lock().resources.clone()
+    }
+
+    /// Where a listener accepts connections, if it is bound.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        Some(self.in_force.borrow().sockets.get(listener)?.address)
+    }
+
+    /// Puts `resources` in force, or refuses all of them.
+    ///
+    /// # Errors
+    /// Every problem of the resources, or the listener that cannot be bound.
+    pub fn publish(&self, resources: Resources) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let current = self.in_force();
+        let snapshot =
+            Snapshot::compile(&resources, Some(&current.snapshot)).map_err(Refused::Problems)?;
+        let sockets = self.open_sockets(&state, &snapshot, &current)?;
+        let endpoints = compile_endpoints(&state, &snapshot)?;
+        // From here on nothing can fail.
+        let mut shared = BTreeMap::new();
+        for (cluster, set) in snapshot.clusters().iter().zip(endpoints) {
+            let name = cluster.name().to_string();
+            let known = state.shared.get(&name).cloned().unwrap_or_default();
+            if let Some(set) = set {
+                known.endpoints.store(Arc::new(set));
+            }
+            shared.insert(name, known);
+        }
+        let clusters = snapshot.clusters().iter();
+        let clusters = clusters.map(|cluster| Arc::clone(&shared[cluster.name().as_str()]));
+        let next = InForce {
+            revision: current.revision + 1,
+            clusters: clusters.collect(),
+            sockets,
+            snapshot,
+        };
+        state.shared = shared;
+        state.resources = resources;
+        self.in_force.send_replace(Arc::new(next));
+        Ok(())
+    }
+
+    /// Gives every cluster that asked for `assignment` its endpoints.
+    ///
+    /// # Errors
+    /// Every problem; the endpoints before stay in force.
+    pub fn publish_endpoints(&self, assignment: ClusterLoadAssignment) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let assignment = Arc::new(assignment);
+        let current = self.in_force();
+        let mut compiled = Vec::new();
+        for (cluster, shared) in current.snapshot.clusters().iter().zip(&current.clusters) {
+            if cluster.eds_name() != Some(assignment.cluster_name.as_str()) {
+                continue;
+            }
+            let previous = shared.endpoints.load();
+            let set = EndpointSet::compile(cluster, &assignment, Some(&previous), Instant::now())
+                .map_err(Refused::Problems)?;
+            compiled.push((shared, set));
+        }
+        for (shared, set) in compiled {
+            shared.endpoints.store(Arc::new(set));
+        }
+        state.assignments.insert(assignment.cluster_name.clone(), assignment);
+        Ok(())
+    }
+
+    /// Gives one cluster endpoints that were found in another way (names resolved).
+    pub(crate) fn publish_resolved(
+        &self,
+        cluster: &str,
+        assignment: ClusterLoadAssignment,
+    ) -> Result<(), Refused> {
+        let current = self.in_force();
+        let found = current.snapshot.clusters().iter().zip(&current.clusters);
+        for (cluster, shared) in found.filter(|(known, _)| known.name().as_str() == cluster) {
+            let previous = shared.endpoints.load();
+            let assignment = Arc::new(assignment.clone());
+            let set = EndpointSet::compile(cluster, &assignment, Some(&previous), Instant::now())
+                .map_err(Refused::Problems)?;
+            shared.endpoints.store(Arc::new(set));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Every change is made at the end, in one piece: a panic leaves the state before it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_sockets(
+        &self,
+        state: &State,
+        snapshot: &Snapshot,
+        current: &InForce,
+    ) -> Result<BTreeMap<String, Arc<Sockets>>, Refused> {
+        let mut sockets = BTreeMap::new();
+        for listener in snapshot.listeners().iter().filter(|l| l.source().bind_to_port) {
+            let (name, address) = (listener.name().to_string(), listener.source().address);
+            let known = current.sockets.get(&name).filter(|known| known.wanted == address);
+            let opened = match known {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let opened = self.open(state, &name, address);
+                    let refused =
+                        |source| Refused::Bind { listener: name.clone(), address, source };
+                    Arc::new(opened.map_err(refused)?)
+                }
+            };
+            sockets.insert(name, opened);
+        }
+        Ok(sockets)
+    }
+
+    fn open(&self, state: &State, name: &str, address: SocketAddr) -> io::Result<Sockets> {
+        let mut groups = Vec::new();
+        for inherited in state.inherited.iter().filter(|inherited| inherited.listener == name) {
+            groups.push(inherited.duplicate(self.workers)?);
+        }
+        let is_inbound = name == "virtualInbound";
+        if is_inbound {
+            for address in &state.inbound_addresses {
+                groups.push(socket::bind(*address, self.workers)?);
+            }
+        }
+        // Sockets that others made, or addresses of its own, take the place of the configured address.
+        if groups.is_empty() {
+            groups.push(socket::bind(address, self.workers)?);
+        }
+        Sockets::new(address, groups, self.workers)
+    }
+}
+
+/// The endpoint sets to store: `None` leaves a cluster's as they are.
+fn compile_endpoints(
+    state: &State,
+    snapshot: &Snapshot,
+) -> Result<Vec<Option<EndpointSet>>, Refused> {
+    let mut problems = Vec::new();
+    let mut sets = Vec::new();
+    for cluster in snapshot.clusters() {
+        let set = compile_set(state, cluster).transpose();
+        sets.push(set.unwrap_or_else(|mut found| {
+            problems.append(&mut found);
+            None
+        }));
+    }
+    if problems.is_empty() { Ok(sets) } else { Err(Refused::Problems(problems)) }
+}
+
+fn compile_set(state: &State, cluster: &Arc<Cluster>) -> Option<Result<EndpointSet, Vec<Problem>>> {
+    let name = cluster.name().as_str();
+    let assignment = match &cluster.source().discovery {
+        Discovery::Static(assignment) => Arc::new(assignment.clone()),
+        Discovery::Eds { .. } => Arc::clone(state.assignments.get(cluster.eds_name()?)?),
+        Discovery::StrictDns(_) | Discovery::LogicalDns(_) | Discovery::OriginalDst => return None,
+    };
+    let previous = state.shared.get(name).map(|shared| shared.endpoints.load_full());
+    Some(EndpointSet::compile(cluster, &assignment, previous.as_deref(), Instant::now()))
+}

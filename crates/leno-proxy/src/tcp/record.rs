@@ -1,0 +1,157 @@
+//! What one TCP connection leaves behind: its access record and its counters. Written on drop, whatever ended it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_core::config::Address;
+use leno_core::endpoint::Endpoint;
+use leno_core::filter_chain::TcpProxy;
+use leno_core::reply::{Failure, Side};
+use leno_telemetry::{
+    AccessRecord, PartyId, Protocol, Reporter, ResponseFlags, Security, SeriesKey, ServiceId,
+    TcpStats,
+};
+
+use crate::listener::Facts;
+use crate::telemetry::{self, SharedWriter};
+use crate::upstream::cluster::{ClusterState, UpstreamConnection};
+use crate::upstream::connect::ConnectError;
+use crate::worker::Worker;
+
+/// The record of one connection.
+pub(super) struct TcpRecord {
+    worker: Rc<Worker>,
+    facts: Rc<Facts>,
+    logs: Vec<SharedWriter>,
+    cluster: Option<Rc<ClusterState>>,
+    endpoint: Option<Arc<Endpoint>>,
+    party: PartyId,
+    local: Option<SocketAddr>,
+    is_upstream_tls: bool,
+    stats: Option<TcpStats>,
+    failure: Option<Failure>,
+    transport_failure: Option<String>,
+    received: u64,
+    sent: u64,
+}
+
+impl TcpRecord {
+    pub(super) fn open(worker: Rc<Worker>, facts: Rc<Facts>, filter: &TcpProxy) -> Self {
+        Self {
+            logs: worker.telemetry.writers(&filter.settings.access_log),
+            worker,
+            facts,
+            cluster: None,
+            endpoint: None,
+            party: PartyId::UNKNOWN,
+            local: None,
+            is_upstream_tls: false,
+            stats: None,
+            failure: None,
+            transport_failure: None,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    pub(super) fn targeted(&mut self, cluster: &Rc<ClusterState>) {
+        self.cluster = Some(Rc::clone(cluster));
+    }
+
+    pub(super) fn picked(&mut self, endpoint: &Arc<Endpoint>, party: PartyId) {
+        self.endpoint = Some(Arc::clone(endpoint));
+        self.party = party;
+    }
+
+    pub(super) fn opened(&mut self, connection: &UpstreamConnection) {
+        self.local = connection.local;
+        self.is_upstream_tls = connection.transport.tls.is_some();
+    }
+
+    pub(super) fn connect_failed(&mut self, error: &ConnectError) {
+        self.transport_failure = Some(error.to_string());
+    }
+
+    /// The relay begins: from now on the connection counts.
+    pub(super) fn connected(&mut self) {
+        let stats = self.worker.telemetry.shard.tcp(&self.key());
+        stats.opened();
+        self.stats = Some(stats);
+    }
+
+    pub(super) fn moved(&mut self, received: u64, sent: u64) {
+        (self.received, self.sent) = (received, sent);
+    }
+
+    pub(super) fn failed(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+    }
+
+    fn flags(&self) -> ResponseFlags {
+        let flag = self.failure.and_then(|failure| telemetry::flag(failure.reaction().flag));
+        flag.map_or(ResponseFlags::NONE, Into::into)
+    }
+
+    fn key(&self) -> SeriesKey {
+        let side = self.facts.side();
+        let (reporter, peer, is_mutual) = match side {
+            Side::Outbound => (Reporter::Source, self.party, self.is_upstream_tls),
+            Side::Inbound => {
+                (Reporter::Destination, PartyId::UNKNOWN, self.facts.peer_id.is_some())
+            }
+        };
+        SeriesKey {
+            reporter,
+            peer,
+            service: self.cluster.as_ref().map_or(ServiceId::UNKNOWN, |c| c.service()),
+            protocol: Protocol::Tcp,
+            security: if is_mutual { Security::MutualTls } else { Security::None },
+            response_code: 0,
+            flags: self.flags(),
+            grpc_status: None,
+            blame: None,
+        }
+    }
+}
+
+impl Drop for TcpRecord {
+    fn drop(&mut self) {
+        if let Some(stats) = &self.stats {
+            stats.received(self.received);
+            stats.sent(self.sent);
+            stats.closed();
+        }
+        if self.logs.is_empty() {
+            return;
+        }
+        let settings = self.cluster.as_ref().map(|cluster| cluster.settings().clone());
+        let reaction = self.failure.map(Failure::reaction);
+        let blame = reaction.map(|reaction| telemetry::blame(reaction.blame(self.facts.side())));
+        let upstream_host = self.endpoint.as_ref().and_then(|e| match e.address {
+            Address::Socket(address) => Some(address),
+            Address::Host { .. } | Address::Pipe(_) => None,
+        });
+        let line = AccessRecord {
+            response_flags: self.flags(),
+            response_code_details: reaction.map(|reaction| reaction.detail),
+            upstream_transport_failure_reason: self.transport_failure.as_deref(),
+            bytes_received: self.received,
+            bytes_sent: self.sent,
+            duration: self.facts.since.elapsed(),
+            upstream_host,
+            upstream_cluster: settings.as_ref().map(|settings| settings.name().as_str()),
+            upstream_local_address: self.local,
+            downstream_local_address: Some(self.facts.destination),
+            downstream_remote_address: Some(self.facts.peer),
+            requested_server_name: self.facts.server_name.as_deref(),
+            blame,
+            blame_detail: reaction.map(|reaction| reaction.detail),
+            peer: self.facts.peer_id.as_deref(),
+            ..AccessRecord::at(self.worker.telemetry.wall_clock(self.facts.since))
+        };
+        for log in &self.logs {
+            log.borrow_mut().write(&line);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! One worker's part of the telemetry: its shard of the counters, its access-log buffers, its wall clock.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use leno_core::{config, reply};
+use leno_telemetry::{AccessLogs, AccessWriter, Blame, Metrics, ResponseFlag, Shard};
+
+/// A log that several sessions of one worker write to.
+pub(crate) type SharedWriter = Rc<RefCell<AccessWriter>>;
+
+/// One worker's telemetry.
+pub(crate) struct WorkerTelemetry {
+    pub(crate) shard: Shard,
+    logs: Arc<AccessLogs>,
+    writers: RefCell<HashMap<String, SharedWriter>>,
+    /// Both clocks read at one moment: a record's start needs no second clock.
+    origin: (Instant, SystemTime),
+}
+
+impl WorkerTelemetry {
+    pub(crate) fn new(metrics: &Arc<Metrics>, logs: Arc<AccessLogs>) -> Self {
+        Self {
+            shard: metrics.shard(),
+            logs,
+            writers: RefCell::default(),
+            origin: (Instant::now(), SystemTime::now()),
+        }
+    }
+
+    /// The writers of a filter's access logs; one that cannot be opened is reported and left out.
+    pub(crate) fn writers(&self, logs: &[config::AccessLog]) -> Vec<SharedWriter> {
+        let mut writers = self.writers.borrow_mut();
+        let mut found = Vec::with_capacity(logs.len());
+        for log in logs {
+            if let Some(known) = writers.get(&log.path) {
+                found.push(Rc::clone(known));
+                continue;
+            }
+            match self.logs.open(&log.path) {
+                Ok(opened) => {
+                    let writer = Rc::new(RefCell::new(opened.writer()));
+                    writers.insert(log.path.clone(), Rc::clone(&writer));
+                    found.push(writer);
+                }
+                Err(error) => tracing::error!(%error, "access log"),
+            }
+        }
+        found
+    }
+
+    /// Hands over what is buffered.
+    pub(crate) fn flush(&self) {
+        for writer in self.writers.borrow().values() {
+            writer.borrow_mut().flush();
+        }
+    }
+
+    /// The wall clock at a monotonic moment. Drifts with the wall clock's corrections since the worker began.
+    pub(crate) fn wall_clock(&self, at: Instant) -> SystemTime {
+        let (instant, wall) = self.origin;
+        match at.checked_duration_since(instant) {
+            Some(since) => wall + since,
+            None => wall - instant.duration_since(at),
+        }
+    }
+}
+
+/// The flag with this code in the table of failures; an empty code is none.
+pub(crate) fn flag(code: &str) -> Option<ResponseFlag> {
+    ResponseFlag::ALL.iter().copied().find(|flag| flag.code() == code)
+}
+
+/// The rules' word for who is to blame, in the words of records and metrics.
+pub(crate) fn blame(blame: reply::Blame) -> Blame {
+    match blame {
+        reply::Blame::App => Blame::App,
+        reply::Blame::ClientProxy => Blame::ClientProxy,
+        reply::Blame::Network => Blame::Network,
+        reply::Blame::ServerProxy => Blame::ServerProxy,
+        reply::Blame::Policy => Blame::Policy,
+        reply::Blame::Config => Blame::Config,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{flag, reply};
+
+    #[test]
+    fn every_flag_of_the_table_of_failures_is_known() {
+        for failure in reply::ALL {
+            let code = failure.reaction().flag;
+            assert_eq!(flag(code).is_none(), code.is_empty(), "{failure:?}");
+        }
+    }
+}

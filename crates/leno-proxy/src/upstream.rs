@@ -1,0 +1,6 @@
+//! The upstream side: clusters' live state, pools of connections, dialling.
+
+pub(crate) mod cluster;
+pub(crate) mod connect;
+pub mod dial;
+pub mod pool;

@@ -1,0 +1,287 @@
+//! What a cluster has besides its settings: endpoints, circuit, pools, balancing. It hangs on the cluster's name, so a
+//! new snapshot resets none of it.
+//!
+//! [`SharedCluster`] is one per process (atomics, no lock); [`ClusterState`] is one per worker and holds what need not
+//! be shared.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Cache};
+use leno_core::balance::{Balancer, Pick};
+use leno_core::budget::Budget;
+use leno_core::circuit::{Circuit, CircuitGuard, Limited, Overflow};
+use leno_core::cluster::Cluster;
+use leno_core::config::{
+    Address, ClusterLoadAssignment, Discovery, EndpointHealth, LbEndpoint, LocalityEndpoints,
+    RetryBudget,
+};
+use leno_core::endpoint::{Endpoint, EndpointLive, EndpointSet};
+use leno_core::outlier::{self, EndpointOutcome};
+use leno_core::random::Random;
+use leno_telemetry::{ClusterStats, Party, PartyId, Service, ServiceId, Shard, Workload};
+use tokio::sync::Notify;
+
+use super::pool::{Connection, Pool};
+use crate::limits;
+use crate::worker::Worker;
+
+/// An upstream connection, counted against its cluster's limit.
+pub(crate) type UpstreamConnection = Connection<Slot>;
+
+/// The process's part of a cluster.
+#[derive(Debug)]
+pub(crate) struct SharedCluster {
+    /// The endpoints now; swapped alone.
+    pub(crate) endpoints: Arc<ArcSwap<EndpointSet>>,
+    /// What is in use.
+    pub(crate) circuit: Arc<Circuit>,
+    /// Told when a connection is free again while requests wait for one.
+    freed: Notify,
+}
+
+impl Default for SharedCluster {
+    fn default() -> Self {
+        Self {
+            endpoints: Arc::new(ArcSwap::from_pointee(EndpointSet::empty())),
+            circuit: Arc::default(),
+            freed: Notify::new(),
+        }
+    }
+}
+
+impl SharedCluster {
+    fn note_free(&self) {
+        if self.circuit.in_use(Limited::PendingRequests) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+}
+
+/// One upstream connection's place in the cluster's count; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    guard: Option<CircuitGuard>,
+    shared: Arc<SharedCluster>,
+    count: Rc<Cell<u32>>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
+        self.guard = None;
+        self.shared.note_free();
+    }
+}
+
+/// One worker's part of a cluster.
+pub(crate) struct ClusterState {
+    pub(crate) shared: Arc<SharedCluster>,
+    settings: RefCell<Arc<Cluster>>,
+    endpoints: RefCell<Cache<Arc<ArcSwap<EndpointSet>>, Arc<EndpointSet>>>,
+    balancer: RefCell<Balancer>,
+    pub(crate) budget: RefCell<Budget>,
+    pools: RefCell<HashMap<usize, PoolOf>>,
+    connections: Rc<Cell<u32>>,
+    pub(crate) stats: ClusterStats,
+    /// The service it stands for, for metrics.
+    service: Cell<ServiceId>,
+    /// One set of one endpoint per original destination met.
+    originals: RefCell<HashMap<SocketAddr, Arc<EndpointSet>>>,
+}
+
+struct PoolOf {
+    /// Keeps the key (its address) taken.
+    live: Arc<EndpointLive>,
+    pool: Rc<Pool<Slot>>,
+    /// The workload behind it, for metrics.
+    party: PartyId,
+}
+
+impl ClusterState {
+    pub(crate) fn new(
+        settings: Arc<Cluster>,
+        shared: Arc<SharedCluster>,
+        now: Instant,
+        shard: &Shard,
+    ) -> Self {
+        Self {
+            stats: shard.cluster(settings.name().as_str()),
+            service: Cell::new(service_of(&settings, shard)),
+            endpoints: RefCell::new(Cache::new(Arc::clone(&shared.endpoints))),
+            balancer: RefCell::new(Balancer::new(&settings)),
+            budget: RefCell::new(Budget::new(budget_of(&settings), now)),
+            pools: RefCell::default(),
+            connections: Rc::default(),
+            originals: RefCell::default(),
+            settings: RefCell::new(settings),
+            shared,
+        }
+    }
+
+    /// Takes over new settings; endpoints, pools, counters and the budget's memory stay.
+    pub(crate) fn update(&self, settings: &Arc<Cluster>, shard: &Shard) {
+        if Arc::ptr_eq(&self.settings.borrow(), settings) {
+            return;
+        }
+        self.service.set(service_of(settings, shard));
+        *self.balancer.borrow_mut() = Balancer::new(settings);
+        self.budget.borrow_mut().reconfigure(budget_of(settings));
+        self.originals.borrow_mut().clear();
+        *self.settings.borrow_mut() = Arc::clone(settings);
+    }
+
+    pub(crate) fn settings(&self) -> Ref<'_, Arc<Cluster>> {
+        self.settings.borrow()
+    }
+
+    /// The endpoint for one attempt. `destination` is the connection's original one, for clusters that go there.
+    pub(crate) fn pick(
+        &self,
+        pick: Pick<'_>,
+        destination: SocketAddr,
+        random: &mut impl Random,
+    ) -> Option<Arc<Endpoint>> {
+        if matches!(self.settings.borrow().source().discovery, Discovery::OriginalDst) {
+            return self.original(destination, pick.now);
+        }
+        let mut endpoints = self.endpoints.borrow_mut();
+        self.balancer.borrow_mut().pick(endpoints.load(), pick, random).cloned()
+    }
+
+    fn original(&self, destination: SocketAddr, now: Instant) -> Option<Arc<Endpoint>> {
+        let mut originals = self.originals.borrow_mut();
+        if let Some(known) = originals.get(&destination) {
+            return known.endpoints().first().cloned();
+        }
+        let endpoint = LbEndpoint {
+            address: Address::Socket(destination),
+            health: EndpointHealth::Unknown,
+            weight: 1,
+            labels: std::collections::BTreeMap::new(),
+            workload: None,
+        };
+        let locality = LocalityEndpoints { endpoints: vec![endpoint], ..Default::default() };
+        let settings = self.settings.borrow();
+        let assignment = ClusterLoadAssignment {
+            cluster_name: settings.name().to_string(),
+            localities: vec![locality],
+        };
+        let set = EndpointSet::compile(&settings, &Arc::new(assignment), None, now).ok()?;
+        if originals.len() >= limits::ORIGINAL_DESTINATIONS {
+            originals.clear();
+        }
+        originals.entry(destination).or_insert(Arc::new(set)).endpoints().first().cloned()
+    }
+
+    /// Counts how a request to an endpoint ended; may set the endpoint aside.
+    pub(crate) fn on_result(&self, endpoint: &Endpoint, outcome: EndpointOutcome, now: Instant) {
+        let settings = self.settings.borrow();
+        if let Some(outlier) = &settings.source().outlier {
+            let mut endpoints = self.endpoints.borrow_mut();
+            if let Some(ejection) =
+                outlier::on_result(outlier, endpoints.load(), endpoint, outcome, now)
+            {
+                tracing::info!(
+                    cluster = %settings.name(), endpoint = ?endpoint.address, cause = ?ejection.cause,
+                    "endpoint ejected"
+                );
+            }
+        }
+    }
+
+    /// A kept connection to the endpoint.
+    pub(crate) fn checkout(&self, endpoint: &Arc<Endpoint>) -> Option<UpstreamConnection> {
+        self.pools.borrow().get(&key(endpoint))?.pool.checkout(&endpoint.transport)
+    }
+
+    /// Keeps a connection for the next exchange, unless it has served enough.
+    pub(crate) fn give_back(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        connection: UpstreamConnection,
+        now: Instant,
+    ) {
+        let max = self.settings.borrow().source().http.max_requests_per_connection;
+        if max.is_some_and(|max| connection.served >= max) {
+            return;
+        }
+        // An endpoint that was swept away meanwhile has no pool: the connection is closed.
+        if let Some(kept) = self.pools.borrow().get(&key(endpoint)) {
+            kept.pool.give_back(connection, now);
+        }
+        self.shared.note_free();
+    }
+
+    /// Who is behind the endpoint, for metrics.
+    pub(crate) fn party(&self, endpoint: &Arc<Endpoint>, worker: &Worker) -> PartyId {
+        if let Some(known) = self.pools.borrow().get(&key(endpoint)) {
+            return known.party;
+        }
+        let metrics = worker.telemetry.shard.metrics();
+        let party = match &endpoint.workload {
+            None => PartyId::UNKNOWN,
+            Some(workload) => metrics
+                .party(Party { workload: Workload::from(&**workload), principal: String::new() }),
+        };
+        let pool = PoolOf { live: Arc::clone(&endpoint.live), pool: Rc::default(), party };
+        self.pools.borrow_mut().insert(key(endpoint), pool);
+        party
+    }
+
+    /// The service that requests to this cluster are for.
+    pub(crate) fn service(&self) -> ServiceId {
+        self.service.get()
+    }
+
+    /// A place for one more connection. A worker that has none to this cluster always gets one: the limit counts all
+    /// workers, and a worker without a connection could wait for ever on another worker's.
+    pub(crate) fn reserve(&self) -> Result<Slot, Overflow> {
+        let settings = self.settings.borrow();
+        let guard = match self.shared.circuit.try_acquire(settings.limits(), Limited::Connections) {
+            Ok(guard) => Some(guard),
+            Err(_) if self.connections.get() == 0 => None,
+            Err(overflow) => return Err(overflow),
+        };
+        self.connections.set(self.connections.get() + 1);
+        Ok(Slot { guard, shared: Arc::clone(&self.shared), count: Rc::clone(&self.connections) })
+    }
+
+    /// Takes one unit of a limit.
+    pub(crate) fn acquire(&self, what: Limited) -> Result<CircuitGuard, Overflow> {
+        self.shared.circuit.try_acquire(self.settings.borrow().limits(), what)
+    }
+
+    /// Ready when a connection may have become free.
+    pub(crate) fn freed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.shared.freed.notified()
+    }
+
+    /// Closes kept connections that are too old or closed by the other side, and pools of endpoints that are gone.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let idle = self.settings.borrow().source().http.idle_timeout;
+        let idle = idle.unwrap_or(limits::UPSTREAM_IDLE);
+        self.pools.borrow_mut().retain(|_, kept| {
+            kept.pool.sweep(now, idle);
+            !kept.pool.is_empty() || kept.live.active() > 0
+        });
+    }
+}
+
+fn key(endpoint: &Arc<Endpoint>) -> usize {
+    Arc::as_ptr(&endpoint.live) as usize
+}
+
+fn service_of(settings: &Cluster, shard: &Shard) -> ServiceId {
+    let service = settings.source().services.first();
+    service.map_or(ServiceId::UNKNOWN, |service| shard.metrics().service(Service::from(service)))
+}
+
+fn budget_of(cluster: &Cluster) -> RetryBudget {
+    const DEFAULT: RetryBudget = RetryBudget { per_ten_thousand: 2000, min_concurrency: 3 };
+    cluster.source().circuit.retry_budget.unwrap_or(DEFAULT)
+}

@@ -1,0 +1,109 @@
+//! From an endpoint to a connection that can carry a request: the circuit's leave, the socket, TLS.
+//!
+//! The slow road of an exchange, taken when no kept connection fits. At the cluster's connection limit the request
+//! waits for a connection to become free, as many requests as the circuit allows.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_core::circuit::Limited;
+use leno_core::endpoint::Endpoint;
+use leno_core::reply::Failure;
+use leno_core::retry::AttemptOutcome;
+
+use super::cluster::{ClusterState, Slot, UpstreamConnection};
+use super::dial::{DialError, Route};
+use super::pool::Connection;
+use crate::listener::Facts;
+use crate::worker::Worker;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("a circuit limit is reached")]
+    Overflow,
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("TLS handshake: {0}")]
+    Tls(std::io::Error),
+}
+
+impl ConnectError {
+    /// The request's failure, if there is no further attempt.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Overflow => Failure::Overflow,
+            Self::Dial(DialError::Timeout(_)) => Failure::ConnectTimeout,
+            Self::Dial(DialError::Connect(_)) => Failure::ConnectFailure,
+            Self::Dial(DialError::Unresolved(_)) => Failure::DnsResolution,
+            Self::Tls(_) => Failure::TlsFailure,
+        }
+    }
+
+    /// The same, as far as retrying is concerned.
+    pub(crate) fn outcome(&self) -> AttemptOutcome {
+        match self {
+            Self::Overflow => AttemptOutcome::Overflow,
+            Self::Dial(_) | Self::Tls(_) => AttemptOutcome::ConnectFailure,
+        }
+    }
+}
+
+/// Opens a connection to `endpoint`, or waits for one that becomes free.
+pub(crate) async fn connect(
+    worker: &Worker,
+    cluster: &Rc<ClusterState>,
+    endpoint: &Arc<Endpoint>,
+    facts: &Facts,
+) -> Result<UpstreamConnection, ConnectError> {
+    let slot = match cluster.reserve() {
+        Ok(slot) => slot,
+        Err(_) => match wait(cluster, endpoint).await? {
+            Free::Connection(connection) => return Ok(*connection),
+            Free::Slot(slot) => slot,
+        },
+    };
+    let settings = Arc::clone(&cluster.settings());
+    let limit = settings.source().connect_timeout;
+    let route = if settings.name().as_str().starts_with("inbound|")
+        || settings.name().as_str() == "InboundPassthroughCluster"
+    {
+        Route::Inbound(Some(facts.peer.ip()))
+    } else {
+        Route::Host
+    };
+    let wire = worker.dialer.dial(&endpoint.address, route, limit).await?;
+    if endpoint.transport.tls.is_some() {
+        return Err(ConnectError::Tls(std::io::ErrorKind::Unsupported.into()));
+    }
+    Ok(Connection {
+        local: wire.local_addr(),
+        wire,
+        served: 0,
+        transport: Arc::clone(&endpoint.transport),
+        slot,
+    })
+}
+
+enum Free {
+    Connection(Box<UpstreamConnection>),
+    Slot(Slot),
+}
+
+/// Waits until a connection to the endpoint is given back or one more may be opened.
+async fn wait(cluster: &ClusterState, endpoint: &Arc<Endpoint>) -> Result<Free, ConnectError> {
+    let _waiting = cluster.acquire(Limited::PendingRequests).map_err(|_| ConnectError::Overflow)?;
+    loop {
+        let freed = cluster.freed();
+        // Looked at after the wait was registered, so that nothing is missed in between.
+        let mut freed = std::pin::pin!(freed);
+        freed.as_mut().enable();
+        if let Some(connection) = cluster.checkout(endpoint) {
+            return Ok(Free::Connection(Box::new(connection)));
+        }
+        if let Ok(slot) = cluster.reserve() {
+            return Ok(Free::Slot(slot));
+        }
+        freed.await;
+    }
+}

@@ -1,0 +1,115 @@
+//! Opening a connection to an endpoint.
+//!
+//! Called when a pool has no kept connection. Where a socket comes from is pluggable: the host, or the network
+//! namespace of the application (inbound to a captured workload).
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use leno_core::config::Address;
+use leno_sys::capture::{Family, SocketSupply};
+use tokio::net::{TcpSocket, UnixStream};
+use tokio::time::timeout;
+
+use crate::wire::Wire;
+
+/// How the workload beside this proxy is reached (process setting).
+#[derive(Debug)]
+pub enum InboundDialer {
+    /// Over the host's loopback: the workload runs in our network namespace.
+    Host,
+    /// By sockets made inside the workload's network namespace.
+    Supply(SocketSupply),
+}
+
+impl InboundDialer {
+    /// One worker's own dialer.
+    ///
+    /// # Errors
+    /// When the process inside the namespace does not answer.
+    pub fn for_worker(&self) -> io::Result<Self> {
+        match self {
+            Self::Host => Ok(Self::Host),
+            Self::Supply(supply) => supply.open_another().map(Self::Supply),
+        }
+    }
+}
+
+/// Where one dial goes to.
+#[derive(Clone, Copy, Debug)]
+pub enum Route {
+    /// Out of the host.
+    Host,
+    /// To the workload beside us; the client's address is shown to it where the namespace allows that.
+    Inbound(Option<IpAddr>),
+}
+
+/// Why an endpoint could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The connect timeout passed.
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+    /// The network or the endpoint refused.
+    #[error(transparent)]
+    Connect(#[from] io::Error),
+    /// A name that was never resolved.
+    #[error("{0} is a name, not an address")]
+    Unresolved(String),
+}
+
+/// One worker's way to open sockets.
+#[derive(Debug)]
+pub struct Dialer {
+    inbound: RefCell<InboundDialer>,
+}
+
+impl Dialer {
+    /// `inbound` is this worker's own.
+    #[must_use]
+    pub fn new(inbound: InboundDialer) -> Self {
+        Self { inbound: RefCell::new(inbound) }
+    }
+
+    /// Connects in plaintext within `limit`.
+    ///
+    /// # Errors
+    /// [`DialError`]; nothing was sent in any case.
+    pub async fn dial(
+        &self,
+        address: &Address,
+        route: Route,
+        limit: Duration,
+    ) -> Result<Wire, DialError> {
+        let connected = async {
+            match address {
+                Address::Socket(address) => {
+                    let stream = self.socket(*address, route)?.connect(*address).await?;
+                    // Small writes are whole messages: waiting for more would only add latency.
+                    stream.set_nodelay(true)?;
+                    Ok(Wire::Tcp(stream))
+                }
+                Address::Pipe(path) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
+                Address::Host { name, .. } => Err(DialError::Unresolved(name.clone())),
+            }
+        };
+        timeout(limit, connected).await.map_err(|_| DialError::Timeout(limit))?
+    }
+
+    fn socket(&self, address: SocketAddr, route: Route) -> io::Result<TcpSocket> {
+        let (Route::Inbound(client), InboundDialer::Supply(supply)) =
+            (route, &mut *self.inbound.borrow_mut())
+        else {
+            return if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        };
+        let same_family = client.filter(|client| client.is_ipv4() == address.is_ipv4());
+        let socket = match same_family {
+            Some(client) => supply.take_as(client)?,
+            None => supply.take(Family::of(address.ip()))?,
+        };
+        socket.set_nonblocking(true)?;
+        Ok(TcpSocket::from_std_stream(socket.into()))
+    }
+}

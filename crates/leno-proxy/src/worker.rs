@@ -1,0 +1,223 @@
+//! One thread that carries traffic: its runtime, its view of the configuration, its pools.
+//!
+//! Nothing here is shared with other workers but atomics and the snapshot. Tasks are `!Send` and hold an `Rc` of the
+//! [`Worker`]; a request takes one [`View`] and keeps it, so all of its decisions agree.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leno_core::name::ResourceName;
+use leno_core::random::SplitMix64;
+use leno_core::snapshot::Snapshot;
+use tokio::sync::watch;
+
+use crate::buffers::Buffers;
+use crate::limits;
+use crate::listener::active::ActiveListener;
+use crate::process::{Process, Shutdown};
+use crate::publish::InForce;
+use crate::telemetry::WorkerTelemetry;
+use crate::upstream::cluster::ClusterState;
+use crate::upstream::dial::{Dialer, InboundDialer};
+
+/// The configuration as one worker sees it: the snapshot with the worker's own part of each cluster beside it.
+pub(crate) struct View {
+    in_force: Arc<InForce>,
+    clusters: Vec<Rc<ClusterState>>,
+}
+
+impl View {
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.in_force.snapshot
+    }
+
+    /// The cluster of this name.
+    pub(crate) fn cluster(&self, name: &ResourceName) -> Option<&Rc<ClusterState>> {
+        self.snapshot().cluster_id(name).map(|id| &self.clusters[id.index()])
+    }
+}
+
+/// One worker.
+pub(crate) struct Worker {
+    pub(crate) id: usize,
+    pub(crate) process: Arc<Process>,
+    pub(crate) buffers: Buffers,
+    pub(crate) random: RefCell<SplitMix64>,
+    pub(crate) dialer: Dialer,
+    pub(crate) telemetry: WorkerTelemetry,
+    pub(crate) mirrors_in_flight: Cell<usize>,
+    view: RefCell<Rc<View>>,
+    clusters: RefCell<HashMap<ResourceName, Rc<ClusterState>>>,
+    listeners: RefCell<BTreeMap<Arc<str>, Rc<ActiveListener>>>,
+    connections: Rc<Cell<usize>>,
+    connections_max: usize,
+}
+
+/// One downstream connection's place in the worker's count.
+pub(crate) struct ConnectionSlot(Rc<Cell<usize>>);
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// What a worker thread is started with.
+pub(crate) struct Seed {
+    pub(crate) id: usize,
+    pub(crate) process: Arc<Process>,
+    pub(crate) random: u64,
+    pub(crate) dialer: InboundDialer,
+    pub(crate) connections_max: usize,
+}
+
+impl Worker {
+    fn new(seed: Seed, in_force: Arc<InForce>) -> Self {
+        Self {
+            id: seed.id,
+            telemetry: WorkerTelemetry::new(&seed.process.metrics, Arc::clone(&seed.process.logs)),
+            process: seed.process,
+            buffers: Buffers::default(),
+            random: RefCell::new(SplitMix64::new(seed.random)),
+            dialer: Dialer::new(seed.dialer),
+            mirrors_in_flight: Cell::new(0),
+            view: RefCell::new(Rc::new(View { in_force, clusters: Vec::new() })),
+            clusters: RefCell::default(),
+            listeners: RefCell::default(),
+            connections: Rc::default(),
+            connections_max: seed.connections_max,
+        }
+    }
+
+    /// The configuration now; a request loads it once and keeps it.
+    pub(crate) fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// The running listener of this name.
+    pub(crate) fn listener(&self, name: &str) -> Option<Rc<ActiveListener>> {
+        self.listeners.borrow().get(name).cloned()
+    }
+
+    /// A place for one more downstream connection; `None` at the limit.
+    pub(crate) fn admit(&self) -> Option<ConnectionSlot> {
+        if self.connections.get() >= self.connections_max {
+            return None;
+        }
+        self.connections.set(self.connections.get() + 1);
+        Some(ConnectionSlot(Rc::clone(&self.connections)))
+    }
+
+    /// Takes over a newly published configuration.
+    fn adopt(self: &Rc<Self>, in_force: Arc<InForce>) {
+        let (now, shard) = (Instant::now(), &self.telemetry.shard);
+        let mut known = self.clusters.borrow_mut();
+        let mut clusters = Vec::with_capacity(in_force.clusters.len());
+        let mut by_name = HashMap::with_capacity(in_force.clusters.len());
+        for (settings, shared) in in_force.snapshot.clusters().iter().zip(&in_force.clusters) {
+            let state = match known.get(settings.name()) {
+                Some(state) if Arc::ptr_eq(&state.shared, shared) => {
+                    state.update(settings, shard);
+                    Rc::clone(state)
+                }
+                _ => {
+                    let (settings, shared) = (Arc::clone(settings), Arc::clone(shared));
+                    Rc::new(ClusterState::new(settings, shared, now, shard))
+                }
+            };
+            by_name.insert(settings.name().clone(), Rc::clone(&state));
+            clusters.push(state);
+        }
+        *known = by_name;
+        drop(known);
+        *self.view.borrow_mut() = Rc::new(View { in_force: Arc::clone(&in_force), clusters });
+        self.adopt_listeners(&in_force);
+    }
+
+    fn adopt_listeners(self: &Rc<Self>, in_force: &InForce) {
+        let mut listeners = self.listeners.borrow_mut();
+        let mut next = BTreeMap::new();
+        for listener in in_force.snapshot.listeners() {
+            let active = match listeners.remove(listener.name()) {
+                Some(active) => {
+                    active.update(listener, self.process.drain);
+                    active
+                }
+                None => Rc::new(ActiveListener::new(listener)),
+            };
+            let sockets = in_force.sockets.get(&**listener.name());
+            for socket in sockets.map(|sockets| sockets.take(self.id)).unwrap_or_default() {
+                active.accept_from(self, socket);
+            }
+            next.insert(Arc::clone(listener.name()), active);
+        }
+        for gone in listeners.values() {
+            gone.close(self.process.drain);
+        }
+        *listeners = next;
+    }
+
+    fn drain(&self, limit: Duration) {
+        for listener in self.listeners.borrow().values() {
+            listener.close(limit);
+        }
+    }
+
+    fn sweep(&self) {
+        let now = Instant::now();
+        for cluster in self.clusters.borrow().values() {
+            cluster.sweep(now);
+        }
+    }
+}
+
+/// The body of a worker's thread: returns when the process has drained.
+pub(crate) fn run(
+    seed: Seed,
+    mut in_force: watch::Receiver<Arc<InForce>>,
+    mut shutdown: watch::Receiver<Shutdown>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    runtime.block_on(async {
+        let drain = seed.process.drain;
+        let first = Arc::clone(&in_force.borrow_and_update());
+        let worker = Rc::new(Worker::new(seed, Arc::clone(&first)));
+        worker.adopt(first);
+        let mut sweep = tokio::time::interval(limits::SWEEP);
+        let mut flush = tokio::time::interval(limits::RECORDS_FLUSH);
+        loop {
+            tokio::select! {
+                changed = in_force.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let next = Arc::clone(&in_force.borrow_and_update());
+                    worker.adopt(next);
+                }
+                changed = shutdown.changed() => {
+                    if changed.is_err() || *shutdown.borrow() != Shutdown::No {
+                        break;
+                    }
+                }
+                _ = sweep.tick() => worker.sweep(),
+                _ = flush.tick() => worker.telemetry.flush(),
+            }
+        }
+        let end = Instant::now() + drain;
+        worker.drain(drain);
+        while worker.connections.get() > 0
+            && Instant::now() < end
+            && *shutdown.borrow() != Shutdown::Now
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        worker.telemetry.flush();
+    });
+    Ok(())
+}
