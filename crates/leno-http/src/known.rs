@@ -126,7 +126,7 @@ const fn slot_of(name: &[u8]) -> usize {
 }
 
 impl Known {
-    /// Recognises a name in any case. `Other` when it is not listed, the empty name included.
+    /// Recognises a token in any case. `Other` when it is not listed, the empty name included.
     pub fn recognize(name: &[u8]) -> Self {
         if name.is_empty() {
             return Self::Other;
@@ -137,7 +137,7 @@ impl Known {
             if index == 0 {
                 return Self::Other;
             }
-            if Self::TEXT[index].as_bytes().eq_ignore_ascii_case(name) {
+            if folds_to(name, Self::TEXT[index].as_bytes()) {
                 return Self::ALL[index];
             }
             slot = (slot + 1) % SLOTS;
@@ -188,6 +188,23 @@ impl Known {
     pub(crate) const fn is_vital(self) -> bool {
         matches!(self, Self::Host | Self::ContentLength | Self::TransferEncoding)
     }
+}
+
+/// Whether a token is this lower-case name but for case, eight bytes at a time. Setting bit 5 folds letters and leaves
+/// digits and `-` alone; what else it would fold to them are control characters, which no token has.
+fn folds_to(token: &[u8], lower: &[u8]) -> bool {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    if token.len() != lower.len() {
+        return false;
+    }
+    let (token_words, token_rest) = token.as_chunks::<8>();
+    let (lower_words, lower_rest) = lower.as_chunks::<8>();
+    let words = token_words.iter().zip(lower_words);
+    let rest = token_rest.iter().zip(lower_rest);
+    words.fold(0, |differ, (a, b)| {
+        differ | ((u64::from_ne_bytes(*a) | FOLD) ^ u64::from_ne_bytes(*b))
+    }) == 0
+        && rest.fold(0, |differ, (a, b)| differ | ((a | 0x20) ^ b)) == 0
 }
 
 #[cfg(test)]
