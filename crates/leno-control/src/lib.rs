@@ -1,5 +1,6 @@
 //! The control plane process.
 
+pub mod identity;
 mod management;
 mod portal;
 pub mod push;

@@ -1,6 +1,9 @@
 //! Asking for an SVID: the signing request and the messages of Istio's CA API
 //! (`istio.v1.auth.IstioCertificateService/CreateCertificate`), which both planes speak.
 
+mod grpc;
+
+pub use grpc::{MessageCodec, create_certificate};
 use rcgen::{CertificateParams, DistinguishedName, SanType};
 
 use crate::key::{KeyError, PrivateKey};
