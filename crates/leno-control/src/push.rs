@@ -6,5 +6,6 @@
 mod resources;
 mod table;
 
-pub use resources::{Encoded, ResourceSet, Resources};
+pub use leno_xds::server::Encoded;
+pub use resources::{ResourceSet, Resources};
 pub use table::{ProxyEntry, ProxyTable, Refusal, TypeProgress};

@@ -3,8 +3,11 @@
 //! Bytes and text come in, values of [`leno_core::config`] come out, and the other way round. No socket, no clock and
 //! no decision is in here; what a field means for a request is decided by `leno-core`.
 
+pub mod client;
+pub mod discovery;
 mod kind;
 mod node;
+pub mod server;
 
 pub use kind::{ByType, ResourceType};
 pub use node::Node;

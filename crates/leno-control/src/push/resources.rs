@@ -1,9 +1,8 @@
 //! What the pusher asks of translation.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use leno_xds::server::Wanted;
 use leno_xds::{ByType, Node};
 use tokio::sync::watch;
 
@@ -23,25 +22,5 @@ pub struct ResourceSet {
     /// The store's revision it was made from; acknowledgements are told in it.
     pub revision: u64,
     /// Resources by name for each type. Endpoints are listed for every EDS cluster, empty ones included.
-    pub by_type: ByType<Arc<BTreeMap<Arc<str>, Encoded>>>,
-}
-
-/// One resource as it goes out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoded {
-    /// Differs when the bytes differ; a hash of them is fine.
-    pub version: Arc<str>,
-    /// What `leno_xds::encode_*` returned.
-    pub bytes: Bytes,
-}
-
-impl Encoded {
-    /// Names the version after the bytes (FNV-1a, 64 bits): the same bytes are the same version on every replica.
-    #[must_use]
-    pub fn new(bytes: Bytes) -> Self {
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self { version: format!("{hash:016x}").into(), bytes }
-    }
+    pub by_type: ByType<Arc<Wanted>>,
 }
