@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
 
+mod demo;
 mod documents;
 mod exit;
 mod explain;
@@ -43,6 +44,8 @@ enum Command {
     Delete(documents::DeleteArgs),
     /// Run a program in the mesh, with a sidecar beside it.
     Run(Box<run::Args>),
+    /// Show a mesh: control plane, Bookinfo, a gentle load.
+    Demo(demo::Args),
     /// Say what an LNxxxx code or a response flag means, and what to do.
     Explain(explain::Args),
     /// Print the shell's completion script.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Apply(args) => documents::apply(&args),
         Command::Delete(args) => documents::delete(&args),
         Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leno", &mut std::io::stdout());

@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// The port the program listens on; without one it only calls others.
     #[arg(long)]
     pub(crate) port: Option<u16>,
+    /// Also listen on this address of the host, for callers outside the mesh.
+    #[arg(long, value_name = "IP", requires = "port")]
+    pub(crate) expose: Option<std::net::IpAddr>,
     /// What is spoken on the port.
     #[arg(long, value_enum, default_value = "http")]
     pub(crate) protocol: Protocol,

@@ -48,6 +48,7 @@ pub(super) struct Settings {
 /// The running sidecar and how to make the next one.
 pub(super) struct Sidecar<'a> {
     directory: &'a Directory,
+    name: String,
     settings: Settings,
     passed: Passed,
     child: Child,
@@ -66,8 +67,22 @@ impl<'a> Sidecar<'a> {
         let node = node(workload, &settings);
         directory.write("node.json", node.to_string().as_bytes())?;
         let child = spawn(directory, &settings, &passed)?;
-        let started = Instant::now();
-        Ok(Self { directory, settings, passed, child, started, pause: Duration::ZERO })
+        let (name, started) = (workload.name.clone(), Instant::now());
+        let pause = Duration::ZERO;
+        let sidecar = Self { directory, name, settings, passed, child, started, pause };
+        sidecar.report()?;
+        Ok(sidecar)
+    }
+
+    /// Says in the run's folder who is who, for whoever looks after several runs.
+    fn report(&self) -> Result<()> {
+        let report = json!({
+            "workload": self.name,
+            "address": self.settings.address,
+            "pid": std::process::id(),
+            "proxy_pid": self.child.id(),
+        });
+        self.directory.write("run.json", report.to_string().as_bytes()).map(drop)
     }
 
     /// Where its admin endpoint answers.
@@ -95,7 +110,7 @@ impl<'a> Sidecar<'a> {
     pub(super) fn restart(&mut self) -> Result<()> {
         self.child = spawn(self.directory, &self.settings, &self.passed)?;
         self.started = Instant::now();
-        Ok(())
+        self.report()
     }
 
     /// What it said last.

@@ -40,7 +40,12 @@ pub(super) async fn supervise(
     let address = address::allocate()?;
     let kubeconfig = args.connection.path();
     let mut registration = Registration::new(&kubeconfig, workload.clone(), address.ip)?;
-    let inbound = workload.port.map(|port| address::listen(address.ip, port)).transpose()?;
+    let mut inbound = Vec::new();
+    if let Some(port) = workload.port {
+        for ip in std::iter::once(address.ip).chain(args.expose) {
+            inbound.push(address::listen(ip, port)?);
+        }
+    }
     let control = registration.discovery().await?;
     let directory = Directory::make(&data(args, &kubeconfig), &workload.pod)?;
     let events = events::watch(signals, prepared.waiting.pid())?;
@@ -79,7 +84,7 @@ impl Run<'_> {
         &mut self,
         registration: &mut Registration,
         prepared: Prepared,
-        inbound: Option<std::net::TcpListener>,
+        inbound: Vec<std::net::TcpListener>,
         settings: Settings,
     ) -> Result<ExitCode> {
         let Prepared { waiting, sockets, supply } = prepared;
