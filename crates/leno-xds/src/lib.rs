@@ -7,7 +7,17 @@ pub mod client;
 pub mod discovery;
 mod kind;
 mod node;
+mod problem;
+mod read;
+mod resource;
 pub mod server;
+mod tree;
+mod wire;
 
 pub use kind::{ByType, ResourceType};
 pub use node::Node;
+pub use problem::{Decoded, Place, Problem};
+pub use resource::{
+    decode_cluster, decode_endpoints, decode_listener, decode_route, encode_cluster,
+    encode_endpoints, encode_listener, encode_route,
+};

@@ -1,0 +1,318 @@
+//! The terminal network filters: `http_connection_manager.v3` and `tcp_proxy.v3`, and their access logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_core::config::{
+    AccessLog, ClientCertForward, ClusterSpecifier, HeaderMutations, HttpConnectionManager,
+    HttpFilter, NetworkFilter, RouteSource, TcpProxy, WeightedCluster,
+};
+
+use super::upstream::{HARMLESS_HTTP, http1, http2};
+use super::{route, route_action, value};
+use crate::read::{Field, Names, Reader};
+use crate::wire::Writer;
+
+const HTTP: &str =
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+const FILE_LOG: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
+const STDOUT_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
+const STDERR_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
+
+/// Istio's telemetry for bytes: always on here.
+const TELEMETRY: [&str; 3] = [
+    "stats.PluginConfig",
+    "envoy.tcp.metadataexchange.config.MetadataExchange",
+    "io.istio.network.peer_metadata.Config",
+];
+
+/// Traces, limits of our own, the `server` header, how connections end, and details of a certificate header.
+const HARMLESS: &Names = &[
+    (7, "tracing"),
+    (10, "server_name"),
+    (12, "drain_timeout"),
+    (17, "set_current_client_cert_details"),
+    (24, "stream_idle_timeout"),
+    (26, "delayed_close_timeout"),
+    (29, "max_request_headers_kb"),
+    (34, "server_header_transformation"),
+    (36, "request_id_extension"),
+    (54, "access_log_flush_interval"),
+    (55, "flush_access_log_on_new_request"),
+    (56, "access_log_options"),
+    (59, "stream_flush_timeout"),
+];
+
+/// When records are written, and how often connecting is tried.
+const HARMLESS_TCP: &Names = &[
+    (7, "max_connect_attempts"),
+    (15, "access_log_flush_interval"),
+    (16, "flush_access_log_on_connected"),
+    (17, "access_log_options"),
+];
+
+/// Statistics, spans and the retry header check of the router.
+const HARMLESS_ROUTER: &Names = &[
+    (1, "dynamic_stats"),
+    (2, "start_child_span"),
+    (3, "upstream_log"),
+    (7, "suppress_grpc_request_failure_code_stats"),
+    (9, "upstream_log_options"),
+];
+
+const CERT_FORWARD: [(u32, &str, ClientCertForward); 4] = [
+    (0, "SANITIZE", ClientCertForward::Sanitize),
+    (1, "FORWARD_ONLY", ClientCertForward::ForwardOnly),
+    (2, "APPEND_FORWARD", ClientCertForward::AppendForward),
+    (3, "SANITIZE_SET", ClientCertForward::SanitizeSet),
+];
+
+const FILTERS: [(&str, &str, HttpFilter); 4] = [
+    (
+        "envoy.filters.http.fault",
+        "envoy.extensions.filters.http.fault.v3.HTTPFault",
+        HttpFilter::Fault,
+    ),
+    ("istio.stats", "stats.PluginConfig", HttpFilter::IstioStats),
+    ("istio.peer_metadata", "io.istio.http.peer_metadata.Config", HttpFilter::PeerMetadata),
+    (
+        "envoy.filters.http.router",
+        "envoy.extensions.filters.http.router.v3.Router",
+        HttpFilter::Router,
+    ),
+];
+
+/// Filters that do nothing unless a route says so (and then the route is refused), or that only count.
+const IDLE_FILTERS: [&str; 2] = [
+    "envoy.extensions.filters.http.cors.v3.Cors",
+    "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+];
+
+/// One network filter; those that only observe are left out.
+pub(crate) fn network_filter(r: &mut Reader<'_, '_>) -> Option<NetworkFilter> {
+    r.string(1, "name");
+    let filter = r.any(4, "typed_config", |kind, r| match kind {
+        HTTP => Some(NetworkFilter::Http(Box::new(connection_manager(r)))),
+        TCP => Some(NetworkFilter::Tcp(tcp_proxy(r))),
+        observer if TELEMETRY.contains(&observer) => {
+            r.leave_out("is always on");
+            None
+        }
+        other => {
+            r.problem(&format!("{other} is not a supported network filter"));
+            r.skip();
+            None
+        }
+    });
+    if filter.is_none() {
+        r.problem_at("typed_config", "is missing");
+    }
+    filter?
+}
+
+fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
+    r.harmless(HARMLESS);
+    r.choice(1, "codec_type", &[(0, "AUTO", ()), (1, "HTTP1", ())]);
+    r.message(8, "http_protocol_options", http1);
+    r.message(9, "http2_protocol_options", http2);
+    let idle_timeout = r.message(35, "common_http_protocol_options", |r| {
+        r.harmless(HARMLESS_HTTP);
+        r.duration(1, "idle_timeout")
+    });
+    let some = |duration: Option<Duration>| duration.filter(|duration| !duration.is_zero());
+    let upgrades = r.messages(23, "upgrade_configs", |r| {
+        let kind = r.required_string(1, "upgrade_type");
+        if !kind.eq_ignore_ascii_case("websocket") {
+            r.problem_at("upgrade_type", &format!("\"{kind}\" is not supported; websocket is"));
+        }
+        r.wrapped_bool(3, "enabled").unwrap_or(true)
+    });
+    HttpConnectionManager {
+        stat_prefix: r.string(2, "stat_prefix"),
+        routes: routes(r),
+        http_filters: r.each(5, "http_filters", |f| f.message(http_filter).flatten()),
+        access_log: r.each(13, "access_log", access_log),
+        idle_timeout: idle_timeout.flatten(),
+        request_headers_timeout: some(r.duration(41, "request_headers_timeout")),
+        use_remote_address: r.wrapped_bool(14, "use_remote_address").unwrap_or(false),
+        generate_request_id: r.wrapped_bool(15, "generate_request_id").unwrap_or(true),
+        forward_client_cert: r
+            .choice(16, "forward_client_cert_details", &CERT_FORWARD)
+            .unwrap_or(ClientCertForward::Sanitize),
+        websocket: upgrades.contains(&true),
+    }
+}
+
+fn routes(r: &mut Reader<'_, '_>) -> RouteSource {
+    let rds = r.message(3, "rds", |r| {
+        if r.message(1, "config_source", value::from_ads).is_none() {
+            r.problem_at("config_source", "is missing");
+        }
+        RouteSource::Rds(r.required_string(2, "route_config_name"))
+    });
+    let inline = r.message(4, "route_config", route::decode_inline);
+    match (rds, inline.map(|routes| RouteSource::Inline(Arc::new(routes)))) {
+        (Some(source), None) | (None, Some(source)) => source,
+        _ => {
+            r.problem("exactly one of rds and route_config is expected");
+            RouteSource::Rds(String::new())
+        }
+    }
+}
+
+fn http_filter(r: &mut Reader<'_, '_>) -> Option<HttpFilter> {
+    let name = r.string(1, "name");
+    let optional = r.bool(6, "is_optional");
+    if r.bool(7, "disabled") {
+        r.leave_out("is disabled");
+        return None;
+    }
+    let filter = r.any(4, "typed_config", |kind, r| {
+        if let Some((.., filter)) = FILTERS.iter().find(|(_, full_name, _)| *full_name == kind) {
+            match filter {
+                // Settings on the filter itself are refused field by field; ours are on routes.
+                HttpFilter::Fault => {}
+                HttpFilter::IstioStats | HttpFilter::PeerMetadata => r.skip(),
+                HttpFilter::Router => r.harmless(HARMLESS_ROUTER),
+            }
+            return Some(filter.clone());
+        }
+        if optional || IDLE_FILTERS.contains(&kind) {
+            r.leave_out("is not acted on");
+        } else {
+            r.problem(&format!("{kind} is not a supported HTTP filter"));
+            r.skip();
+        }
+        None
+    });
+    filter.unwrap_or_else(|| {
+        let found = FILTERS.iter().find(|(known, ..)| *known == name);
+        if found.is_none() {
+            r.problem(&format!("\"{name}\" is not a supported HTTP filter"));
+        }
+        found.map(|(.., filter)| filter.clone())
+    })
+}
+
+/// Where records go; how they look is ours, and loggers that go elsewhere are left out.
+fn access_log(field: Field<'_, '_>) -> Option<AccessLog> {
+    field.message(|r| {
+        r.harmless(&[(2, "filter")]);
+        r.string(1, "name");
+        r.any(4, "typed_config", |kind, r| match kind {
+            FILE_LOG => {
+                r.harmless(&[
+                    (2, "format"),
+                    (3, "json_format"),
+                    (4, "typed_json_format"),
+                    (5, "log_format"),
+                ]);
+                Some(AccessLog { path: r.required_string(1, "path") })
+            }
+            STDOUT_LOG | STDERR_LOG => {
+                r.harmless(&[(1, "log_format")]);
+                let stream = if kind == STDOUT_LOG { "stdout" } else { "stderr" };
+                Some(AccessLog { path: format!("/dev/{stream}") })
+            }
+            other => {
+                r.leave_out(&format!("{other} is not a supported access log"));
+                None
+            }
+        })
+    })??
+}
+
+fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
+    r.harmless(HARMLESS_TCP);
+    let one = r.optional_string(2, "cluster").map(ClusterSpecifier::Cluster);
+    let weighted = r.message(10, "weighted_clusters", |r| {
+        ClusterSpecifier::Weighted(r.messages(1, "clusters", |r| WeightedCluster {
+            name: r.required_string(1, "name"),
+            weight: r.u32(2, "weight"),
+            request_headers: HeaderMutations::default(),
+            response_headers: HeaderMutations::default(),
+        }))
+    });
+    TcpProxy {
+        stat_prefix: r.string(1, "stat_prefix"),
+        cluster: route_action::exactly_one(r, one, weighted),
+        idle_timeout: r.duration(8, "idle_timeout"),
+        access_log: r.each(5, "access_log", access_log),
+    }
+}
+
+pub(crate) fn write_network_filter(w: &mut Writer, number: u32, filter: &NetworkFilter) {
+    w.message(number, |w| match filter {
+        NetworkFilter::Http(manager) => {
+            w.string(1, "envoy.filters.network.http_connection_manager");
+            w.any(4, HTTP, |w| write_manager(w, manager));
+        }
+        NetworkFilter::Tcp(proxy) => {
+            w.string(1, "envoy.filters.network.tcp_proxy");
+            w.any(4, TCP, |w| write_tcp(w, proxy));
+        }
+    });
+}
+
+fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
+    w.string(2, &manager.stat_prefix);
+    match &manager.routes {
+        RouteSource::Rds(name) => w.message(3, |w| {
+            value::write_ads(w, 1);
+            w.string(2, name);
+        }),
+        RouteSource::Inline(routes) => w.message(4, |w| route::encode(w, routes)),
+    }
+    for filter in &manager.http_filters {
+        let found = FILTERS.iter().find(|(.., each)| each == filter);
+        let (name, full_name, _) = found.expect("every HTTP filter is in the table");
+        w.message(5, |w| {
+            w.string(1, name);
+            w.any(4, full_name, |_| ());
+            // A proxy that is not Istio's does not have these two and may go without.
+            w.bool(6, matches!(filter, HttpFilter::IstioStats | HttpFilter::PeerMetadata));
+        });
+    }
+    write_access_logs(w, 13, &manager.access_log);
+    w.wrapped_bool(14, manager.use_remote_address);
+    w.wrapped_bool(15, manager.generate_request_id);
+    w.number(16, value::number_of(&CERT_FORWARD, manager.forward_client_cert));
+    if manager.websocket {
+        w.message(23, |w| w.string(1, "websocket"));
+    }
+    if let Some(idle) = manager.idle_timeout {
+        w.message(35, |w| w.duration(1, idle));
+    }
+    if let Some(timeout) = manager.request_headers_timeout {
+        w.duration(41, timeout);
+    }
+}
+
+fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
+    w.string(1, &proxy.stat_prefix);
+    match &proxy.cluster {
+        ClusterSpecifier::Cluster(name) => w.string(2, name),
+        ClusterSpecifier::Weighted(clusters) => w.message(10, |w| {
+            for cluster in clusters {
+                w.message(1, |w| {
+                    w.string(1, &cluster.name);
+                    w.number(2, cluster.weight.into());
+                });
+            }
+        }),
+    }
+    write_access_logs(w, 5, &proxy.access_log);
+    if let Some(idle) = proxy.idle_timeout {
+        w.duration(8, idle);
+    }
+}
+
+fn write_access_logs(w: &mut Writer, number: u32, logs: &[AccessLog]) {
+    for log in logs {
+        w.message(number, |w| {
+            w.string(1, "envoy.access_loggers.file");
+            w.any(4, FILE_LOG, |w| w.string(1, &log.path));
+        });
+    }
+}

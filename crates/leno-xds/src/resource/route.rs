@@ -1,0 +1,308 @@
+//! `envoy.config.route.v3.RouteConfiguration`: virtual hosts, routes and when they match.
+
+use leno_core::config::{
+    FaultAbort, FaultDelay, FaultInjection, Fraction, HeaderMatch, HeaderMatchKind, PathMatch,
+    QueryMatch, QueryMatchKind, Route, RouteAction, RouteConfiguration, RouteMatch, StringMatch,
+    StringPattern, VirtualHost,
+};
+use serde_json::{Map, Value};
+
+use super::value::{self, HeaderFields, header_fields};
+use super::{retry, route_action};
+use crate::read::{Field, Names, Reader};
+use crate::wire::Writer;
+
+const ISTIO: &str = "istio";
+const FAULT_FILTER: &str = "envoy.filters.http.fault";
+const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+
+/// Names for people, and a bound on bodies that are bounded anyway.
+const HARMLESS: &Names = &[(11, "max_direct_response_body_size_bytes"), (17, "metadata")];
+/// Statistics.
+const HARMLESS_HOST: &Names = &[(5, "virtual_clusters"), (24, "metadata")];
+/// Names in traces and statistics.
+const HARMLESS_ROUTE: &Names = &[(5, "decorator"), (15, "tracing"), (19, "stat_prefix")];
+/// Bounds and statistics of faults.
+const HARMLESS_FAULT: &Names = &[(15, "disable_downstream_cluster_stats")];
+
+const CONFIG_HEADERS: (HeaderFields, HeaderFields) = header_fields([6, 8, 4, 5]);
+const HOST_HEADERS: (HeaderFields, HeaderFields) = header_fields([7, 13, 10, 11]);
+const ROUTE_HEADERS: (HeaderFields, HeaderFields) = header_fields([9, 12, 10, 11]);
+
+/// One that is fetched: clusters may come later than routes.
+pub(crate) fn decode(r: &mut Reader<'_, '_>) -> RouteConfiguration {
+    configuration(r, false)
+}
+
+/// One written in a connection manager: Envoy then checks the clusters unless told not to.
+pub(crate) fn decode_inline(r: &mut Reader<'_, '_>) -> RouteConfiguration {
+    configuration(r, true)
+}
+
+fn configuration(r: &mut Reader<'_, '_>, validate_clusters: bool) -> RouteConfiguration {
+    r.harmless(HARMLESS);
+    RouteConfiguration {
+        name: r.string(1, "name"),
+        virtual_hosts: r.messages(2, "virtual_hosts", virtual_host),
+        request_headers: value::headers(r, &CONFIG_HEADERS.0),
+        response_headers: value::headers(r, &CONFIG_HEADERS.1),
+        validate_clusters: r.wrapped_bool(7, "validate_clusters").unwrap_or(validate_clusters),
+    }
+}
+
+fn virtual_host(r: &mut Reader<'_, '_>) -> VirtualHost {
+    r.harmless(HARMLESS_HOST);
+    r.choice(4, "require_tls", &[(0, "NONE", ())]);
+    VirtualHost {
+        name: r.required_string(1, "name"),
+        domains: r.strings(2, "domains"),
+        routes: r.messages(3, "routes", route).into_iter().flatten().collect(),
+        request_headers: value::headers(r, &HOST_HEADERS.0),
+        response_headers: value::headers(r, &HOST_HEADERS.1),
+        retry_policy: r.message(16, "retry_policy", retry::decode),
+        include_attempt_count: r.bool(14, "include_request_attempt_count"),
+    }
+}
+
+fn route(r: &mut Reader<'_, '_>) -> Option<Route> {
+    r.harmless(HARMLESS_ROUTE);
+    let metadata = value::metadata(r, 4, &[ISTIO]);
+    let route_match = r.message(1, "match", route_match);
+    if route_match.is_none() {
+        r.problem_at("match", "is missing");
+    }
+    let action = [
+        r.message(2, "route", route_action::forward).map(|f| RouteAction::Forward(Box::new(f))),
+        r.message(3, "redirect", route_action::redirect).map(RouteAction::Redirect),
+        r.message(7, "direct_response", route_action::direct_response)
+            .map(RouteAction::DirectResponse),
+    ];
+    let mut actions = action.into_iter().flatten();
+    let action = actions.next();
+    if action.is_none() || actions.next().is_some() {
+        r.problem("exactly one of route, redirect and direct_response is expected");
+    }
+    let mut faults = r.entries(13, "typed_per_filter_config", per_filter);
+    Some(Route {
+        name: r.string(14, "name"),
+        origin: value::text_at(metadata.get(ISTIO), "config"),
+        request_headers: value::headers(r, &ROUTE_HEADERS.0),
+        response_headers: value::headers(r, &ROUTE_HEADERS.1),
+        fault: faults.pop(),
+        route_match: route_match?,
+        action: action?,
+    })
+}
+
+fn per_filter(filter: &str, field: Field<'_, '_>) -> Option<FaultInjection> {
+    if filter != FAULT_FILTER {
+        field.problem(&format!("is not supported; {FAULT_FILTER} is"));
+        return None;
+    }
+    field.any(|kind, r| {
+        if kind != FAULT {
+            r.problem(&format!("is a {kind}; a {FAULT} is expected"));
+            r.skip();
+            return None;
+        }
+        Some(fault(r))
+    })?
+}
+
+fn fault(r: &mut Reader<'_, '_>) -> FaultInjection {
+    r.harmless(HARMLESS_FAULT);
+    let share = |r: &mut Reader<'_, '_>, number| {
+        r.message(number, "percentage", value::fraction).unwrap_or(Fraction::NEVER)
+    };
+    let delay = r.message(1, "delay", |r| {
+        let fixed = r.duration(3, "fixed_delay");
+        if fixed.is_none() {
+            r.problem_at("fixed_delay", "is missing");
+        }
+        FaultDelay { fixed: fixed.unwrap_or_default(), fraction: share(r, 4) }
+    });
+    let abort = r.message(2, "abort", |r| {
+        let status = r.u32(2, "http_status");
+        if !(200..600).contains(&status) {
+            r.problem_at("http_status", "is not within 200 and 599");
+        }
+        FaultAbort { status: status as u16, fraction: share(r, 3) }
+    });
+    FaultInjection { delay, abort }
+}
+
+fn route_match(r: &mut Reader<'_, '_>) -> RouteMatch {
+    let mut paths = Vec::new();
+    let plain: [(u32, &str, fn(String) -> PathMatch); 3] = [
+        (1, "prefix", PathMatch::Prefix),
+        (2, "path", PathMatch::Exact),
+        (14, "path_separated_prefix", PathMatch::PathSeparatedPrefix),
+    ];
+    for (number, name, make) in plain {
+        if let Some(text) = r.field(number, name).and_then(|field| field.text()) {
+            paths.push(make(text.to_owned()));
+        }
+    }
+    if let Some(regex) = r.message(10, "safe_regex", value::regex) {
+        paths.push(PathMatch::Regex(regex));
+    }
+    if paths.len() != 1 {
+        r.problem("exactly one of prefix, path, safe_regex and path_separated_prefix is expected");
+    }
+    RouteMatch {
+        path: paths.pop().unwrap_or_else(|| PathMatch::Exact(String::new())),
+        case_sensitive: r.wrapped_bool(4, "case_sensitive").unwrap_or(true),
+        headers: r.messages(6, "headers", header_match),
+        query: r.messages(7, "query_parameters", query_match),
+    }
+}
+
+/// Envoy's older spellings (`exact_match` and so on) are what `string_match` replaced.
+fn header_match(r: &mut Reader<'_, '_>) -> HeaderMatch {
+    let mut kinds = Vec::new();
+    let plain: [(u32, &str, fn(String) -> StringPattern); 4] = [
+        (4, "exact_match", StringPattern::Exact),
+        (9, "prefix_match", StringPattern::Prefix),
+        (10, "suffix_match", StringPattern::Suffix),
+        (12, "contains_match", StringPattern::Contains),
+    ];
+    let string = |pattern| HeaderMatchKind::String(StringMatch { pattern, ignore_case: false });
+    for (number, name, make) in plain {
+        if let Some(text) = r.field(number, name).and_then(|field| field.text()) {
+            kinds.push(string(make(text.to_owned())));
+        }
+    }
+    if let Some(regex) = r.message(11, "safe_regex_match", value::regex) {
+        kinds.push(string(StringPattern::Regex(regex)));
+    }
+    kinds.extend(r.message(13, "string_match", value::string_match).map(HeaderMatchKind::String));
+    kinds.extend(r.field(7, "present_match").and_then(Field::bool).map(HeaderMatchKind::Present));
+    kinds.extend(r.message(6, "range_match", |r| HeaderMatchKind::Range {
+        start: r.field(1, "start").and_then(Field::i64).unwrap_or_default(),
+        end: r.field(2, "end").and_then(Field::i64).unwrap_or_default(),
+    }));
+    if kinds.len() > 1 {
+        r.problem("has more than one condition");
+    }
+    HeaderMatch {
+        name: r.required_string(1, "name").to_ascii_lowercase(),
+        // Without a condition Envoy asks for presence.
+        kind: kinds.pop().unwrap_or(HeaderMatchKind::Present(true)),
+        invert: r.bool(8, "invert_match"),
+        treat_missing_as_empty: r.bool(14, "treat_missing_header_as_empty"),
+    }
+}
+
+fn query_match(r: &mut Reader<'_, '_>) -> QueryMatch {
+    let string = r.message(5, "string_match", value::string_match).map(QueryMatchKind::String);
+    let present = r.field(6, "present_match").and_then(Field::bool).map(QueryMatchKind::Present);
+    if string.is_some() && present.is_some() {
+        r.problem("has more than one condition");
+    }
+    QueryMatch {
+        name: r.required_string(1, "name"),
+        kind: string.or(present).unwrap_or(QueryMatchKind::Present(true)),
+    }
+}
+
+pub(crate) fn encode(w: &mut Writer, configuration: &RouteConfiguration) {
+    w.string(1, &configuration.name);
+    for host in &configuration.virtual_hosts {
+        w.message(2, |w| encode_host(w, host));
+    }
+    value::write_headers(w, &CONFIG_HEADERS.1, &configuration.response_headers);
+    value::write_headers(w, &CONFIG_HEADERS.0, &configuration.request_headers);
+    w.wrapped_bool(7, configuration.validate_clusters);
+}
+
+fn encode_host(w: &mut Writer, host: &VirtualHost) {
+    w.string(1, &host.name);
+    w.strings(2, &host.domains);
+    for route in &host.routes {
+        w.message(3, |w| encode_route(w, route));
+    }
+    value::write_headers(w, &HOST_HEADERS.0, &host.request_headers);
+    value::write_headers(w, &HOST_HEADERS.1, &host.response_headers);
+    w.bool(14, host.include_attempt_count);
+    if let Some(policy) = &host.retry_policy {
+        w.message(16, |w| retry::encode(w, policy));
+    }
+}
+
+fn encode_route(w: &mut Writer, route: &Route) {
+    w.message(1, |w| encode_match(w, &route.route_match));
+    match &route.action {
+        RouteAction::Forward(forward) => w.message(2, |w| route_action::write_forward(w, forward)),
+        RouteAction::Redirect(redirect) => {
+            w.message(3, |w| route_action::write_redirect(w, redirect));
+        }
+        RouteAction::DirectResponse(response) => {
+            w.message(7, |w| route_action::write_direct_response(w, response));
+        }
+    }
+    let mut istio = Map::new();
+    if let Some(origin) = &route.origin {
+        istio.insert("config".to_owned(), Value::from(origin.as_str()));
+    }
+    value::write_metadata(w, 4, &[(ISTIO, istio)]);
+    value::write_headers(w, &ROUTE_HEADERS.0, &route.request_headers);
+    value::write_headers(w, &ROUTE_HEADERS.1, &route.response_headers);
+    if let Some(fault) = &route.fault {
+        w.message(13, |w| {
+            w.string(1, FAULT_FILTER);
+            w.any(2, FAULT, |w| encode_fault(w, fault));
+        });
+    }
+    w.string(14, &route.name);
+}
+
+fn encode_fault(w: &mut Writer, fault: &FaultInjection) {
+    if let Some(delay) = &fault.delay {
+        w.message(1, |w| {
+            w.duration(3, delay.fixed);
+            value::write_fraction(w, 4, delay.fraction);
+        });
+    }
+    if let Some(abort) = &fault.abort {
+        w.message(2, |w| {
+            w.explicit(2, abort.status.into());
+            value::write_fraction(w, 3, abort.fraction);
+        });
+    }
+}
+
+fn encode_match(w: &mut Writer, route_match: &RouteMatch) {
+    match &route_match.path {
+        PathMatch::Prefix(text) => w.element(1, text.as_bytes()),
+        PathMatch::Exact(text) => w.element(2, text.as_bytes()),
+        PathMatch::Regex(regex) => value::write_regex(w, 10, regex),
+        PathMatch::PathSeparatedPrefix(text) => w.element(14, text.as_bytes()),
+    }
+    if !route_match.case_sensitive {
+        w.wrapped_bool(4, false);
+    }
+    for header in &route_match.headers {
+        w.message(6, |w| {
+            w.string(1, &header.name);
+            match &header.kind {
+                HeaderMatchKind::Present(present) => w.explicit(7, u64::from(*present)),
+                HeaderMatchKind::String(string) => value::write_string_match(w, 13, string),
+                HeaderMatchKind::Range { start, end } => w.message(6, |w| {
+                    w.number(1, *start as u64);
+                    w.number(2, *end as u64);
+                }),
+            }
+            w.bool(8, header.invert);
+            w.bool(14, header.treat_missing_as_empty);
+        });
+    }
+    for query in &route_match.query {
+        w.message(7, |w| {
+            w.string(1, &query.name);
+            match &query.kind {
+                QueryMatchKind::Present(present) => w.explicit(6, u64::from(*present)),
+                QueryMatchKind::String(string) => value::write_string_match(w, 5, string),
+            }
+        });
+    }
+}

@@ -1,0 +1,236 @@
+//! `envoy.extensions.transport_sockets.tls.v3`: secrets by name, never key material.
+
+use leno_core::config::{
+    DownstreamTls, StringMatch, StringPattern, UpstreamTls, UpstreamTransport,
+};
+
+use super::value;
+use crate::read::{Names, Reader};
+use crate::wire::Writer;
+
+const DOWNSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
+
+/// Versions and ciphers are our own minimum (TLS 1.2, no CBC) whatever is asked for; key logs are never written.
+const HARMLESS: &Names = &[(1, "tls_params"), (15, "key_log")];
+
+/// Resumption is a matter of speed.
+const HARMLESS_DOWNSTREAM: &Names = &[
+    (6, "session_timeout"),
+    (7, "disable_stateless_session_resumption"),
+    (9, "full_scan_certs_on_sni_mismatch"),
+    (10, "disable_stateful_session_resumption"),
+    (11, "prefer_client_ciphers"),
+];
+
+/// Resumption, and a check that rustls makes anyway.
+const HARMLESS_UPSTREAM: &Names = &[(4, "max_session_keys"), (5, "enforce_rsa_key_usage")];
+
+const SAN_TYPES: [(u32, &str, ()); 2] = [(2, "DNS", ()), (3, "URI", ())];
+
+/// What both directions say.
+#[derive(Default)]
+struct Common {
+    alpn: Vec<String>,
+    certificate: Option<String>,
+    validation: Option<Validation>,
+}
+
+#[derive(Default)]
+struct Validation {
+    bundle: Option<String>,
+    system_roots: bool,
+    sans: Vec<StringMatch>,
+}
+
+/// `TransportSocket` of a filter chain.
+pub(crate) fn downstream(r: &mut Reader<'_, '_>) -> Option<DownstreamTls> {
+    r.string(1, "name");
+    r.any(3, "typed_config", |kind, r| match kind {
+        DOWNSTREAM => Some(downstream_context(r)),
+        RAW => None,
+        other => {
+            unknown(r, other);
+            None
+        }
+    })?
+}
+
+/// `TransportSocket` of a cluster.
+pub(crate) fn upstream(r: &mut Reader<'_, '_>) -> UpstreamTransport {
+    r.string(1, "name");
+    let transport = r.any(3, "typed_config", |kind, r| match kind {
+        UPSTREAM => UpstreamTransport::Tls(Box::new(upstream_context(r))),
+        RAW => UpstreamTransport::Plaintext,
+        other => {
+            unknown(r, other);
+            UpstreamTransport::Plaintext
+        }
+    });
+    transport.unwrap_or_else(|| {
+        r.problem_at("typed_config", "is missing");
+        UpstreamTransport::Plaintext
+    })
+}
+
+fn unknown(r: &mut Reader<'_, '_>, kind: &str) {
+    r.problem(&format!("{kind} is not a supported transport socket"));
+    r.skip();
+}
+
+fn downstream_context(r: &mut Reader<'_, '_>) -> DownstreamTls {
+    r.harmless(HARMLESS_DOWNSTREAM);
+    let common = r.message(1, "common_tls_context", common).unwrap_or_default();
+    let validation = common.validation.unwrap_or_default();
+    DownstreamTls {
+        require_client_certificate: r
+            .wrapped_bool(2, "require_client_certificate")
+            .unwrap_or(false),
+        certificate: common.certificate.unwrap_or_else(|| {
+            r.problem("a certificate named by tls_certificate_sds_secret_configs is expected");
+            String::new()
+        }),
+        trust_bundle: validation.bundle,
+        peer_sans: validation.sans,
+        alpn: common.alpn,
+    }
+}
+
+fn upstream_context(r: &mut Reader<'_, '_>) -> UpstreamTls {
+    r.harmless(HARMLESS_UPSTREAM);
+    let common = r.message(1, "common_tls_context", common).unwrap_or_default();
+    let verifies = |v: &Validation| v.bundle.is_some() || v.system_roots;
+    if !common.validation.as_ref().is_some_and(verifies) {
+        r.problem(
+            "nothing says what the server is verified with; name a secret or system_root_certs",
+        );
+    }
+    let validation = common.validation.unwrap_or_default();
+    UpstreamTls {
+        sni: r.optional_string(2, "sni"),
+        alpn: common.alpn,
+        certificate: common.certificate,
+        trust_bundle: validation.bundle,
+        peer_sans: validation.sans,
+    }
+}
+
+fn common(r: &mut Reader<'_, '_>) -> Common {
+    r.harmless(HARMLESS);
+    let mut certificates = r.messages(6, "tls_certificate_sds_secret_configs", secret_name);
+    if certificates.len() > 1 {
+        r.problem_at("tls_certificate_sds_secret_configs", "has several entries; one is supported");
+    }
+    let plain = r.message(3, "validation_context", validation);
+    let named = r.message(7, "validation_context_sds_secret_config", |r| Validation {
+        bundle: Some(secret_name(r)),
+        ..Validation::default()
+    });
+    let combined = r.message(8, "combined_validation_context", |r| {
+        let checks = r.message(1, "default_validation_context", validation).unwrap_or_default();
+        let bundle = r.message(2, "validation_context_sds_secret_config", secret_name);
+        Validation { bundle, ..checks }
+    });
+    Common {
+        alpn: r.strings(4, "alpn_protocols"),
+        certificate: certificates.pop(),
+        validation: combined.or(named).or(plain),
+    }
+}
+
+/// `SdsSecretConfig`: which secret. Where it comes from is the proxy's own business: it makes its key itself.
+fn secret_name(r: &mut Reader<'_, '_>) -> String {
+    r.field(2, "sds_config");
+    r.required_string(1, "name")
+}
+
+fn validation(r: &mut Reader<'_, '_>) -> Validation {
+    let typed = r.messages(15, "match_typed_subject_alt_names", |r| {
+        r.choice(1, "san_type", &SAN_TYPES);
+        r.message(2, "matcher", value::string_match)
+    });
+    let mut sans: Vec<_> = typed.into_iter().flatten().collect();
+    sans.extend(r.messages(9, "match_subject_alt_names", value::string_match));
+    let system_roots = r.message(17, "system_root_certs", |_| ()).is_some();
+    Validation { bundle: None, system_roots, sans }
+}
+
+pub(crate) fn write_downstream(w: &mut Writer, number: u32, tls: &DownstreamTls) {
+    w.message(number, |w| {
+        w.string(1, "envoy.transport_sockets.tls");
+        w.any(3, DOWNSTREAM, |w| {
+            w.message(1, |w| {
+                write_common(w, Some(&tls.certificate), &tls.alpn);
+                if tls.trust_bundle.is_some() || !tls.peer_sans.is_empty() {
+                    write_validation(w, tls.trust_bundle.as_deref(), &tls.peer_sans, false);
+                }
+            });
+            w.wrapped_bool(2, tls.require_client_certificate);
+        });
+    });
+}
+
+pub(crate) fn write_upstream(w: &mut Writer, number: u32, transport: &UpstreamTransport) {
+    w.message(number, |w| match transport {
+        UpstreamTransport::Plaintext => {
+            w.string(1, "envoy.transport_sockets.raw_buffer");
+            w.any(3, RAW, |_| ());
+        }
+        UpstreamTransport::Tls(tls) => {
+            w.string(1, "envoy.transport_sockets.tls");
+            w.any(3, UPSTREAM, |w| {
+                w.message(1, |w| {
+                    write_common(w, tls.certificate.as_ref(), &tls.alpn);
+                    write_validation(w, tls.trust_bundle.as_deref(), &tls.peer_sans, true);
+                });
+                w.string(2, tls.sni.as_deref().unwrap_or_default());
+            });
+        }
+    });
+}
+
+fn write_common(w: &mut Writer, certificate: Option<&String>, alpn: &[String]) {
+    w.strings(4, alpn);
+    if let Some(certificate) = certificate {
+        write_secret(w, 6, certificate);
+    }
+}
+
+fn write_secret(w: &mut Writer, number: u32, name: &str) {
+    w.message(number, |w| {
+        w.string(1, name);
+        value::write_ads(w, 2);
+    });
+}
+
+fn write_validation(w: &mut Writer, bundle: Option<&str>, sans: &[StringMatch], verifies: bool) {
+    match bundle {
+        Some(bundle) if sans.is_empty() => write_secret(w, 7, bundle),
+        Some(bundle) => w.message(8, |w| {
+            w.message(1, |w| write_sans(w, sans));
+            write_secret(w, 2, bundle);
+        }),
+        None => w.message(3, |w| {
+            write_sans(w, sans);
+            if verifies {
+                w.message(17, |_| ());
+            }
+        }),
+    }
+}
+
+fn write_sans(w: &mut Writer, sans: &[StringMatch]) {
+    for san in sans {
+        let (StringPattern::Exact(text)
+        | StringPattern::Prefix(text)
+        | StringPattern::Suffix(text)
+        | StringPattern::Contains(text)
+        | StringPattern::Regex(text)) = &san.pattern;
+        let is_uri = text.starts_with("spiffe:");
+        w.message(15, |w| {
+            w.number(1, if is_uri { 3 } else { 2 });
+            value::write_string_match(w, 2, san);
+        });
+    }
+}

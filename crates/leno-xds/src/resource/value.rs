@@ -1,0 +1,326 @@
+//! `envoy.config.core.v3` and `envoy.type`: what several resources share.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use leno_core::config::{
+    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
+};
+use serde_json::{Map, Value};
+
+use crate::read::{Field, Reader};
+use crate::wire::Writer;
+
+/// Stands in where an address was wrong; the problem is reported.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+const PROTOCOLS: [(u32, &str, ()); 1] = [(0, "TCP", ())];
+
+pub(crate) fn address(r: &mut Reader<'_, '_>) -> Address {
+    let socket = r.message(1, "socket_address", |r| {
+        r.choice(1, "protocol", &PROTOCOLS);
+        let name = r.required_string(2, "address");
+        let port = r.field(3, "port_value").and_then(Field::u32).unwrap_or_default();
+        let Ok(port) = u16::try_from(port) else {
+            r.problem_at("port_value", "is not a port; 0 to 65535 are");
+            return Address::Socket(NOWHERE);
+        };
+        match name.parse() {
+            Ok(ip) => Address::Socket(SocketAddr::new(ip, port)),
+            Err(_) => Address::Host { name, port },
+        }
+    });
+    let pipe = r.message(2, "pipe", |r| {
+        r.harmless(&[(2, "mode")]);
+        Address::Pipe(r.required_string(1, "path"))
+    });
+    match (socket, pipe) {
+        (Some(address), None) | (None, Some(address)) => address,
+        _ => {
+            r.problem("exactly one of socket_address and pipe is expected");
+            Address::Socket(NOWHERE)
+        }
+    }
+}
+
+/// An address that must be an IP address and a port.
+pub(crate) fn socket_address(r: &mut Reader<'_, '_>) -> SocketAddr {
+    match address(r) {
+        Address::Socket(address) => address,
+        Address::Host { name, .. } => {
+            r.problem(&format!("\"{name}\" is not an IP address"));
+            NOWHERE
+        }
+        Address::Pipe(_) => {
+            r.problem("an IP address is expected here, not a pipe");
+            NOWHERE
+        }
+    }
+}
+
+pub(crate) fn write_address(w: &mut Writer, number: u32, address: &Address) {
+    w.message(number, |w| match address {
+        Address::Socket(address) => write_socket(w, &address.ip().to_string(), address.port()),
+        Address::Host { name, port } => write_socket(w, name, *port),
+        Address::Pipe(path) => w.message(2, |w| w.string(1, path)),
+    });
+}
+
+fn write_socket(w: &mut Writer, address: &str, port: u16) {
+    w.message(1, |w| {
+        w.string(2, address);
+        // A port is a oneof member: Envoy wants it said, even zero.
+        w.explicit(3, port.into());
+    });
+}
+
+/// A `ConfigSource` that must be the stream itself.
+pub(crate) fn from_ads(r: &mut Reader<'_, '_>) {
+    r.harmless(&[(4, "initial_fetch_timeout")]);
+    r.choice(6, "resource_api_version", &[(0, "AUTO", ()), (2, "V3", ())]);
+    if r.message(3, "ads", |_| ()).is_none() {
+        r.problem("only \"ads\" is supported as a source");
+        r.skip();
+    }
+}
+
+pub(crate) fn write_ads(w: &mut Writer, number: u32) {
+    w.message(number, |w| {
+        w.message(3, |_| ());
+        w.number(6, 2);
+    });
+}
+
+/// `Metadata.filter_metadata`: every namespace as JSON. Only those named in `known` are acted on.
+pub(crate) fn metadata(
+    r: &mut Reader<'_, '_>,
+    number: u32,
+    known: &[&str],
+) -> BTreeMap<String, Map<String, Value>> {
+    let namespaces = r.message(number, "metadata", |r| {
+        r.harmless(&[(2, "typed_filter_metadata")]);
+        r.entries(1, "filter_metadata", |key, field| {
+            if !known.contains(&key) {
+                field.leave_out("is not acted on");
+            }
+            Some((key.to_owned(), field.structure()))
+        })
+    });
+    namespaces.unwrap_or_default().into_iter().collect()
+}
+
+pub(crate) fn write_metadata(
+    w: &mut Writer,
+    number: u32,
+    namespaces: &[(&str, Map<String, Value>)],
+) {
+    let mut namespaces = namespaces.iter().filter(|(_, fields)| !fields.is_empty()).peekable();
+    if namespaces.peek().is_none() {
+        return;
+    }
+    w.message(number, |w| {
+        for (name, fields) in namespaces {
+            w.message(1, |w| {
+                w.string(1, name);
+                w.structure(2, fields);
+            });
+        }
+    });
+}
+
+/// The text at `key` of a metadata namespace.
+pub(crate) fn text_at(fields: Option<&Map<String, Value>>, key: &str) -> Option<String> {
+    fields?.get(key)?.as_str().map(str::to_owned)
+}
+
+const APPEND_ACTIONS: [(u32, &str, HeaderEdit); 3] = [
+    (0, "APPEND_IF_EXISTS_OR_ADD", HeaderEdit::Append),
+    (1, "ADD_IF_ABSENT", HeaderEdit::AddIfAbsent),
+    (2, "OVERWRITE_IF_EXISTS_OR_ADD", HeaderEdit::Overwrite),
+];
+
+/// The field numbers of one direction's header edits.
+pub(crate) struct HeaderFields {
+    pub(crate) add: (u32, &'static str),
+    pub(crate) remove: (u32, &'static str),
+}
+
+/// The two directions' field numbers, in the order add, remove for requests, then for responses.
+pub(crate) const fn header_fields(numbers: [u32; 4]) -> (HeaderFields, HeaderFields) {
+    let request = HeaderFields {
+        add: (numbers[0], "request_headers_to_add"),
+        remove: (numbers[1], "request_headers_to_remove"),
+    };
+    let response = HeaderFields {
+        add: (numbers[2], "response_headers_to_add"),
+        remove: (numbers[3], "response_headers_to_remove"),
+    };
+    (request, response)
+}
+
+pub(crate) fn headers(r: &mut Reader<'_, '_>, fields: &HeaderFields) -> HeaderMutations {
+    let edits = r.messages(fields.add.0, fields.add.1, header_edit);
+    HeaderMutations {
+        remove: r.strings(fields.remove.0, fields.remove.1),
+        edits: edits.into_iter().flatten().collect(),
+    }
+}
+
+/// Nothing where Envoy would do nothing: an empty value that is not to be kept.
+fn header_edit(r: &mut Reader<'_, '_>) -> Option<HeaderMutation> {
+    let header = r.message(1, "header", |r| {
+        let name = r.required_string(1, "key");
+        let raw = r.field(3, "raw_value").and_then(|field| field.bytes());
+        let value = match raw.map(String::from_utf8) {
+            Some(Ok(value)) => value,
+            Some(Err(_)) => {
+                r.problem_at("raw_value", "is not UTF-8");
+                String::new()
+            }
+            None => r.string(2, "value"),
+        };
+        (name, value)
+    });
+    let action = r.choice(3, "append_action", &APPEND_ACTIONS);
+    // `append` is the old spelling of the action.
+    let append = r
+        .wrapped_bool(2, "append")
+        .map(|append| if append { HeaderEdit::Append } else { HeaderEdit::Overwrite });
+    let keep_empty = r.bool(4, "keep_empty_value");
+    let Some((name, value)) = header else {
+        r.problem_at("header", "is missing");
+        return None;
+    };
+    let edit = action.or(append).unwrap_or(HeaderEdit::Append);
+    (keep_empty || !value.is_empty()).then_some(HeaderMutation { name, value, edit })
+}
+
+pub(crate) fn write_headers(w: &mut Writer, fields: &HeaderFields, mutations: &HeaderMutations) {
+    for HeaderMutation { name, value, edit } in &mutations.edits {
+        w.message(fields.add.0, |w| {
+            w.message(1, |w| {
+                w.string(1, name);
+                w.string(2, value);
+            });
+            w.number(3, number_of(&APPEND_ACTIONS, *edit));
+            w.bool(4, value.is_empty());
+        });
+    }
+    w.strings(fields.remove.0, &mutations.remove);
+}
+
+/// The number of `meaning` in an enum's table.
+pub(crate) fn number_of<T: Copy + PartialEq>(table: &[(u32, &str, T)], meaning: T) -> u64 {
+    let found = table.iter().find(|(.., each)| *each == meaning);
+    found.expect("every variant is in its table").0.into()
+}
+
+pub(crate) fn string_match(r: &mut Reader<'_, '_>) -> StringMatch {
+    let mut patterns = Vec::new();
+    let plain: [(u32, &str, fn(String) -> StringPattern); 4] = [
+        (1, "exact", StringPattern::Exact),
+        (2, "prefix", StringPattern::Prefix),
+        (3, "suffix", StringPattern::Suffix),
+        (7, "contains", StringPattern::Contains),
+    ];
+    for (number, name, make) in plain {
+        if let Some(text) = r.field(number, name).and_then(|field| field.text()) {
+            patterns.push(make(text.to_owned()));
+        }
+    }
+    if let Some(regex) = r.message(5, "safe_regex", regex) {
+        patterns.push(StringPattern::Regex(regex));
+    }
+    if patterns.len() != 1 {
+        r.problem("exactly one of exact, prefix, suffix, contains and safe_regex is expected");
+    }
+    let pattern = patterns.pop().unwrap_or_else(|| StringPattern::Exact(String::new()));
+    StringMatch { pattern, ignore_case: r.bool(6, "ignore_case") }
+}
+
+pub(crate) fn write_string_match(w: &mut Writer, number: u32, string: &StringMatch) {
+    w.message(number, |w| {
+        match &string.pattern {
+            StringPattern::Exact(text) => w.element(1, text.as_bytes()),
+            StringPattern::Prefix(text) => w.element(2, text.as_bytes()),
+            StringPattern::Suffix(text) => w.element(3, text.as_bytes()),
+            StringPattern::Contains(text) => w.element(7, text.as_bytes()),
+            StringPattern::Regex(text) => write_regex(w, 5, text),
+        }
+        w.bool(6, string.ignore_case);
+    });
+}
+
+/// `RegexMatcher`; the engine is always RE2's syntax.
+pub(crate) fn regex(r: &mut Reader<'_, '_>) -> String {
+    r.message(1, "google_re2", |r| r.harmless(&[(1, "max_program_size")]));
+    r.required_string(2, "regex")
+}
+
+pub(crate) fn write_regex(w: &mut Writer, number: u32, regex: &str) {
+    w.message(number, |w| w.string(2, regex));
+}
+
+const DENOMINATORS: [(u32, &str, u32); 3] =
+    [(0, "HUNDRED", 10_000), (1, "TEN_THOUSAND", 100), (2, "MILLION", 1)];
+
+pub(crate) fn fraction(r: &mut Reader<'_, '_>) -> Fraction {
+    let numerator = r.u32(1, "numerator");
+    let unit = r.choice(2, "denominator", &DENOMINATORS).unwrap_or(10_000);
+    Fraction { per_million: numerator.saturating_mul(unit) }
+}
+
+pub(crate) fn write_fraction(w: &mut Writer, number: u32, fraction: Fraction) {
+    w.message(number, |w| {
+        w.number(1, fraction.per_million.into());
+        w.number(2, 2);
+    });
+}
+
+/// `RuntimeFractionalPercent`: there is no runtime here, the default is the value.
+pub(crate) fn runtime_fraction(r: &mut Reader<'_, '_>) -> Fraction {
+    r.harmless(&[(2, "runtime_key")]);
+    r.message(1, "default_value", fraction).unwrap_or_else(|| {
+        r.problem_at("default_value", "is missing");
+        Fraction::NEVER
+    })
+}
+
+pub(crate) fn write_runtime_fraction(w: &mut Writer, number: u32, fraction: Fraction) {
+    w.message(number, |w| write_fraction(w, 1, fraction));
+}
+
+/// `envoy.type.v3.Percent` in hundredths of a percent.
+pub(crate) fn percent(r: &mut Reader<'_, '_>) -> u32 {
+    let value = r.field(1, "value").and_then(Field::double).unwrap_or_default();
+    if !(0.0..=100.0).contains(&value) {
+        r.problem_at("value", "is not within 0 and 100");
+        return 0;
+    }
+    (value * 100.0).round() as u32
+}
+
+pub(crate) fn write_percent(w: &mut Writer, number: u32, per_ten_thousand: u32) {
+    w.message(number, |w| w.double(1, f64::from(per_ten_thousand) / 100.0));
+}
+
+/// `DataSource` with its content inline.
+pub(crate) fn inline_data(r: &mut Reader<'_, '_>) -> Vec<u8> {
+    let bytes = r.field(2, "inline_bytes").and_then(|field| field.bytes());
+    let text = r.field(3, "inline_string").and_then(|field| field.text());
+    match (bytes, text) {
+        (Some(bytes), None) => bytes,
+        (None, Some(text)) => text.as_bytes().to_vec(),
+        _ => {
+            r.problem("exactly one of inline_string and inline_bytes is expected");
+            Vec::new()
+        }
+    }
+}
+
+pub(crate) fn write_inline_data(w: &mut Writer, number: u32, data: &[u8]) {
+    w.message(number, |w| match std::str::from_utf8(data) {
+        Ok(text) => w.element(3, text.as_bytes()),
+        Err(_) => w.element(2, data),
+    });
+}
