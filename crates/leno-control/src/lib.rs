@@ -4,5 +4,6 @@ pub mod identity;
 mod management;
 mod portal;
 pub mod push;
+pub mod store;
 mod telemetry;
 pub mod world;
