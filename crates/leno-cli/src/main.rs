@@ -13,6 +13,7 @@ mod explain;
 mod front_door;
 mod output;
 mod proxies;
+mod proxy;
 mod run;
 mod tour;
 mod traffic;
@@ -46,6 +47,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Show a mesh: control plane, Bookinfo, a gentle load.
     Demo(demo::Args),
+    /// The data plane; `status` and `config` look at running ones.
+    Proxy(Box<proxy::Args>),
     /// Say what an LNxxxx code or a response flag means, and what to do.
     Explain(explain::Args),
     /// Print the shell's completion script.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Delete(args) => documents::delete(&args),
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "leno", &mut std::io::stdout());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use leno_core::snapshot::Resources;
 
+use crate::dns;
 use crate::listener::socket::Inherited;
 use crate::upstream::dial::InboundDialer;
 
@@ -30,6 +31,8 @@ pub struct Options {
     pub inbound_addresses: Vec<SocketAddr>,
     /// How `inbound|…` clusters reach the workload.
     pub inbound_dialer: InboundDialer,
+    /// Sockets that receive the workload's DNS queries.
+    pub dns: dns::Sockets,
     /// How long connections may take to finish after SIGTERM.
     pub drain: Duration,
 }
@@ -50,8 +53,8 @@ pub enum ConfigSource {
 pub struct Mesh {
     /// ADS and CA, `HOST:PORT`.
     pub control: String,
-    /// The join token sent as `authorization: Bearer`.
-    pub token: Option<String>,
+    /// A file with the join token sent as `authorization: Bearer`. Read for each use: whoever started us renews it.
+    pub token_file: Option<PathBuf>,
     /// Who we are.
     pub node: Node,
     /// Where the last good snapshot and certificates are kept; `None` keeps none.

@@ -144,7 +144,6 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     command.args(["--admin", &at(ADMIN_PORT)]);
     command.args(["--metrics", &at(METRICS_PORT), "--metrics", &at(PROXY_METRICS_PORT)]);
     command.args(["--drain-seconds", &DRAIN.as_secs().to_string()]);
-    command.arg("--access-log").arg(access_log(directory.path(), settings));
 
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     let mut pass = |flag: &str, name: &str, descriptor: BorrowedFd<'_>| {
@@ -174,15 +173,21 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     descriptors.extend(passed.captured.dns_tcp.iter().map(AsFd::as_fd));
     descriptors.extend(supply.iter().map(AsFd::as_fd));
 
-    let log = File::options().create(true).append(true).open(directory.file("proxy.log"));
-    let log = log.context("opening the sidecar's log")?;
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // Access records go to standard output, everything else to standard error.
+    let records = appended(&access_log(directory.path(), settings))?;
+    let log = appended(&directory.file("proxy.log"))?;
+    command.stdin(Stdio::null()).stdout(records).stderr(log);
     // Out of the terminal's foreground group: an interrupt is for the program.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     prepare_child(&mut command, &descriptors);
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
     command.spawn().context("starting the sidecar")
+}
+
+fn appended(path: &Path) -> Result<File> {
+    let file = File::options().create(true).append(true).open(path);
+    file.with_context(|| format!("opening {}", path.display()))
 }
 
 fn access_log(directory: &Path, settings: &Settings) -> PathBuf {

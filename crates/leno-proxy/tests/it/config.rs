@@ -29,6 +29,7 @@ pub(crate) fn start(resources: Resources) -> (Running, SocketAddr) {
         inherited: Vec::new(),
         inbound_addresses: Vec::new(),
         inbound_dialer: InboundDialer::Host,
+        dns: leno_proxy::dns::Sockets::default(),
         drain: Duration::from_secs(5),
     };
     let running = leno_proxy::start(options).unwrap();

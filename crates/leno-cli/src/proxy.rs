@@ -1,0 +1,249 @@
+//! `leno proxy`: the data plane, from an Envoy file or as part of a mesh.
+//!
+//! Only reads the command line. Sockets arrive as inherited descriptors, which are adopted before anything else is
+//! opened.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use leno_proxy::dns::Sockets;
+use leno_proxy::listener::socket::Inherited;
+use leno_proxy::upstream::dial::InboundDialer;
+use leno_proxy::{ConfigSource, Mesh, Node, Options};
+use leno_sys::capture::SocketSupply;
+use leno_sys::passing::adopt;
+use serde::Deserialize;
+
+use crate::exit::{Code, WithCode as _};
+use crate::proxies;
+
+/// `leno proxy`
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    look: Option<Look>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// A look at running proxies.
+#[derive(clap::Subcommand)]
+enum Look {
+    /// What every connected proxy has acknowledged.
+    Status(proxies::StatusArgs),
+    /// What is in force in one proxy.
+    Config(proxies::ConfigArgs),
+}
+
+/// What a proxy is told at its start.
+#[derive(clap::Args)]
+struct Serve {
+    /// An Envoy bootstrap file with static resources.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["control", "node"])]
+    config: Option<PathBuf>,
+    /// The control plane: xDS and certificates.
+    #[arg(long, value_name = "HOST:PORT", requires = "node")]
+    control: Option<String>,
+    /// A file with the join token, read for each use.
+    #[arg(long, value_name = "FILE", requires = "control")]
+    token_file: Option<PathBuf>,
+    /// A JSON file with the xDS node: id, cluster, metadata.
+    #[arg(long, value_name = "FILE", requires = "control")]
+    node: Option<PathBuf>,
+    /// Where the last good configuration and certificates are kept.
+    #[arg(long, value_name = "DIR", requires = "control")]
+    data: Option<PathBuf>,
+    /// Threads that carry traffic.
+    #[arg(long, default_value = "1")]
+    workers: NonZeroUsize,
+    /// The admin endpoint; `none` has none.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15000", value_parser = admin)]
+    admin: Admin,
+    /// Another address that serves metrics and readiness only; may be repeated.
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Vec<SocketAddr>,
+    /// Another address that is accepted on for virtualInbound; may be repeated.
+    #[arg(long, value_name = "IP:PORT")]
+    inbound: Vec<SocketAddr>,
+    /// An inherited listening socket for a listener; may be repeated.
+    #[arg(long, value_name = "NAME=FD")]
+    listen_fd: Vec<String>,
+    /// An inherited socket that receives DNS queries; may be repeated.
+    #[arg(long, value_name = "FD")]
+    dns_udp_fd: Vec<RawFd>,
+    /// An inherited listening socket that receives DNS queries; may be repeated.
+    #[arg(long, value_name = "FD")]
+    dns_tcp_fd: Vec<RawFd>,
+    /// An inherited line to the socket supply inside the workload's namespace.
+    #[arg(long, value_name = "FD")]
+    supply_fd: Option<RawFd>,
+    /// How long connections may take to finish at the end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    drain_seconds: u64,
+}
+
+/// Where the admin endpoint listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admin {
+    At(SocketAddr),
+    None,
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    if text == "none" {
+        return Ok(Admin::None);
+    }
+    text.parse().map(Admin::At).map_err(|_| "an address IP:PORT, or none".to_owned())
+}
+
+/// Serves until it is told to end, or prints what running proxies say.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.look {
+        Some(Look::Status(args)) => proxies::status(args),
+        Some(Look::Config(args)) => proxies::config(args),
+        None => serve(&args.serve),
+    }
+}
+
+fn serve(args: &Serve) -> Result<ExitCode> {
+    let inherited = inherited(args).code(Code::Usage)?;
+    let config = source(args).code(Code::Usage)?;
+    let options = Options {
+        config,
+        workers: args.workers,
+        admin: match args.admin {
+            Admin::At(address) => Some(address),
+            Admin::None => None,
+        },
+        metrics: args.metrics.clone(),
+        inherited: inherited.listeners,
+        inbound_addresses: args.inbound.clone(),
+        inbound_dialer: match inherited.supply {
+            Some(supply) => InboundDialer::Supply(supply),
+            None => InboundDialer::Host,
+        },
+        dns: inherited.dns,
+        drain: Duration::from_secs(args.drain_seconds),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("LENO_LOG")
+                .unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    leno_proxy::run(options).code(Code::Usage)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What came by inheritance.
+struct Adopted {
+    listeners: Vec<Inherited>,
+    dns: Sockets,
+    supply: Option<SocketSupply>,
+}
+
+fn inherited(args: &Serve) -> Result<Adopted> {
+    let take = |flag: &str, number: RawFd| -> Result<OwnedFd> {
+        adopt(number).with_context(|| format!("{flag} {number}: not an inherited descriptor"))
+    };
+    let listener = |word: &String| {
+        let wrong = || anyhow!("--listen-fd {word}: write it as NAME=FD");
+        let (name, number) = word.split_once('=').ok_or_else(wrong)?;
+        let number = number.parse().map_err(|_| wrong())?;
+        Ok(Inherited::new(name.to_owned(), take("--listen-fd", number)?))
+    };
+    let listeners = args.listen_fd.iter().map(listener).collect::<Result<_>>()?;
+    let udp = args.dns_udp_fd.iter().map(|number| take("--dns-udp-fd", *number).map(Into::into));
+    let tcp = args.dns_tcp_fd.iter().map(|number| take("--dns-tcp-fd", *number).map(Into::into));
+    let dns = Sockets { udp: udp.collect::<Result<_>>()?, tcp: tcp.collect::<Result<_>>()? };
+    let supply = args.supply_fd.map(|number| {
+        let line = take("--supply-fd", number)?;
+        SocketSupply::new(line).with_context(|| format!("--supply-fd {number}"))
+    });
+    Ok(Adopted { listeners, dns, supply: supply.transpose()? })
+}
+
+fn source(args: &Serve) -> Result<ConfigSource> {
+    if let Some(path) = &args.config {
+        return Ok(ConfigSource::Static(path.clone()));
+    }
+    let (Some(control), Some(node)) = (&args.control, &args.node) else {
+        bail!(
+            "say where the configuration comes from: --config FILE, or --control HOST:PORT with --node FILE"
+        );
+    };
+    Ok(ConfigSource::Mesh(Mesh {
+        control: control.clone(),
+        token_file: args.token_file.clone(),
+        node: node_of(node)?,
+        data_dir: args.data.clone(),
+    }))
+}
+
+/// The node as it is written in a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeFile {
+    id: String,
+    #[serde(default)]
+    cluster: String,
+    #[serde(default)]
+    metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+fn node_of(path: &Path) -> Result<Node> {
+    let text = fs::read(path).with_context(|| path.display().to_string())?;
+    let NodeFile { id, cluster, metadata } = serde_json::from_slice(&text)
+        .with_context(|| format!("{}: not an xDS node", path.display()))?;
+    Ok(Node { id, cluster, metadata })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn refusal(line: &str) -> String {
+        let words = std::iter::once("proxy").chain(line.split_whitespace());
+        match Line::try_parse_from(words) {
+            Err(error) => error.to_string(),
+            Ok(line) => {
+                run(&line.args).map_or_else(|error| format!("{error:#}"), |_| String::new())
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_told_before_anything_starts() {
+        // (line, what is said)
+        let table = [
+            ("", "say where the configuration comes from"),
+            ("--control 127.0.0.1:1", "--node"),
+            ("--control x:1 --node /nowhere", "/nowhere"),
+            ("--config a --control b", "cannot be used with"),
+            ("--config a --listen-fd web", "write it as NAME=FD"),
+            ("--config a --listen-fd web=777", "not an inherited descriptor"),
+            ("--config a --dns-udp-fd 1", "not an inherited descriptor"),
+            ("--config a --admin here", "an address IP:PORT, or none"),
+        ];
+        for (line, said) in table {
+            let refusal = refusal(line);
+            assert!(refusal.contains(said), "{line}: {refusal}");
+        }
+    }
+}
