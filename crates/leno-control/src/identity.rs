@@ -18,7 +18,7 @@ use leno_identity::{SpiffeId, SpiffeIdError, TrustDomain};
 
 pub use authority::{Authority, AuthorityError, IssueError};
 pub use files::FileError;
-pub use listener::{Caller, ControlStream, SecureListener};
+pub use listener::{Caller, ControlStream, SecureListener, Transport};
 pub use service::CertificateService;
 pub use token::TokenError;
 

@@ -3,9 +3,16 @@
 //! Translation answers [`Resources`]; one [`ProxyTable`] collects what every proxy acknowledged or refused, and status
 //! is written from it. Nothing here decides what a proxy shall have.
 
+mod codec;
 mod resources;
+mod service;
+mod stream;
 mod table;
 
 pub use leno_xds::server::Encoded;
 pub use resources::{ResourceSet, Resources};
+pub use service::{DiscoveryService, Push};
 pub use table::{ProxyEntry, ProxyTable, Refusal, TypeProgress};
+
+#[cfg(test)]
+mod tests;

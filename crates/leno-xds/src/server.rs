@@ -63,6 +63,8 @@ struct Stream {
     /// Names it asked for that do not exist, and was told so.
     absent: BTreeSet<String>,
     in_flight: Option<InFlight>,
+    /// The last revision sent, or known to need no message.
+    offered: u64,
     /// The last revision it is known to have in force.
     acknowledged: u64,
     /// Whether the subscription was answered at all; an empty answer is one too.
@@ -106,6 +108,12 @@ impl Server {
     #[must_use]
     pub fn acknowledged(&self, kind: ResourceType) -> u64 {
         self.streams[kind].acknowledged
+    }
+
+    /// The last revision of the type that was sent, or needed no message.
+    #[must_use]
+    pub fn offered(&self, kind: ResourceType) -> u64 {
+        self.streams[kind].offered
     }
 
     /// Takes a request. Types that Leno does not serve, and answers to responses that are no longer the last, tell
@@ -171,7 +179,7 @@ impl Server {
         }
         if change.is_empty() && stream.answered {
             if !held_back && !stream.refused {
-                stream.acknowledged = revision;
+                (stream.offered, stream.acknowledged) = (revision, revision);
             }
             return None;
         }
@@ -179,6 +187,7 @@ impl Server {
         let nonce = format!("{}", self.nonce);
         stream.record(wanted, &change);
         stream.answered = true;
+        stream.offered = revision;
         stream.in_flight = Some(InFlight { nonce: nonce.clone(), revision });
         let resources = match self.variant {
             Variant::Delta => change.upserts,

@@ -123,6 +123,17 @@ pub struct Caller {
     pub id: Option<SpiffeId>,
     /// Where it is.
     pub address: Option<SocketAddr>,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// Whether a connection to the control plane is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// 15010, loopback only.
+    Plaintext,
+    /// 15012.
+    Tls,
 }
 
 impl Connected for ControlStream {
@@ -130,12 +141,16 @@ impl Connected for ControlStream {
 
     fn connect_info(&self) -> Caller {
         match self {
-            Self::Plain(stream) => Caller { id: None, address: stream.peer_addr().ok() },
+            Self::Plain(stream) => {
+                let address = stream.peer_addr().ok();
+                Caller { id: None, address, transport: Transport::Plaintext }
+            }
             Self::Tls(stream) => {
                 let (socket, connection) = stream.get_ref();
                 let chain = connection.peer_certificates();
                 let peer = chain.and_then(|chain| PeerVerifier::read(chain).ok());
-                Caller { id: peer.and_then(|peer| peer.id), address: socket.peer_addr().ok() }
+                let id = peer.and_then(|peer| peer.id);
+                Caller { id, address: socket.peer_addr().ok(), transport: Transport::Tls }
             }
         }
     }

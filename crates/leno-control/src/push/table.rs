@@ -72,6 +72,27 @@ impl ProxyTable {
         self.changes.subscribe()
     }
 
+    /// Adds a proxy whose stream has begun; it is there until the row is dropped.
+    pub(super) fn add(&self, node: Node) -> Row {
+        let entry = ProxyEntry {
+            node: Arc::new(node),
+            connected_since: SystemTime::now(),
+            progress: ByType::default(),
+        };
+        let key = {
+            let mut entries = self.lock();
+            let key = entries.last_key_value().map_or(0, |(last, _)| last + 1);
+            entries.insert(key, entry);
+            key
+        };
+        self.moved();
+        Row { table: self.clone(), key }
+    }
+
+    fn moved(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, ProxyEntry>> {
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -88,5 +109,59 @@ impl ProxyEntry {
     /// What it refused last, by type.
     pub fn refusals(&self) -> impl Iterator<Item = (ResourceType, &Refusal)> {
         self.progress.iter().filter_map(|(kind, progress)| Some((kind, progress.refused.as_ref()?)))
+    }
+}
+
+/// A connected proxy's place in the table; only its stream writes it.
+#[derive(Debug)]
+pub(super) struct Row {
+    table: ProxyTable,
+    key: u64,
+}
+
+impl Row {
+    pub(super) fn subscribed(&self, kind: ResourceType) {
+        self.write(kind, |progress| progress.subscribed = true);
+    }
+
+    pub(super) fn acknowledged(&self, kind: ResourceType, revision: u64) {
+        self.write(kind, |progress| {
+            progress.acknowledged = revision;
+            progress.refused = None;
+        });
+    }
+
+    /// Problems come one a line.
+    pub(super) fn refused(&self, kind: ResourceType, revision: u64, problems: &str) {
+        let problems = problems.lines().map(str::to_owned).collect();
+        self.write(kind, |progress| progress.refused = Some(Refusal { revision, problems }));
+    }
+
+    pub(super) fn progress(&self, kind: ResourceType, sent: u64, acknowledged: u64) {
+        self.write(kind, |progress| {
+            progress.sent = sent;
+            progress.acknowledged = acknowledged;
+        });
+    }
+
+    /// Tells nobody when nothing changed: most pushes concern few proxies.
+    fn write(&self, kind: ResourceType, change: impl FnOnce(&mut TypeProgress)) {
+        let changed = {
+            let mut entries = self.table.lock();
+            let Some(entry) = entries.get_mut(&self.key) else { return };
+            let before = entry.progress[kind].clone();
+            change(&mut entry.progress[kind]);
+            entry.progress[kind] != before
+        };
+        if changed {
+            self.table.moved();
+        }
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        self.table.lock().remove(&self.key);
+        self.table.moved();
     }
 }
