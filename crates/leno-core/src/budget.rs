@@ -10,6 +10,8 @@
 //!
 //! So, with nothing succeeding, retries stay within `max(reserve, ratio * requests)` of every window and within
 //! `reserve + ratio * requests` for ever: at most 1.2 attempts a request from `reserve / ratio` (15) requests on.
+//! Where a share `s` of retries succeeds, they stay within `ratio / (1 - s)` of the requests: with two retries a request
+//! and attempts that fail at random, a cluster gets 1.1 attempts a request at 10 % failures, 1.5 at 40 %, 1.2 at 100 %.
 
 use std::time::{Duration, Instant};
 

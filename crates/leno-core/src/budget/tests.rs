@@ -103,3 +103,24 @@ fn the_window_forgets_after_ten_seconds() {
     (0..10).for_each(|_| budget.on_request(at(19)));
     assert!(budget.try_retry(at(19)).is_ok());
 }
+
+#[test]
+fn amplification_is_bounded_at_every_rate_of_success() {
+    // (share of attempts that succeed, attempts a request at most, requests that succeed at least)
+    let table = [
+        (95, 1.06, 0.999),
+        (90, 1.13, 0.998),
+        (80, 1.27, 0.98),
+        (70, 1.45, 0.95),
+        (60, 1.55, 0.8),
+        (50, 1.45, 0.65),
+        (30, 1.32, 0.35),
+        (10, 1.25, 0.11),
+        (0, 1.2, 0.0),
+    ];
+    for (success_percent, attempts_max, succeeded_min) in table {
+        let (attempts, succeeded) = check(100, 60, success_percent);
+        assert!(attempts <= attempts_max, "{success_percent} %: {attempts} attempts");
+        assert!(succeeded >= succeeded_min, "{success_percent} %: {succeeded} succeeded");
+    }
+}
