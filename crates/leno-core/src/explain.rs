@@ -236,7 +236,11 @@ fn decide_listener(
     }
 }
 
-/// The chain for a plaintext HTTP/1.1 connection, or for TLS with the authority as server name.
+/// What a client of the mesh offers over TLS, in its order.
+const MESH_PROTOCOLS: [&[u8]; 3] = [b"istio-http/1.1", b"istio", b"http/1.1"];
+
+/// The chain for a plaintext HTTP/1.1 connection, or for TLS with the authority as server name; TLS that arrives at the
+/// workload comes from a proxy of the mesh.
 fn choose_chain<'l>(
     listener: &'l Listener,
     destination: SocketAddr,
@@ -244,11 +248,14 @@ fn choose_chain<'l>(
 ) -> Option<&'l FilterChain> {
     let is_tls = call.scheme == "https";
     let host = call.authority.split(':').next();
+    let is_inbound = listener.source().direction == TrafficDirection::Inbound;
+    let protocols: &[&[u8]] =
+        if is_tls && is_inbound { &MESH_PROTOCOLS } else { &MESH_PROTOCOLS[2..] };
     let facts = ConnectionFacts {
         destination,
         server_name: host.filter(|_| is_tls),
         transport: if is_tls { TransportProtocol::Tls } else { TransportProtocol::RawBuffer },
-        application_protocols: &[b"http/1.1"],
+        application_protocols: protocols,
     };
     listener.choose(&facts).map(|chain| &**chain)
 }

@@ -87,6 +87,10 @@ pub enum ProblemKind {
     TooFewChoices { found: u32 },
     #[error("matches the same connections as filter chain {other:?}; make the matches differ")]
     DuplicateFilterChainMatch { other: String },
+    #[error(
+        "combines {found} addresses, server names and protocols; keep below {max} by splitting the chain"
+    )]
+    TooManyCombinations { found: usize, max: usize },
     #[error("server name {name:?} is no host; use `a.b` or `*.b`")]
     InvalidServerName { name: String },
     #[error("has no filter chain, so every connection would be closed; add one")]

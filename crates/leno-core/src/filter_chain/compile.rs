@@ -66,6 +66,9 @@ fn label(name: &str, position: usize) -> String {
     if name.is_empty() { position.to_string() } else { name.to_owned() }
 }
 
+/// What one chain may combine: each combination is looked at.
+const COMBINATIONS_MAX: usize = 1 << 16;
+
 /// One combination of single match values.
 type Combination = (Option<u16>, Option<ipnet::IpNet>, String, Option<TransportProtocol>, String);
 
@@ -88,6 +91,13 @@ fn check_unique(
             let what = ProblemKind::InvalidServerName { name: name.clone() };
             report.problem_at(format_args!(".match.server_names[{i}]"), what);
         }
+    }
+    let counts = [prefix_ranges.len(), server_names.len(), application_protocols.len()];
+    let found = counts.iter().fold(1, |all: usize, count| all.saturating_mul((*count).max(1)));
+    if found > COMBINATIONS_MAX {
+        let what = ProblemKind::TooManyCombinations { found, max: COMBINATIONS_MAX };
+        report.problem_at(format_args!(".match"), what);
+        return;
     }
     for range in or_any(prefix_ranges) {
         for name in or_any(server_names) {

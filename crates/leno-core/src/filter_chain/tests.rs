@@ -152,6 +152,16 @@ fn problems_of_a_listener_are_all_reported() {
         ]
     );
     assert_eq!(problems[0].what, ProblemKind::DuplicateFilterChainMatch { other: "a".to_owned() });
+    let names = |count: u32| (0..count).map(|n| format!("{n}.example")).collect();
+    let huge = FilterChainMatch {
+        server_names: names(1000),
+        application_protocols: names(1000),
+        ..applies()
+    };
+    let chains = vec![config::FilterChain { filter_chain_match: huge, ..tcp_chain("huge", "c") }];
+    let problems = Listener::compile(&Arc::new(listener("l", "0.0.0.0:1", chains))).unwrap_err();
+    let expected = ProblemKind::TooManyCombinations { found: 1_000_000, max: 65_536 };
+    assert_eq!(problems[0].what, expected);
     let empty = Listener::compile(&Arc::new(listener("l", "0.0.0.0:1", vec![]))).unwrap_err();
     assert_eq!(empty[0].what, ProblemKind::NoFilterChain);
 }

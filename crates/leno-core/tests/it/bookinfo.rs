@@ -185,17 +185,18 @@ fn listeners() -> Vec<Listener> {
             vec![route("default", any(), forward_to(single("inbound|9080||")))],
         )],
     );
-    let mut inbound = listener(
-        "virtualInbound",
-        "0.0.0.0:15006",
-        vec![FilterChain {
-            filter_chain_match: FilterChainMatch {
-                destination_port: Some(9080),
-                ..Default::default()
-            },
-            ..http("0.0.0.0_9080", RouteSource::Inline(Arc::new(inbound_routes)))
-        }],
-    );
+    let inbound_routes = RouteSource::Inline(Arc::new(inbound_routes));
+    let on_9080 = FilterChainMatch { destination_port: Some(9080), ..Default::default() };
+    let mutual = FilterChainMatch {
+        transport_protocol: Some(TransportProtocol::Tls),
+        application_protocols: vec!["istio-http/1.1".to_owned()],
+        ..on_9080.clone()
+    };
+    let permissive =
+        FilterChain { filter_chain_match: on_9080, ..http("0.0.0.0_9080", inbound_routes.clone()) };
+    let mutual =
+        FilterChain { filter_chain_match: mutual, ..http("0.0.0.0_9080_mtls", inbound_routes) };
+    let mut inbound = listener("virtualInbound", "0.0.0.0:15006", vec![permissive, mutual]);
     inbound.bind_to_port = true;
     inbound.direction = TrafficDirection::Inbound;
     inbound.default_filter_chain = Some(tcp("passthrough", "InboundPassthroughCluster"));
@@ -321,6 +322,8 @@ fn inbound_calls_reach_the_workload() {
         &call,
         &["route configuration: inbound|9080||", "forward to inbound|9080||: 100 %"],
     );
+    let mutual = Call { scheme: "https".to_owned(), ..call.clone() };
+    check(entry("10.0.0.1:9080"), &mutual, &["filter chain: 0.0.0.0_9080_mtls"]);
     check(
         entry("10.0.0.1:8000"),
         &call,
