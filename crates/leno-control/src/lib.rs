@@ -4,6 +4,9 @@ pub mod identity;
 mod management;
 mod portal;
 pub mod push;
+pub mod scope;
 pub mod store;
 mod telemetry;
+pub mod translate;
 pub mod world;
+

@@ -1,0 +1,59 @@
+//! Filters of listeners, the same everywhere.
+
+use std::time::Duration;
+
+use leno_core::config::{
+    AccessLog, ClientCertForward, ClusterSpecifier, HttpConnectionManager, HttpFilter,
+    NetworkFilter, RouteSource, TcpProxy, TrafficDirection,
+};
+
+pub(super) fn http(
+    stat_prefix: String,
+    routes: RouteSource,
+    direction: TrafficDirection,
+) -> NetworkFilter {
+    NetworkFilter::Http(Box::new(HttpConnectionManager {
+        stat_prefix,
+        routes,
+        http_filters: vec![
+            HttpFilter::PeerMetadata,
+            HttpFilter::Fault,
+            HttpFilter::IstioStats,
+            HttpFilter::Router,
+        ],
+        access_log: access_log(),
+        idle_timeout: None,
+        request_headers_timeout: None,
+        use_remote_address: false,
+        generate_request_id: true,
+        forward_client_cert: match direction {
+            TrafficDirection::Inbound => ClientCertForward::AppendForward,
+            TrafficDirection::Outbound | TrafficDirection::Unspecified => {
+                ClientCertForward::Sanitize
+            }
+        },
+        websocket: true,
+    }))
+}
+
+pub(super) fn tcp(
+    stat_prefix: String,
+    cluster: ClusterSpecifier,
+    idle: Option<Duration>,
+) -> NetworkFilter {
+    NetworkFilter::Tcp(TcpProxy {
+        stat_prefix,
+        cluster,
+        idle_timeout: idle,
+        access_log: access_log(),
+    })
+}
+
+/// To one cluster, which is also the prefix of its statistics.
+pub(super) fn tcp_to(cluster: &str) -> NetworkFilter {
+    tcp(cluster.to_owned(), ClusterSpecifier::Cluster(cluster.to_owned()), None)
+}
+
+fn access_log() -> Vec<AccessLog> {
+    vec![AccessLog { path: "/dev/stdout".to_owned() }]
+}
