@@ -178,7 +178,8 @@ pub(crate) fn encode(w: &mut Writer, cluster: &Cluster) {
         tls::write_upstream(w, 24, &cluster.transport);
     }
     value::write_metadata(w, 25, &[(ISTIO, istio_metadata(cluster))]);
-    let panic = cluster.outlier.as_ref().map_or(0, |outlier| outlier.min_health_percent);
+    let panic =
+        cluster.outlier.as_ref().map_or(DEFAULT_PANIC / 100, |outlier| outlier.min_health_percent);
     w.message(27, |w| value::write_percent(w, 1, panic.saturating_mul(100)));
     upstream::write_http(w, &cluster.http);
     for each in &cluster.transport_matches {
