@@ -11,6 +11,7 @@ mod problem;
 mod read;
 mod resource;
 pub mod server;
+pub mod static_file;
 mod tree;
 mod wire;
 

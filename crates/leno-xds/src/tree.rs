@@ -6,6 +6,13 @@ use serde_saphyr::Spanned;
 
 use crate::problem::{Place, Problem};
 
+/// Reading recurses: Envoy's own files nest about twenty deep.
+const DEPTH: usize = 40;
+/// A file of ten thousand clusters has about this many nodes.
+const NODES: usize = 1_000_000;
+/// What anchors and aliases may add: enough to share a filter among listeners, too little to fill memory.
+const REPLAYED: usize = 100_000;
+
 /// One node of a document.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -35,12 +42,25 @@ pub(crate) struct Key {
 impl Tree {
     /// Reads one document.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
-        serde_saphyr::from_str(text).map_err(|error| {
-            let at = error
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_depth: DEPTH,
+                flow_nesting_limit: DEPTH,
+                max_nodes: NODES,
+                max_events: 2 * NODES,
+                max_recorded_anchor_events: REPLAYED,
+            },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED },
+        };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let place = error
                 .location()
                 .map(|at| Place { line: at.line() as u32, column: at.column() as u32 });
-            let what = error.without_snippet().to_string();
-            Problem { path: String::new(), what, place: at }
+            // The parser tells its place once more, and what a programmer could do.
+            let told = error.without_snippet().to_string();
+            let told = told.rsplit_once(" at line ").map_or(told.as_str(), |(told, _)| told);
+            let what = told.split(", set DuplicateKeyPolicy").next().unwrap_or(told).to_owned();
+            Problem { path: String::new(), what, place }
         })
     }
 

@@ -3,4 +3,5 @@
 
 mod generate;
 mod round_trip;
+mod static_files;
 mod unsupported;

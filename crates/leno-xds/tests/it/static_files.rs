@@ -1,0 +1,170 @@
+//! Bootstrap files: what Envoy reads, and what is wrong where.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use leno_core::config::*;
+use leno_xds::discovery::Variant;
+use leno_xds::static_file::{AdsSource, parse};
+
+const PLAIN: &str = r#"
+node: { id: sidecar~1, cluster: c, metadata: { NAMESPACE: default, WEIGHT: 2 } }
+admin:
+  address: { socket_address: { address: 127.0.0.1, port_value: 15000 } }
+static_resources:
+  listeners:
+  - name: plain
+    address: { socket_address: { address: 127.0.0.1, port_value: 8001 } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: plain
+          codec_type: AUTO
+          useRemoteAddress: true
+          route_config:
+            name: r
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: { prefix: / }
+                route:
+                  cluster: b1
+                  timeout: 1.5s
+                  retry_policy: { retry_on: "connect-failure,refused-stream", num_retries: 2 }
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: b1
+    type: STATIC
+    connect_timeout: 0.25s
+    circuit_breakers: { thresholds: [{ max_connections: 10000 }] }
+    load_assignment:
+      cluster_name: b1
+      endpoints:
+      - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9000 } } }
+"#;
+
+#[test]
+fn a_plain_file_gives_the_same_values_as_the_wire() {
+    let file = parse(PLAIN).unwrap().value;
+    assert_eq!(file.admin, Some(([127, 0, 0, 1], 15000).into()));
+    assert_eq!(file.node.as_ref().unwrap().metadata["WEIGHT"], 2);
+    let [listener] = &file.listeners[..] else { panic!("one listener") };
+    let [cluster] = &file.clusters[..] else { panic!("one cluster") };
+    assert_eq!(cluster.connect_timeout, Duration::from_millis(250));
+    assert_eq!(cluster.circuit.max_connections, Some(10_000));
+    let NetworkFilter::Http(manager) = &listener.filter_chains[0].filter else { panic!("HTTP") };
+    assert!(manager.use_remote_address);
+    let RouteSource::Inline(routes) = &manager.routes else { panic!("inline") };
+    assert!(routes.validate_clusters, "Envoy checks the clusters of routes written in place");
+    let RouteAction::Forward(forward) = &routes.virtual_hosts[0].routes[0].action else {
+        panic!("forward")
+    };
+    assert_eq!(forward.timeout, Some(Duration::from_millis(1500)));
+    assert_eq!(forward.retry_policy.as_ref().unwrap().num_retries, 2);
+    let again = leno_xds::decode_listener(&leno_xds::encode_listener(listener)).unwrap();
+    assert_eq!(again.value, *listener);
+    let again = leno_xds::decode_cluster(&leno_xds::encode_cluster(cluster)).unwrap();
+    assert_eq!(again.value, *cluster);
+}
+
+#[test]
+fn json_is_yaml() {
+    let yaml = parse(PLAIN).unwrap().value;
+    let value: serde_json::Value = serde_saphyr::from_str(PLAIN).unwrap();
+    let json = parse(&serde_json::to_string_pretty(&value).unwrap()).unwrap().value;
+    assert_eq!(json, yaml);
+}
+
+#[test]
+fn a_control_plane_is_recognised() {
+    let text = format!(
+        "{PLAIN}\ndynamic_resources:
+  cds_config: {{ ads: {{}}, resource_api_version: V3 }}
+  lds_config: {{ ads: {{}}, resource_api_version: V3 }}
+  ads_config:
+    api_type: DELTA_GRPC
+    transport_api_version: V3
+    grpc_services: [{{ envoy_grpc: {{ cluster_name: b1 }} }}]
+"
+    );
+    let file = parse(&text).unwrap().value;
+    assert_eq!(file.ads, Some(AdsSource { variant: Variant::Delta, cluster: "b1".to_owned() }));
+}
+
+/// What a change of [`PLAIN`] is told.
+fn check(from: &str, to: &str, expected: &[&str]) {
+    assert!(PLAIN.contains(from), "{from}");
+    let problems = parse(&PLAIN.replacen(from, to, 1)).unwrap_err();
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told, expected, "{to}");
+}
+
+#[test]
+fn wrong_files_are_told_every_problem_with_its_place() {
+    let route = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config\
+                 .virtual_hosts[0].routes[0]";
+    check(
+        "timeout: 1.5s",
+        "timeout: soon\n                  hash_policy: []",
+        &[
+            &format!("26:28: {route}.route.timeout: is not a duration; \"1.5s\" is one"),
+            &format!("27:19: {route}.route.hash_policy: is not a supported field"),
+        ],
+    );
+    check(
+        "type: STATIC",
+        "type: RING",
+        &["34:11: static_resources.clusters[0].type: is not supported; \
+           STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST are"],
+    );
+    check(
+        "name: b1\n    type",
+        "name: 7\n    type",
+        &[
+            "33:11: static_resources.clusters[0].name: is a number; a text is expected",
+            "33:5: static_resources.clusters[0].name: is missing",
+        ],
+    );
+    check(
+        "port_value: 9000",
+        "port_value: 90000",
+        &[
+            "41:50: static_resources.clusters[0].load_assignment.endpoints[0].lb_endpoints[0].endpoint\
+           .address.socket_address.port_value: is not a port; 0 to 65535 are",
+        ],
+    );
+    check("admin:", "node: {}\nadmin:", &["3:1: duplicate mapping key: node"]);
+    check("admin:", "admin: ]\n#", &["3:8: misplaced bracket"]);
+}
+
+#[test]
+fn large_files_are_read() {
+    let mut text = String::from("static_resources:\n  clusters:\n");
+    for index in 0..3_000 {
+        writeln!(text, "  - {{ name: c{index}, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED }}")
+            .unwrap();
+    }
+    assert_eq!(parse(&text).unwrap().value.clusters.len(), 3_000);
+}
+
+#[test]
+fn hostile_files_end() {
+    let deep = "[".repeat(100_000);
+    assert!(parse(&deep).is_err());
+    let metadata = format!("node: {{ metadata: {{ a: {}{} }} }}", "[".repeat(200), "]".repeat(200));
+    let _ = parse(&metadata);
+    let mut laughs = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for index in 1..12 {
+        let previous = format!("*a{}", index - 1);
+        let list = vec![previous; 10].join(",");
+        writeln!(laughs, "a{index}: &a{index} [{list}]").unwrap();
+    }
+    assert!(parse(&laughs).is_err());
+}
