@@ -57,6 +57,9 @@ enum Name<'a> {
 /// Field numbers and names.
 pub(crate) type Names = [(u32, &'static str)];
 
+/// The texts of a oneof: number, name, and what each means.
+pub(crate) type TextChoice<T> = (u32, &'static str, fn(String) -> T);
+
 impl<'a, 'p> Reader<'a, 'p> {
     /// Reads a whole message from the wire.
     pub(crate) fn wire(bytes: &'a [u8], path: Path<'p>, report: &'p Report) -> Self {
@@ -260,6 +263,16 @@ impl<'a, 'p> Reader<'a, 'p> {
     pub(crate) fn optional_string(&mut self, number: u32, name: &str) -> Option<String> {
         let text = self.field(number, name)?.text()?;
         (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// The texts of a oneof that are given, empty ones included.
+    pub(crate) fn texts<T>(&mut self, table: &[TextChoice<T>]) -> Vec<T> {
+        let mut found = Vec::new();
+        for (number, name, make) in table {
+            let text = self.field(*number, name).and_then(|field| field.text());
+            found.extend(text.map(|text| make(text.to_owned())));
+        }
+        found
     }
 
     /// A list of texts.

@@ -34,9 +34,8 @@ pub(crate) fn fields(mut bytes: &[u8]) -> Result<Vec<(u32, Wire<'_>)>, Malformed
     let mut fields = Vec::new();
     while !bytes.is_empty() {
         let key = varint(&mut bytes)?;
-        let number = match u32::try_from(key >> 3) {
-            Ok(number @ 1..=0x1fff_ffff) => number,
-            _ => return Err(Malformed::Number(key >> 3)),
+        let Ok(number @ 1..=0x1fff_ffff) = u32::try_from(key >> 3) else {
+            return Err(Malformed::Number(key >> 3));
         };
         let wire = match (key & 7) as u8 {
             0 => Wire::Varint(varint(&mut bytes)?),

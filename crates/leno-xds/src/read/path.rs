@@ -7,7 +7,7 @@ use crate::problem::{Place, Problem};
 /// A list of steps, each on its reader's stack frame.
 #[derive(Clone, Copy)]
 pub(crate) struct Path<'p> {
-    up: Option<&'p Path<'p>>,
+    up: Option<&'p Self>,
     step: Step<'p>,
 }
 

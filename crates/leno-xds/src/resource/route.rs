@@ -132,17 +132,11 @@ fn fault(r: &mut Reader<'_, '_>) -> FaultInjection {
 }
 
 fn route_match(r: &mut Reader<'_, '_>) -> RouteMatch {
-    let mut paths = Vec::new();
-    let plain: [(u32, &str, fn(String) -> PathMatch); 3] = [
+    let mut paths = r.texts(&[
         (1, "prefix", PathMatch::Prefix),
         (2, "path", PathMatch::Exact),
         (14, "path_separated_prefix", PathMatch::PathSeparatedPrefix),
-    ];
-    for (number, name, make) in plain {
-        if let Some(text) = r.field(number, name).and_then(|field| field.text()) {
-            paths.push(make(text.to_owned()));
-        }
-    }
+    ]);
     if let Some(regex) = r.message(10, "safe_regex", value::regex) {
         paths.push(PathMatch::Regex(regex));
     }
@@ -159,19 +153,14 @@ fn route_match(r: &mut Reader<'_, '_>) -> RouteMatch {
 
 /// Envoy's older spellings (`exact_match` and so on) are what `string_match` replaced.
 fn header_match(r: &mut Reader<'_, '_>) -> HeaderMatch {
-    let mut kinds = Vec::new();
-    let plain: [(u32, &str, fn(String) -> StringPattern); 4] = [
+    let string = |pattern| HeaderMatchKind::String(StringMatch { pattern, ignore_case: false });
+    let patterns = r.texts(&[
         (4, "exact_match", StringPattern::Exact),
         (9, "prefix_match", StringPattern::Prefix),
         (10, "suffix_match", StringPattern::Suffix),
         (12, "contains_match", StringPattern::Contains),
-    ];
-    let string = |pattern| HeaderMatchKind::String(StringMatch { pattern, ignore_case: false });
-    for (number, name, make) in plain {
-        if let Some(text) = r.field(number, name).and_then(|field| field.text()) {
-            kinds.push(string(make(text.to_owned())));
-        }
-    }
+    ]);
+    let mut kinds: Vec<_> = patterns.into_iter().map(string).collect();
     if let Some(regex) = r.message(11, "safe_regex_match", value::regex) {
         kinds.push(string(StringPattern::Regex(regex)));
     }

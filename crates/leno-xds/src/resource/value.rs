@@ -216,18 +216,12 @@ pub(crate) fn number_of<T: Copy + PartialEq>(table: &[(u32, &str, T)], meaning: 
 }
 
 pub(crate) fn string_match(r: &mut Reader<'_, '_>) -> StringMatch {
-    let mut patterns = Vec::new();
-    let plain: [(u32, &str, fn(String) -> StringPattern); 4] = [
+    let mut patterns = r.texts(&[
         (1, "exact", StringPattern::Exact),
         (2, "prefix", StringPattern::Prefix),
         (3, "suffix", StringPattern::Suffix),
         (7, "contains", StringPattern::Contains),
-    ];
-    for (number, name, make) in plain {
-        if let Some(text) = r.field(number, name).and_then(|field| field.text()) {
-            patterns.push(make(text.to_owned()));
-        }
-    }
+    ]);
     if let Some(regex) = r.message(5, "safe_regex", regex) {
         patterns.push(StringPattern::Regex(regex));
     }

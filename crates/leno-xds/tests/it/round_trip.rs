@@ -7,11 +7,9 @@ use proptest::prelude::*;
 
 use crate::generate;
 
-fn check<T: Debug + PartialEq>(
-    value: &T,
-    encode: fn(&T) -> Vec<u8>,
-    decode: fn(&[u8]) -> Result<Decoded<T>, Vec<Problem>>,
-) {
+type Decode<T> = fn(&[u8]) -> Result<Decoded<T>, Vec<Problem>>;
+
+fn check<T: Debug + PartialEq>(value: &T, encode: fn(&T) -> Vec<u8>, decode: Decode<T>) {
     let bytes = encode(value);
     let decoded = decode(&bytes).unwrap_or_else(|problems| panic!("{problems:#?}\nin {value:#?}"));
     assert_eq!(decoded.value, *value);
