@@ -9,13 +9,14 @@ use std::num::NonZeroUsize;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use leno_proxy::dns::Sockets;
 use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
-use leno_proxy::{ConfigSource, Mesh, Node, Options};
+use leno_proxy::{ConfigSource, LogLevel, Mesh, Node, Options};
 use leno_sys::capture::SocketSupply;
 use leno_sys::passing::adopt;
 use serde::Deserialize;
@@ -130,17 +131,29 @@ fn serve(args: &Serve) -> Result<ExitCode> {
             None => InboundDialer::Host,
         },
         dns: inherited.dns,
+        log_level: Some(log()),
         drain: Duration::from_secs(args.drain_seconds),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("LENO_LOG")
-                .unwrap_or_else(|_| "info".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
     leno_proxy::run(options).code(Code::Usage)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the log on stderr, at `LENO_LOG` or `info`; `/logging` changes it.
+fn log() -> LogLevel {
+    use tracing_subscriber::EnvFilter;
+    let wanted = EnvFilter::try_from_env("LENO_LOG").unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt().with_env_filter(wanted).with_filter_reloading();
+    let (shown, changed) = (log.reload_handle(), log.reload_handle());
+    log.with_writer(std::io::stderr).init();
+    LogLevel {
+        show: Arc::new(move || {
+            shown.with_current(ToString::to_string).unwrap_or_else(|error| error.to_string())
+        }),
+        change: Arc::new(move |text| {
+            let filter = text.parse::<EnvFilter>().map_err(|error| error.to_string())?;
+            changed.reload(filter).map_err(|error| error.to_string())
+        }),
+    }
 }
 
 /// What came by inheritance.

@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it. One thread per worker carries traffic, each with a runtime, sockets and pools of its own;
 //! one more thread does everything else: admin, configuration, identity.
 
+mod admin;
 pub mod buffers;
 mod deadline;
 pub mod dns;
@@ -15,13 +16,14 @@ pub mod options;
 mod process;
 pub mod publish;
 mod running;
-pub mod tcp;
+mod tcp;
 mod telemetry;
 pub mod tls;
 pub mod upstream;
 pub mod wire;
 mod worker;
 
+pub use admin::LogLevel;
 pub use options::{ConfigSource, Mesh, Node, Options};
 pub use process::Error;
 pub use running::{Running, run, start};

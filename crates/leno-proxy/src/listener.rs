@@ -7,6 +7,8 @@ use std::time::Instant;
 use leno_core::config::TrafficDirection;
 use leno_core::reply::Side;
 
+use crate::tls;
+
 pub(crate) mod accept;
 pub(crate) mod active;
 pub(crate) mod connection;
@@ -16,22 +18,36 @@ pub mod socket;
 /// What is known of one downstream connection for its whole life.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// The listener whose filter chain was chosen.
-    pub(crate) listener: Arc<str>,
     pub(crate) direction: TrafficDirection,
-    /// Our side of the socket.
-    pub(crate) local: SocketAddr,
     /// The peer's side.
     pub(crate) peer: SocketAddr,
     /// Where the peer wanted to go.
     pub(crate) destination: SocketAddr,
     /// SNI.
     pub(crate) server_name: Option<Arc<str>>,
-    /// The peer's SPIFFE id, where it proved one.
-    pub(crate) peer_id: Option<Arc<str>>,
+    /// What the TLS handshake proved.
+    pub(crate) proof: Proof,
+    /// The peer's element of `x-forwarded-client-cert`.
+    pub(crate) client_cert: Option<Arc<str>>,
     /// Whether TLS was terminated.
     pub(crate) is_tls: bool,
     pub(crate) since: Instant,
+}
+
+/// What a TLS handshake proved, on either side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proof {
+    /// The other side's SPIFFE id.
+    pub(crate) peer: Option<Arc<str>>,
+    /// Whether both sides proved who they are.
+    pub(crate) is_mutual: bool,
+}
+
+impl Proof {
+    pub(crate) fn of(proof: &tls::Proof) -> Self {
+        let peer = proof.peer.as_ref().map(|id| Arc::from(id.to_string()));
+        Self { peer, is_mutual: proof.is_mutual }
+    }
 }
 
 impl Facts {

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leno_core::snapshot::Resources;
+use leno_telemetry::{Party, Workload};
+use serde_json::Value;
 
+use crate::admin::LogLevel;
 use crate::dns;
 use crate::listener::socket::Inherited;
 use crate::upstream::dial::InboundDialer;
@@ -33,6 +36,8 @@ pub struct Options {
     pub inbound_dialer: InboundDialer,
     /// Sockets that receive the workload's DNS queries.
     pub dns: dns::Sockets,
+    /// How the log level is shown and changed; `None` where it is fixed.
+    pub log_level: Option<LogLevel>,
     /// How long connections may take to finish after SIGTERM.
     pub drain: Duration,
 }
@@ -62,12 +67,63 @@ pub struct Mesh {
 }
 
 /// The xDS node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Node {
     /// `sidecar~IP~NAME.NAMESPACE~NAMESPACE.svc.cluster.local`.
     pub id: String,
     /// `service.cluster`: the canonical service's name and namespace.
     pub cluster: String,
     /// Metadata as JSON: `NAMESPACE`, `SERVICE_ACCOUNT`, `LABELS`, `WORKLOAD_NAME`, `CLUSTER_ID`, …
-    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub metadata: serde_json::Map<String, Value>,
+}
+
+impl Node {
+    /// The workload as its own metrics name it, with the identity it will have.
+    pub(crate) fn party(&self) -> Party {
+        let text = |key: &str| self.metadata.get(key).and_then(Value::as_str).unwrap_or_default();
+        let label = |key: &str| {
+            self.metadata.get("LABELS").and_then(|labels| labels.get(key)).and_then(Value::as_str)
+        };
+        let (app, version) = (label("app"), label("version"));
+        let canonical_name = label("service.istio.io/canonical-name").or(app);
+        let canonical_revision = label("service.istio.io/canonical-revision").or(version);
+        let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let trust_domain = match text("TRUST_DOMAIN") {
+            "" => "cluster.local",
+            domain => domain,
+        };
+        let (namespace, account) = (text("NAMESPACE"), text("SERVICE_ACCOUNT"));
+        Party {
+            workload: Workload {
+                name: text("WORKLOAD_NAME").to_owned(),
+                namespace: namespace.to_owned(),
+                app: owned(app),
+                version: owned(version),
+                canonical_name: owned(canonical_name),
+                canonical_revision: owned(canonical_revision.or(Some("latest"))),
+                cluster_id: text("CLUSTER_ID").to_owned(),
+            },
+            principal: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{account}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Node;
+
+    #[test]
+    fn the_workload_is_read_from_istios_metadata() {
+        let metadata = serde_json::json!({
+            "WORKLOAD_NAME": "reviews-v2", "NAMESPACE": "shop", "SERVICE_ACCOUNT": "bookinfo",
+            "CLUSTER_ID": "Kubernetes", "LABELS": { "app": "reviews", "version": "v2" },
+        });
+        let serde_json::Value::Object(metadata) = metadata else { panic!("an object") };
+        let party = Node { id: String::new(), cluster: String::new(), metadata }.party();
+        assert_eq!(party.principal, "spiffe://cluster.local/ns/shop/sa/bookinfo");
+        let workload = party.workload;
+        assert_eq!((workload.name.as_str(), workload.app.as_str()), ("reviews-v2", "reviews"));
+        assert_eq!(workload.canonical_name, "reviews");
+        assert_eq!(workload.canonical_revision, "v2");
+    }
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use leno_telemetry::{AccessLogs, Metrics, Party, SeriesLimits};
+use leno_telemetry::{AccessLogs, Metrics, SeriesLimits};
 use tokio::sync::watch;
 
+use crate::admin::LogLevel;
+use crate::dns;
 use crate::limits;
-use crate::options::Options;
+use crate::options::{ConfigSource, Node, Options};
 use crate::publish::Publisher;
+use crate::tls::{Secrets, Tls};
 use crate::worker;
 
 /// How far the process is on its way out.
@@ -34,6 +37,20 @@ pub(crate) struct Process {
     pub(crate) started: SystemTime,
     pub(crate) workers: NonZeroUsize,
     pub(crate) shutdown: watch::Sender<Shutdown>,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) node: Option<Node>,
+    /// What the DNS sockets answer.
+    pub(crate) dns: dns::SharedTable,
+    pub(crate) log_level: Option<LogLevel>,
+    /// What we tell peers of our workload (`x-envoy-peer-metadata`), encoded; empty without one.
+    pub(crate) peer_metadata: PeerMetadata,
+}
+
+/// The headers by which proxies tell each other whom they stand for.
+#[derive(Debug, Default)]
+pub(crate) struct PeerMetadata {
+    pub(crate) workload: String,
+    pub(crate) id: String,
 }
 
 /// Why a proxy could not start or go on.
@@ -75,8 +92,22 @@ impl Process {
             std::mem::take(&mut options.inherited),
             std::mem::take(&mut options.inbound_addresses),
         );
+        let node = match &options.config {
+            ConfigSource::Mesh(mesh) => Some(mesh.node.clone()),
+            ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
+        };
+        let local = node.as_ref().map(Node::party).unwrap_or_default();
+        let peer_metadata = node.as_ref().map(|node| PeerMetadata {
+            workload: leno_telemetry::peer::encode(&local.workload),
+            id: node.id.clone(),
+        });
         Self {
-            metrics: Metrics::new(Party::default(), "proxy", SeriesLimits::SIDECAR),
+            metrics: Metrics::new(local, "proxy", SeriesLimits::SIDECAR),
+            tls: Tls::new(Secrets::new()),
+            node,
+            dns: Arc::default(),
+            log_level: options.log_level.take(),
+            peer_metadata: peer_metadata.unwrap_or_default(),
             logs: Arc::default(),
             publisher: Arc::new(publisher),
             drain: options.drain,
@@ -84,6 +115,11 @@ impl Process {
             workers: options.workers,
             shutdown: watch::Sender::new(Shutdown::No),
         }
+    }
+
+    /// Whether a configuration is in force.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.publisher.in_force().revision > 0
     }
 
     /// Moves on towards the end; never back.

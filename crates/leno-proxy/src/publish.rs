@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use leno_core::cluster::Cluster;
 use leno_core::config::{ClusterLoadAssignment, Discovery};
@@ -91,6 +91,18 @@ pub struct Publisher {
     workers: usize,
     state: Mutex<State>,
     in_force: watch::Sender<Arc<InForce>>,
+    status: Mutex<Status>,
+}
+
+/// What became of the latest configurations, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The source's name for what is in force: an xDS version, a file.
+    pub version: Option<String>,
+    /// When that came into force.
+    pub updated: Option<SystemTime>,
+    /// Why the latest one was refused; `None` once a later one is in force.
+    pub refused: Option<String>,
 }
 
 #[derive(Debug)]
@@ -124,7 +136,33 @@ impl Publisher {
             inherited,
             inbound_addresses,
         };
-        Self { workers, state: Mutex::new(state), in_force: watch::Sender::new(Arc::new(empty)) }
+        Self {
+            workers,
+            state: Mutex::new(state),
+            in_force: watch::Sender::new(Arc::new(empty)),
+            status: Mutex::default(),
+        }
+    }
+
+    /// What became of the latest configurations.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes which version is in force, or why one is not.
+    pub fn note(&self, version: &str, outcome: Result<(), &Refused>) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => {
+                *status = Status {
+                    version: Some(version.to_owned()),
+                    updated: Some(SystemTime::now()),
+                    refused: None,
+                };
+            }
+            Err(refused) => status.refused = Some(format!("{version}: {refused}")),
+        }
     }
 
     /// Follows what is in force.

@@ -1,12 +1,17 @@
-//! Starting and stopping a proxy.
+//! Starting and stopping a proxy: the admin thread first, the workers, and the way out.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use leno_core::snapshot::Resources;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
+use crate::admin::{self, Pages};
+use crate::dns;
 use crate::options::{ConfigSource, Options};
 use crate::process::{self, Error, Process, Shutdown};
 use crate::publish::Refused;
@@ -19,9 +24,24 @@ const GRACE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it cannot start: a port is taken, the configuration file is wrong.
 pub fn run(options: Options) -> Result<(), Error> {
-    let running = start(options)?;
+    let running = begin(options, Signals::Obey)?;
     running.wait();
     Ok(())
+}
+
+/// Starts the threads of a proxy; with a static configuration it serves when this returns.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(options: Options) -> Result<Running, Error> {
+    begin(options, Signals::Ignore)
+}
+
+/// Whether the process's signals end the proxy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signals {
+    Obey,
+    Ignore,
 }
 
 /// A proxy in this process. Dropping it ends it at once.
@@ -29,23 +49,117 @@ pub fn run(options: Options) -> Result<(), Error> {
 pub struct Running {
     process: Arc<Process>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
-    admin: Option<JoinHandle<()>>,
+    admin: Option<JoinHandle<std::io::Result<()>>>,
     admin_address: Option<SocketAddr>,
 }
 
-/// Starts the threads of a proxy; with a static configuration it serves when this returns.
-///
-/// # Errors
-/// As [`run`].
-pub fn start(mut options: Options) -> Result<Running, Error> {
+fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
     let process = Arc::new(Process::new(&mut options));
-    if let ConfigSource::Resources(resources) = &options.config {
-        let refused =
-            |source: Refused| Error::Config { path: "resources".into(), source: Box::new(source) };
-        process.publisher.publish(resources.clone()).map_err(refused)?;
+    let sockets = bind_admin(&options)?;
+    let admin_address = options.admin.and(sockets.first()).and_then(|s| s.0.local_addr().ok());
+    match &options.config {
+        ConfigSource::Resources(resources) => {
+            publish(&process, "resources", resources.clone())?;
+        }
+        ConfigSource::Static(path) => {
+            publish(&process, &path.display().to_string(), read(path)?)?;
+        }
+        ConfigSource::Mesh(_) => {}
     }
     let workers = process::start_workers(&process, &options)?;
-    Ok(Running { process, workers, admin: None, admin_address: None })
+    let thread = std::thread::Builder::new().name("admin".into());
+    let dns = std::mem::take(&mut options.dns);
+    let duties = Duties { process: Arc::clone(&process), sockets, dns, signals };
+    let admin = thread
+        .spawn(move || duties.run())
+        .map_err(|source| Error::Start { what: "the admin thread", source })?;
+    Ok(Running { process, workers, admin: Some(admin), admin_address })
+}
+
+fn publish(process: &Process, version: &str, resources: Resources) -> Result<(), Error> {
+    let outcome = process.publisher.publish(resources);
+    process.publisher.note(version, outcome.as_ref().copied());
+    outcome.map_err(|source| Error::Config { path: version.to_owned(), source: Box::new(source) })
+}
+
+/// The static part of an Envoy bootstrap.
+fn read(path: &Path) -> Result<Resources, Error> {
+    let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
+    Err(Error::Config { path: path.display().to_string(), source: Box::new(source) })
+}
+
+fn bind_admin(options: &Options) -> Result<Vec<(TcpListener, Pages)>, Error> {
+    let admin = options.admin.iter().map(|address| ("the admin endpoint", address, Pages::All));
+    let metrics = options.metrics.iter().map(|address| ("metrics", address, Pages::Metrics));
+    let bind = |(what, address, pages): (&'static str, &SocketAddr, Pages)| {
+        let bound = admin::bind(*address);
+        let socket = bound.map_err(|source| Error::Bind { what, address: *address, source })?;
+        Ok((socket, pages))
+    };
+    admin.chain(metrics).map(bind).collect()
+}
+
+/// What the admin thread does.
+struct Duties {
+    process: Arc<Process>,
+    sockets: Vec<(TcpListener, Pages)>,
+    dns: dns::Sockets,
+    signals: Signals,
+}
+
+impl Duties {
+    fn run(self) -> std::io::Result<()> {
+        let Self { process, sockets, dns, signals } = self;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        runtime.block_on(async {
+            for (socket, pages) in sockets {
+                // The admin endpoint answers until the very end, so that a drain can be watched.
+                let until = ended(process.shutdown.subscribe());
+                let serving = admin::serve(Arc::clone(&process), socket, pages, until);
+                tokio::spawn(async move {
+                    if let Err(error) = serving.await {
+                        tracing::error!(%error, "the admin endpoint ended");
+                    }
+                });
+            }
+            if !dns.udp.is_empty() || !dns.tcp.is_empty() {
+                let answering =
+                    dns::serve(dns, process.dns.clone(), dns::Resolvers::of_host().servers)?;
+                tokio::spawn(answering);
+            }
+            if signals == Signals::Obey {
+                obey_signals(&process)?;
+            }
+            ended(process.shutdown.subscribe()).await;
+            Ok(())
+        })
+    }
+}
+
+/// The first signal drains, the second ends.
+fn obey_signals(process: &Arc<Process>) -> std::io::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind)?;
+        let process = Arc::clone(process);
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                let now = *process.shutdown.borrow();
+                process.shut_down(if now == Shutdown::No {
+                    Shutdown::Drain
+                } else {
+                    Shutdown::Now
+                });
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Ready when the process ends for good.
+async fn ended(mut shutdown: watch::Receiver<Shutdown>) {
+    // The sender lives as long as the process: there is no other end.
+    let _ = shutdown.wait_for(|now| *now == Shutdown::Now).await;
 }
 
 impl Running {
@@ -66,7 +180,9 @@ impl Running {
     /// # Errors
     /// Every problem; what was in force stays.
     pub fn publish(&self, resources: Resources) -> Result<(), Refused> {
-        self.process.publisher.publish(resources)
+        let outcome = self.process.publisher.publish(resources);
+        self.process.publisher.note("resources", outcome.as_ref().copied());
+        outcome
     }
 
     /// Takes no new work and begins to finish what there is.
@@ -76,12 +192,11 @@ impl Running {
 
     /// Returns when the process was told to end and has drained.
     pub fn wait(mut self) {
-        let limit = self.process.drain + GRACE;
-        for worker in &self.workers {
-            while !worker.is_finished() && *self.process.shutdown.borrow() == Shutdown::No {
-                std::thread::park_timeout(Duration::from_millis(100));
-            }
+        let shutdown = &self.process.shutdown;
+        while *shutdown.borrow() == Shutdown::No && self.workers.iter().any(|w| !w.is_finished()) {
+            std::thread::sleep(Duration::from_millis(50));
         }
+        let limit = self.process.drain + GRACE;
         process::join_all(std::mem::take(&mut self.workers), limit);
         self.process.logs.finish(GRACE);
     }
@@ -91,9 +206,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.process.shut_down(Shutdown::Now);
         process::join_all(std::mem::take(&mut self.workers), GRACE);
-        if let Some(admin) = self.admin.take() {
-            // A panic there was reported when it happened.
-            let _ = admin.join();
-        }
+        process::join_all(self.admin.take().into_iter().collect(), GRACE);
     }
 }

@@ -15,56 +15,74 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::buffers::Buffers;
+use crate::lifecycle::{Phase, Watcher};
 use crate::limits::RELAY_BUFFER_BYTES;
 use crate::wire::Wire;
 
 /// What a relay moved, and why it ended.
 #[derive(Debug)]
-pub struct Relayed {
+pub(crate) struct Relayed {
     /// Bytes from downstream to upstream.
-    pub received: u64,
+    pub(crate) received: u64,
     /// Bytes from upstream to downstream.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Why it ended.
-    pub end: End,
+    pub(crate) end: End,
 }
 
 /// Why a relay ended.
 #[derive(Debug)]
-pub enum End {
+pub(crate) enum End {
     /// Both sides said that they were done.
     Finished,
     /// No byte moved for the idle timeout.
     Idle,
+    /// A drain's time was over.
+    Closing,
     /// Downstream failed.
     Downstream(io::Error),
     /// Upstream failed.
     Upstream(io::Error),
 }
 
+/// What else ends a relay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds<'a> {
+    /// No byte for this long.
+    pub(crate) idle: Duration,
+    /// The filter chain or the process cannot wait any longer.
+    pub(crate) life: &'a Watcher,
+}
+
 /// Bytes that were read before the relay began.
 #[derive(Debug, Default)]
-pub struct Early {
+pub(crate) struct Early {
     /// From downstream.
-    pub downstream: Vec<u8>,
+    pub(crate) downstream: Vec<u8>,
     /// From upstream.
-    pub upstream: Vec<u8>,
+    pub(crate) upstream: Vec<u8>,
 }
 
 /// Moves bytes both ways until both directions ended, one failed, or nothing moved for `idle`.
-pub async fn relay(
+pub(crate) async fn relay(
     downstream: &mut Wire,
     upstream: &mut Wire,
     early: Early,
-    idle: Duration,
+    bounds: Bounds<'_>,
     buffers: &Buffers,
 ) -> Relayed {
+    let Bounds { idle, life } = bounds;
     let mut up = Direction::new(early.downstream);
     let mut down = Direction::new(early.upstream);
     let mut last = Instant::now();
     let mut timer = pin!(sleep_until(last + idle));
     let mut seen = 0;
+    let mut is_registered = false;
     let end = poll_fn(|cx| {
+        if !is_registered {
+            is_registered = true;
+            life.register(cx);
+        }
         let there = up.poll(cx, downstream, upstream, buffers);
         if let Poll::Ready(Err(side)) = there {
             return Poll::Ready(side.into_end(Side::From));
@@ -74,6 +92,9 @@ pub async fn relay(
             (_, Poll::Ready(Err(side))) => return Poll::Ready(side.into_end(Side::To)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Finished),
             _ => {}
+        }
+        if life.phase() == Phase::Closing {
+            return Poll::Ready(End::Closing);
         }
         if up.moved + down.moved != seen {
             seen = up.moved + down.moved;
@@ -92,7 +113,7 @@ pub async fn relay(
     match &end {
         End::Downstream(_) => upstream.reset_on_drop(),
         End::Upstream(_) => downstream.reset_on_drop(),
-        End::Finished | End::Idle => {}
+        End::Finished | End::Idle | End::Closing => {}
     }
     let relayed = Relayed { received: up.moved, sent: down.moved, end };
     buffers.give(up.buffer);

@@ -3,4 +3,4 @@
 pub(crate) mod cluster;
 pub(crate) mod connect;
 pub mod dial;
-pub mod pool;
+pub(crate) mod pool;

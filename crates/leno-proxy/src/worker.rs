@@ -143,10 +143,10 @@ impl Worker {
         for listener in in_force.snapshot.listeners() {
             let active = match listeners.remove(listener.name()) {
                 Some(active) => {
-                    active.update(listener, self.process.drain);
+                    active.update(listener, &self.process);
                     active
                 }
-                None => Rc::new(ActiveListener::new(listener)),
+                None => Rc::new(ActiveListener::new(listener, &self.process.tls)),
             };
             let sockets = in_force.sockets.get(&**listener.name());
             for socket in sockets.map(|sockets| sockets.take(self.id)).unwrap_or_default() {

@@ -158,7 +158,7 @@ impl<'a> Call<'a> {
             cluster.pick(pick, session.facts.destination, &mut *session.worker.random.borrow_mut());
         let endpoint =
             picked.ok_or_else(|| refused(Failure::NoHealthyUpstream, AttemptOutcome::Overflow))?;
-        session.record.attempted(&endpoint, cluster.party(&endpoint, &session.worker));
+        session.record.attempted(&endpoint);
         if self.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) {
             self.tried.push(Arc::clone(&endpoint));
         }
@@ -167,7 +167,9 @@ impl<'a> Call<'a> {
             Some(kept) => kept,
             None => self.dial(session, &cluster, &endpoint).await?,
         };
-        session.record.connected(&connection, now);
+        let party = cluster.party(&endpoint, &connection.proof, &session.worker);
+        session.record.connected(&connection, party, now);
+        super::headers::leave(session, &connection);
         if self.plan.virtual_host.include_attempt_count {
             super::headers::set_attempt_count(&mut session.request, self.retries + 1);
         }

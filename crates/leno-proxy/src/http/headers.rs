@@ -1,12 +1,17 @@
 //! The headers a proxy owes: request id, forwarded address, attempt count.
 
+use leno_core::config::ClientCertForward;
+use leno_core::reply::Side;
 use leno_http::{Known, RequestHead};
 
 use super::session::Session;
 use crate::ids::RequestId;
+use crate::upstream::cluster::UpstreamConnection;
 
 /// What is done to every request on arrival.
 pub(super) fn receive(session: &mut Session) {
+    receive_peer(session);
+    receive_client_cert(session);
     let settings = &session.manager.settings;
     let fields = session.request.fields_mut();
     if settings.use_remote_address {
@@ -29,6 +34,59 @@ pub(super) fn receive(session: &mut Session) {
     }
     if settings.generate_request_id && !fields.has(Known::XRequestId) {
         fields.append(Known::XRequestId, new_id(&session.worker).as_bytes());
+    }
+}
+
+/// Who the peer says it is: heard where peers exchange metadata, and never passed on.
+fn receive_peer(session: &mut Session) {
+    if !session.exchanges_metadata || session.facts.side() == Side::Outbound {
+        return;
+    }
+    let fields = session.request.fields_mut();
+    let header = fields.get(Known::XEnvoyPeerMetadata);
+    session.peer_party = session.peers.party(header, session.worker.telemetry.shard.metrics());
+    if fields.has(Known::XEnvoyPeerMetadata) || fields.has(Known::XEnvoyPeerMetadataId) {
+        fields.remove(Known::XEnvoyPeerMetadata);
+        fields.remove(Known::XEnvoyPeerMetadataId);
+    }
+}
+
+/// Says to a peer that proved its identity whom we stand for; nobody else is told.
+pub(super) fn leave(session: &mut Session, connection: &UpstreamConnection) {
+    if !session.exchanges_metadata || session.facts.side() == Side::Inbound {
+        return;
+    }
+    let fields = session.request.fields_mut();
+    let own = &session.worker.process.peer_metadata;
+    if connection.proof.is_mutual && !own.workload.is_empty() {
+        fields.set(Known::XEnvoyPeerMetadata, own.workload.as_bytes());
+        fields.set(Known::XEnvoyPeerMetadataId, own.id.as_bytes());
+    } else {
+        fields.remove(Known::XEnvoyPeerMetadata);
+        fields.remove(Known::XEnvoyPeerMetadataId);
+    }
+}
+
+/// `x-forwarded-client-cert`, as the listener says; without a client certificate nothing is believed.
+fn receive_client_cert(session: &mut Session) {
+    let mode = session.manager.settings.forward_client_cert;
+    let fields = session.request.fields_mut();
+    let own = session.facts.client_cert.as_deref();
+    match (mode, own) {
+        (ClientCertForward::ForwardOnly, _) => {}
+        (ClientCertForward::Sanitize, _) | (_, None) => {
+            fields.remove(Known::XForwardedClientCert);
+        }
+        (ClientCertForward::SanitizeSet, Some(own)) => {
+            fields.set(Known::XForwardedClientCert, own.as_bytes());
+        }
+        (ClientCertForward::AppendForward, Some(own)) => {
+            let joined = fields
+                .get(Known::XForwardedClientCert)
+                .map(|before| [before, b",", own.as_bytes()].concat());
+            let value = joined.as_deref().unwrap_or(own.as_bytes());
+            fields.set(Known::XForwardedClientCert, value);
+        }
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) struct Record {
     endpoint: Option<Arc<Endpoint>>,
     party: PartyId,
     upstream_local: Option<SocketAddr>,
-    is_upstream_tls: bool,
+    upstream_peer: Option<Arc<str>>,
+    is_upstream_mutual: bool,
     transport_failure: Option<String>,
 }
 
@@ -59,15 +60,21 @@ impl Record {
     }
 
     /// An endpoint was picked for an attempt.
-    pub(super) fn attempted(&mut self, endpoint: &Arc<Endpoint>, party: PartyId) {
+    pub(super) fn attempted(&mut self, endpoint: &Arc<Endpoint>) {
         self.endpoint = Some(Arc::clone(endpoint));
-        self.party = party;
-        (self.upstream_local, self.transport_failure) = (None, None);
+        (self.upstream_local, self.upstream_peer, self.transport_failure) = (None, None, None);
     }
 
-    pub(super) fn connected(&mut self, connection: &UpstreamConnection, now: Instant) {
+    pub(super) fn connected(
+        &mut self,
+        connection: &UpstreamConnection,
+        party: PartyId,
+        now: Instant,
+    ) {
+        self.party = party;
         self.upstream_local = connection.local;
-        self.is_upstream_tls = connection.transport.tls.is_some();
+        self.upstream_peer.clone_from(&connection.proof.peer);
+        self.is_upstream_mutual = connection.proof.is_mutual;
         self.sent_at = Some(now);
     }
 
@@ -156,8 +163,8 @@ impl Session {
         let record = &self.record;
         let cluster_service = record.cluster.as_ref().map_or(ServiceId::UNKNOWN, |c| c.service());
         let (reporter, peer, is_mutual) = match side {
-            Side::Outbound => (Reporter::Source, record.party, record.is_upstream_tls),
-            Side::Inbound => (Reporter::Destination, self.peer_party, self.facts.peer_id.is_some()),
+            Side::Outbound => (Reporter::Source, record.party, record.is_upstream_mutual),
+            Side::Inbound => (Reporter::Destination, self.peer_party, self.facts.proof.is_mutual),
         };
         let is_grpc = self.request.fields().has(Known::ContentType)
             && self
@@ -220,7 +227,8 @@ impl Session {
             route_name: record.route.as_deref().filter(|name| !name.is_empty()),
             blame: record.blame,
             blame_detail: record.blame.and(record.details),
-            peer: self.facts.peer_id.as_deref(),
+            upstream_peer: record.upstream_peer.as_deref(),
+            peer: self.facts.proof.peer.as_deref(),
             ..AccessRecord::at(self.worker.telemetry.wall_clock(started))
         };
         for log in &self.logs {

@@ -9,12 +9,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use leno_core::config::HttpFilter;
 use leno_core::filter_chain::HttpManager;
 use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 use leno_http::h1::Server;
 use leno_http::{Invalid, Limits, RequestHead, ResponseHead};
 use leno_telemetry::PartyId;
+use leno_telemetry::peer::PeerCache;
 use tokio::time::Instant;
 
 use super::attempt::Broken;
@@ -42,6 +44,9 @@ pub(crate) struct Session {
     pub(super) logs: Vec<SharedWriter>,
     /// Who the peer is, for metrics of inbound requests.
     pub(super) peer_party: PartyId,
+    pub(super) peers: PeerCache,
+    /// Whether proxies tell each other whom they stand for (`istio.peer_metadata`).
+    pub(super) exchanges_metadata: bool,
 }
 
 /// The connection itself.
@@ -89,6 +94,8 @@ impl Session {
             deadline: Deadline::new(),
             watcher,
         };
+        let principal = facts.proof.peer.clone();
+        let exchanges_metadata = manager.settings.http_filters.contains(&HttpFilter::PeerMetadata);
         let logs = worker.telemetry.writers(&manager.settings.access_log);
         Self {
             worker,
@@ -100,6 +107,8 @@ impl Session {
             record: Record::default(),
             logs,
             peer_party: PartyId::UNKNOWN,
+            peers: PeerCache::new(principal.as_deref()),
+            exchanges_metadata,
         }
     }
 

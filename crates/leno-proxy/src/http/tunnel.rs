@@ -1,13 +1,11 @@
 //! An exchange that stopped being HTTP (101, or 2xx to CONNECT): bytes both ways until both sides are done.
 
-use std::time::Duration;
-
 use super::After;
 use super::exchange::Failed;
 use super::forward::Answered;
 use super::session::Session;
 use crate::limits;
-use crate::tcp::{Early, End, relay};
+use crate::tcp::{Bounds, Early, End, relay};
 use leno_core::reply::Failure;
 
 /// Passes the head of the agreement on, then relays. The connection ends with the tunnel.
@@ -21,12 +19,12 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
         return Ok(After::Close);
     };
     let early = Early { downstream: std::mem::take(&mut downstream.inbox), upstream };
-    let idle: Duration = limits::TCP_IDLE;
+    let bounds = Bounds { idle: limits::TCP_IDLE, life: &downstream.watcher };
     let buffers = &session.worker.buffers;
-    let relayed = relay(&mut downstream.wire, &mut connection.wire, early, idle, buffers).await;
+    let relayed = relay(&mut downstream.wire, &mut connection.wire, early, bounds, buffers).await;
     session.record.moved(relayed.received, relayed.sent);
     match relayed.end {
-        End::Finished => {}
+        End::Finished | End::Closing => {}
         End::Idle => session.record.failed(Failure::StreamIdleTimeout, session.facts.side()),
         End::Downstream(_) => {
             session.record.failed(Failure::DownstreamDisconnect, session.facts.side());

@@ -14,7 +14,16 @@ use tokio::sync::Notify;
 
 use super::accept;
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::process::Process;
+use crate::tls::{Acceptor, Tls};
 use crate::worker::Worker;
+
+/// What a connection gets when its filter chain is chosen.
+pub(crate) struct Chosen {
+    pub(crate) chain: Arc<FilterChain>,
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
+    pub(crate) lifecycle: Rc<Lifecycle>,
+}
 
 /// One listener on one worker.
 pub(crate) struct ActiveListener {
@@ -30,13 +39,14 @@ struct State {
 
 struct Chain {
     compiled: Arc<FilterChain>,
+    acceptor: Option<Arc<Acceptor>>,
     source: config::FilterChain,
     lifecycle: Rc<Lifecycle>,
 }
 
 impl ActiveListener {
-    pub(crate) fn new(listener: &Arc<Listener>) -> Self {
-        let chains = chains(listener, &mut Vec::new());
+    pub(crate) fn new(listener: &Arc<Listener>, tls: &Tls) -> Self {
+        let chains = chains(listener, &mut Vec::new(), tls);
         let state = State { listener: Arc::clone(listener), chains };
         Self { state: RefCell::new(state), stop: Rc::default() }
     }
@@ -47,27 +57,28 @@ impl ActiveListener {
     }
 
     /// The filter chain that takes a connection, with its drain signal.
-    pub(crate) fn choose(
-        &self,
-        connection: &ConnectionFacts<'_>,
-    ) -> Option<(Arc<FilterChain>, Rc<Lifecycle>)> {
+    pub(crate) fn choose(&self, connection: &ConnectionFacts<'_>) -> Option<Chosen> {
         let state = self.state.borrow();
         let chosen = state.listener.choose(connection)?;
         let chain = state.chains.iter().find(|chain| Arc::ptr_eq(&chain.compiled, chosen))?;
-        Some((Arc::clone(&chain.compiled), Rc::clone(&chain.lifecycle)))
+        Some(Chosen {
+            chain: Arc::clone(&chain.compiled),
+            acceptor: chain.acceptor.clone(),
+            lifecycle: Rc::clone(&chain.lifecycle),
+        })
     }
 
-    /// Takes over a new version; chains that are no longer there drain for at most `drain`.
-    pub(crate) fn update(&self, listener: &Arc<Listener>, drain: Duration) {
+    /// Takes over a new version; chains that are no longer there drain, for as long as the process may.
+    pub(crate) fn update(&self, listener: &Arc<Listener>, process: &Process) {
         let mut state = self.state.borrow_mut();
         if Arc::ptr_eq(&state.listener, listener) {
             return;
         }
         let mut old = std::mem::take(&mut state.chains);
-        state.chains = chains(listener, &mut old);
+        state.chains = chains(listener, &mut old, &process.tls);
         state.listener = Arc::clone(listener);
         for gone in old {
-            drain_chain(gone.lifecycle, drain);
+            drain_chain(gone.lifecycle, process.drain);
         }
     }
 
@@ -104,7 +115,7 @@ fn drain_chain(lifecycle: Rc<Lifecycle>, limit: Duration) {
 }
 
 /// The new version's chains; a drain signal moves over from an `old` chain that was configured the same.
-fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>) -> Vec<Chain> {
+fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>, tls: &Tls) -> Vec<Chain> {
     let source = listener.source();
     let sources = source.filter_chains.iter().chain(&source.default_filter_chain);
     listener
@@ -113,7 +124,13 @@ fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>) -> Vec<Chain> {
         .map(|(compiled, source)| {
             let same = old.iter().position(|chain| chain.source == *source);
             let lifecycle = same.map(|at| old.swap_remove(at).lifecycle).unwrap_or_default();
-            Chain { compiled: Arc::clone(compiled), source: source.clone(), lifecycle }
+            let acceptor = compiled.tls.as_ref().and_then(|termination| {
+                let acceptor = tls.acceptor(&termination.settings);
+                // The same patterns compiled a moment ago.
+                acceptor.inspect_err(|problems| tracing::error!(?problems, "TLS")).ok()
+            });
+            let source = source.clone();
+            Chain { compiled: Arc::clone(compiled), acceptor, source, lifecycle }
         })
         .collect()
 }

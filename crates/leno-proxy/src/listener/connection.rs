@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_core::config::{ListenerFilter, TransportProtocol};
-use leno_core::filter_chain::{ConnectionFacts, FilterChain, Listener, NetworkFilter};
+use leno_core::filter_chain::{ConnectionFacts, Listener, NetworkFilter};
+use leno_telemetry::ProcessStat;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Facts;
-use super::active::ActiveListener;
+use super::active::{ActiveListener, Chosen};
 use super::sniff::{self, ClientHello};
+use super::{Facts, Proof};
 use crate::http;
-use crate::lifecycle::Lifecycle;
 use crate::limits;
 use crate::tcp;
-use crate::wire::Wire;
+use crate::wire::{Prefixed, Wire};
 use crate::worker::Worker;
 
 /// Serves one connection from its first byte to its last.
@@ -44,52 +44,70 @@ pub(crate) async fn serve(
         transport: seen.transport(),
         application_protocols: &protocols,
     };
-    let Some((chain, lifecycle)) = active.choose(&facts) else {
+    let Some(chosen) = active.choose(&facts) else {
         tracing::debug!(listener = %listener.name(), %peer, %destination, "no filter chain matches");
         return;
     };
     let facts = Facts {
-        listener: Arc::clone(listener.name()),
         direction: listener.source().direction,
-        local,
         peer,
         destination,
         server_name: facts.server_name.map(Arc::from),
-        peer_id: None,
-        is_tls: chain.tls.is_some(),
+        proof: Proof::default(),
+        client_cert: None,
+        is_tls: chosen.chain.tls.is_some(),
         since,
     };
-    dispatch(worker, chain, lifecycle, Arrived { facts, stream, inbox }).await;
-}
-
-/// A connection whose filter chain is known.
-struct Arrived {
-    facts: Facts,
-    stream: TcpStream,
-    inbox: Vec<u8>,
-}
-
-async fn dispatch(
-    worker: Rc<Worker>,
-    chain: Arc<FilterChain>,
-    lifecycle: Rc<Lifecycle>,
-    arrived: Arrived,
-) {
-    let Arrived { facts, stream, inbox } = arrived;
-    if chain.tls.is_some() {
-        tracing::debug!(chain = %chain.name, "TLS termination needs an identity");
+    drop(protocols);
+    let Some((wire, inbox, facts)) = secure(&worker, &chosen, facts, stream, inbox).await else {
         return;
-    }
-    let (wire, facts) = (Wire::Tcp(stream), Rc::new(facts));
-    let watcher = lifecycle.watch();
-    match &chain.filter {
+    };
+    let facts = Rc::new(facts);
+    match &chosen.chain.filter {
         NetworkFilter::Http(manager) => {
-            let manager = Arc::clone(manager);
+            let (manager, watcher) = (Arc::clone(manager), chosen.lifecycle.watch());
             let session = http::Session::new(worker, facts, manager, wire, inbox, watcher);
             http::serve(session).await;
         }
-        NetworkFilter::Tcp(proxy) => tcp::proxy::serve(worker, facts, proxy, wire, inbox).await,
+        NetworkFilter::Tcp(proxy) => {
+            let life = chosen.lifecycle.watch();
+            tcp::proxy::serve(worker, facts, proxy, wire, inbox, life).await;
+        }
     }
+}
+
+/// Ends TLS if the chain does. `None`: the handshake failed, and the peer was told.
+async fn secure(
+    worker: &Worker,
+    chosen: &Chosen,
+    mut facts: Facts,
+    stream: TcpStream,
+    inbox: Vec<u8>,
+) -> Option<(Wire, Vec<u8>, Facts)> {
+    if chosen.chain.tls.is_none() {
+        return Some((Wire::Tcp(stream), inbox, facts));
+    }
+    let acceptor = chosen.acceptor.as_ref()?;
+    // Boxed: a handshake's state is large, and most of a connection's life has none.
+    let handshake = Box::pin(acceptor.accept(Prefixed::new(stream, inbox)));
+    let accepted = match timeout(limits::TLS_HANDSHAKE, handshake).await {
+        Ok(Ok(accepted)) => accepted,
+        Ok(Err(error)) => {
+            worker.process.metrics.add(ProcessStat::TlsHandshakeFailures, 1);
+            tracing::debug!(%error, peer = %facts.peer, "TLS handshake");
+            return None;
+        }
+        Err(_) => {
+            worker.process.metrics.add(ProcessStat::TlsHandshakeFailures, 1);
+            return None;
+        }
+    };
+    facts.proof = Proof::of(&accepted.proof);
+    facts.client_cert = accepted.client_cert.map(Arc::from);
+    if let Some(name) = accepted.server_name {
+        facts.server_name = Some(Arc::from(name));
+    }
+    Some((accepted.wire, Vec::new(), facts))
 }
 
 /// Where the peer wanted to go: what the kernel's redirect remembers, else the address it connected to.

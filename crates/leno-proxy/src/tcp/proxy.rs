@@ -12,7 +12,8 @@ use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 
 use super::record::TcpRecord;
-use super::{Early, End, relay};
+use super::{Bounds, Early, End, relay};
+use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::listener::Facts;
 use crate::upstream::cluster::{ClusterState, UpstreamConnection};
@@ -28,6 +29,7 @@ pub(crate) async fn serve(
     filter: &TcpProxy,
     mut downstream: Wire,
     inbox: Vec<u8>,
+    life: Watcher,
 ) {
     let mut record = TcpRecord::open(Rc::clone(&worker), Rc::clone(&facts), filter);
     match open(&worker, &facts, filter, &mut record).await {
@@ -36,14 +38,15 @@ pub(crate) async fn serve(
             downstream.reset_on_drop();
         }
         Ok(mut connection) => {
-            record.connected();
+            record.begun();
             let early = Early { downstream: inbox, upstream: Vec::new() };
             let idle = filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE);
             let upstream = &mut connection.wire;
-            let relayed = relay(&mut downstream, upstream, early, idle, &worker.buffers).await;
+            let bounds = Bounds { idle, life: &life };
+            let relayed = relay(&mut downstream, upstream, early, bounds, &worker.buffers).await;
             record.moved(relayed.received, relayed.sent);
             match relayed.end {
-                End::Finished | End::Idle => {}
+                End::Finished | End::Idle | End::Closing => {}
                 End::Downstream(_) => record.failed(Failure::DownstreamDisconnect),
                 End::Upstream(_) => record.failed(Failure::ConnectionTerminationInResponse),
             }
@@ -63,7 +66,7 @@ async fn open(
     let cluster = view.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
     record.targeted(cluster);
     let endpoint = pick(worker, cluster, facts)?;
-    record.picked(&endpoint, cluster.party(&endpoint, worker));
+    record.picked(&endpoint);
     let connected = connect::connect(worker, cluster, &endpoint, facts).await;
     let outcome = match &connected {
         Ok(_) => EndpointOutcome::Status(200),
@@ -72,7 +75,7 @@ async fn open(
     cluster.on_result(&endpoint, outcome, Instant::now());
     match connected {
         Ok(connection) => {
-            record.opened(&connection);
+            record.opened(&connection, cluster.party(&endpoint, &connection.proof, worker));
             Ok(connection)
         }
         Err(error) => {

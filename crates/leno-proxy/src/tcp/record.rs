@@ -28,7 +28,8 @@ pub(super) struct TcpRecord {
     endpoint: Option<Arc<Endpoint>>,
     party: PartyId,
     local: Option<SocketAddr>,
-    is_upstream_tls: bool,
+    upstream_peer: Option<Arc<str>>,
+    is_upstream_mutual: bool,
     stats: Option<TcpStats>,
     failure: Option<Failure>,
     transport_failure: Option<String>,
@@ -46,7 +47,8 @@ impl TcpRecord {
             endpoint: None,
             party: PartyId::UNKNOWN,
             local: None,
-            is_upstream_tls: false,
+            upstream_peer: None,
+            is_upstream_mutual: false,
             stats: None,
             failure: None,
             transport_failure: None,
@@ -59,14 +61,15 @@ impl TcpRecord {
         self.cluster = Some(Rc::clone(cluster));
     }
 
-    pub(super) fn picked(&mut self, endpoint: &Arc<Endpoint>, party: PartyId) {
+    pub(super) fn picked(&mut self, endpoint: &Arc<Endpoint>) {
         self.endpoint = Some(Arc::clone(endpoint));
-        self.party = party;
     }
 
-    pub(super) fn opened(&mut self, connection: &UpstreamConnection) {
+    pub(super) fn opened(&mut self, connection: &UpstreamConnection, party: PartyId) {
+        self.party = party;
         self.local = connection.local;
-        self.is_upstream_tls = connection.transport.tls.is_some();
+        self.upstream_peer.clone_from(&connection.proof.peer);
+        self.is_upstream_mutual = connection.proof.is_mutual;
     }
 
     pub(super) fn connect_failed(&mut self, error: &ConnectError) {
@@ -74,7 +77,7 @@ impl TcpRecord {
     }
 
     /// The relay begins: from now on the connection counts.
-    pub(super) fn connected(&mut self) {
+    pub(super) fn begun(&mut self) {
         let stats = self.worker.telemetry.shard.tcp(&self.key());
         stats.opened();
         self.stats = Some(stats);
@@ -96,10 +99,8 @@ impl TcpRecord {
     fn key(&self) -> SeriesKey {
         let side = self.facts.side();
         let (reporter, peer, is_mutual) = match side {
-            Side::Outbound => (Reporter::Source, self.party, self.is_upstream_tls),
-            Side::Inbound => {
-                (Reporter::Destination, PartyId::UNKNOWN, self.facts.peer_id.is_some())
-            }
+            Side::Outbound => (Reporter::Source, self.party, self.is_upstream_mutual),
+            Side::Inbound => (Reporter::Destination, PartyId::UNKNOWN, self.facts.proof.is_mutual),
         };
         SeriesKey {
             reporter,
@@ -147,7 +148,8 @@ impl Drop for TcpRecord {
             requested_server_name: self.facts.server_name.as_deref(),
             blame,
             blame_detail: reaction.map(|reaction| reaction.detail),
-            peer: self.facts.peer_id.as_deref(),
+            upstream_peer: self.upstream_peer.as_deref(),
+            peer: self.facts.proof.peer.as_deref(),
             ..AccessRecord::at(self.worker.telemetry.wall_clock(self.facts.since))
         };
         for log in &self.logs {

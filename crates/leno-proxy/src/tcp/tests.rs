@@ -1,12 +1,14 @@
 //! The relay over real loopback sockets.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Early, End, Relayed, relay};
+use super::{Bounds, Early, End, Relayed, relay};
 use crate::buffers::Buffers;
+use crate::lifecycle::Lifecycle;
 use crate::wire::Wire;
 
 /// One end for the test, the other for the relay.
@@ -31,8 +33,12 @@ where
     let (near, mut downstream) = pair().await;
     let (far, mut upstream) = pair().await;
     let buffers = Buffers::default();
+    let life = Rc::new(Lifecycle::default()).watch();
     tokio::join!(
-        async move { relay(&mut downstream, &mut upstream, early, idle, &buffers).await },
+        async move {
+            let bounds = Bounds { idle, life: &life };
+            relay(&mut downstream, &mut upstream, early, bounds, &buffers).await
+        },
         client(near),
         server(far),
     )

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use super::pool::{Connection, Pool};
 use crate::limits;
+use crate::listener::Proof;
 use crate::worker::Worker;
 
 /// An upstream connection, counted against its cluster's limit.
@@ -100,6 +101,7 @@ struct PoolOf {
     pool: Rc<Pool<Slot>>,
     /// The workload behind it, for metrics.
     party: PartyId,
+    principal: Option<Arc<str>>,
 }
 
 impl ClusterState {
@@ -217,19 +219,30 @@ impl ClusterState {
         self.shared.note_free();
     }
 
-    /// Who is behind the endpoint, for metrics.
-    pub(crate) fn party(&self, endpoint: &Arc<Endpoint>, worker: &Worker) -> PartyId {
-        if let Some(known) = self.pools.borrow().get(&key(endpoint)) {
+    /// Who is behind the endpoint, for metrics: the workload the control plane names, the id its handshake proved.
+    pub(crate) fn party(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        proof: &Proof,
+        worker: &Worker,
+    ) -> PartyId {
+        if let Some(known) = self.pools.borrow().get(&key(endpoint))
+            && (known.principal == proof.peer || proof.peer.is_none())
+        {
             return known.party;
         }
-        let metrics = worker.telemetry.shard.metrics();
-        let party = match &endpoint.workload {
-            None => PartyId::UNKNOWN,
-            Some(workload) => metrics
-                .party(Party { workload: Workload::from(&**workload), principal: String::new() }),
-        };
-        let pool = PoolOf { live: Arc::clone(&endpoint.live), pool: Rc::default(), party };
-        self.pools.borrow_mut().insert(key(endpoint), pool);
+        let workload = endpoint.workload.as_deref().map(Workload::from).unwrap_or_default();
+        let principal = proof.peer.as_deref().unwrap_or_default().to_owned();
+        let party = worker.telemetry.shard.metrics().party(Party { workload, principal });
+        let mut pools = self.pools.borrow_mut();
+        let kept = pools.entry(key(endpoint)).or_insert_with(|| PoolOf {
+            live: Arc::clone(&endpoint.live),
+            pool: Rc::default(),
+            party,
+            principal: None,
+        });
+        kept.party = party;
+        kept.principal.clone_from(&proof.peer);
         party
     }
 

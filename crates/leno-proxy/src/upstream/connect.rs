@@ -5,16 +5,20 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leno_core::circuit::Limited;
 use leno_core::endpoint::Endpoint;
 use leno_core::reply::Failure;
 use leno_core::retry::AttemptOutcome;
+use leno_telemetry::{ClusterStat, ProcessStat};
+use tokio::time::timeout;
 
 use super::cluster::{ClusterState, Slot, UpstreamConnection};
 use super::dial::{DialError, Route};
 use super::pool::Connection;
-use crate::listener::Facts;
+use crate::listener::{Facts, Proof};
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// Why there is no connection.
@@ -24,8 +28,8 @@ pub(crate) enum ConnectError {
     Overflow,
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("TLS handshake: {0}")]
-    Tls(std::io::Error),
+    #[error("{0}")]
+    Tls(String),
 }
 
 impl ConnectError {
@@ -73,16 +77,39 @@ pub(crate) async fn connect(
         Route::Host
     };
     let wire = worker.dialer.dial(&endpoint.address, route, limit).await?;
-    if endpoint.transport.tls.is_some() {
-        return Err(ConnectError::Tls(std::io::ErrorKind::Unsupported.into()));
-    }
-    Ok(Connection {
-        local: wire.local_addr(),
-        wire,
-        served: 0,
-        transport: Arc::clone(&endpoint.transport),
-        slot,
-    })
+    let local = wire.local_addr();
+    let (wire, proof) = secure(worker, endpoint, wire, limit).await?;
+    cluster.stats.increment(ClusterStat::CxTotal);
+    let transport = Arc::clone(&endpoint.transport);
+    Ok(Connection { wire, served: 0, transport, proof, local, slot })
+}
+
+/// Starts TLS if the endpoint is talked to that way.
+async fn secure(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    wire: Wire,
+    limit: Duration,
+) -> Result<(Wire, Proof), ConnectError> {
+    let Some(tls) = &endpoint.transport.tls else { return Ok((wire, Proof::default())) };
+    let Wire::Tcp(stream) = wire else {
+        return Err(ConnectError::Tls("TLS needs a TCP endpoint".to_owned()));
+    };
+    let connector = worker.process.tls.connector(&tls.settings);
+    let connector = connector.map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        ConnectError::Tls(problems.join("; "))
+    })?;
+    let connected = match timeout(limit, connector.connect(stream)).await {
+        Ok(Ok(connected)) => Ok(connected),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no TLS handshake within {limit:?}")),
+    };
+    let connected = connected.map_err(|reason| {
+        worker.process.metrics.add(ProcessStat::TlsHandshakeFailures, 1);
+        ConnectError::Tls(reason)
+    })?;
+    Ok((connected.wire, Proof::of(&connected.proof)))
 }
 
 enum Free {

@@ -12,21 +12,24 @@ use std::time::{Duration, Instant};
 use leno_core::cluster::Transport;
 
 use crate::limits::IDLE_PER_ENDPOINT;
+use crate::listener::Proof;
 use crate::wire::Wire;
 
 /// One upstream connection with what belongs to it.
 #[derive(Debug)]
-pub struct Connection<G> {
+pub(crate) struct Connection<G> {
     /// Its bytes.
-    pub wire: Wire,
+    pub(crate) wire: Wire,
     /// Exchanges it has served.
-    pub served: u32,
+    pub(crate) served: u32,
     /// How it was opened; an endpoint that is talked to in another way cannot use it.
-    pub transport: Arc<Transport>,
+    pub(crate) transport: Arc<Transport>,
+    /// What its TLS handshake proved.
+    pub(crate) proof: Proof,
     /// Our address, for access records.
-    pub local: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
     /// Counted against the cluster's limits until dropped.
-    pub slot: G,
+    pub(crate) slot: G,
 }
 
 impl<G> Connection<G> {
@@ -39,7 +42,7 @@ impl<G> Connection<G> {
 
     /// Whether nothing arrived since the last response: an end or a stray byte makes the connection useless.
     /// Asks the reactor first, so a quiet connection costs no system call.
-    pub fn is_quiet(&mut self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         let mut stray = Vec::with_capacity(1);
         let mut cx = Context::from_waker(Waker::noop());
         matches!(self.wire.poll_read(&mut cx, &mut stray), Poll::Pending)
@@ -48,7 +51,7 @@ impl<G> Connection<G> {
 
 /// Kept connections to one endpoint.
 #[derive(Debug)]
-pub struct Pool<G> {
+pub(crate) struct Pool<G> {
     kept: RefCell<Vec<Kept<G>>>,
 }
 
@@ -66,7 +69,7 @@ impl<G> Default for Pool<G> {
 
 impl<G> Pool<G> {
     /// The connection used last that fits the transport and is quiet; the others met on the way are closed.
-    pub fn checkout(&self, transport: &Arc<Transport>) -> Option<Connection<G>> {
+    pub(crate) fn checkout(&self, transport: &Arc<Transport>) -> Option<Connection<G>> {
         loop {
             let mut connection = self.kept.borrow_mut().pop()?.connection;
             if connection.fits(transport) && connection.is_quiet() {
@@ -76,7 +79,7 @@ impl<G> Pool<G> {
     }
 
     /// Keeps `connection` for another exchange.
-    pub fn give_back(&self, connection: Connection<G>, now: Instant) {
+    pub(crate) fn give_back(&self, connection: Connection<G>, now: Instant) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= IDLE_PER_ENDPOINT {
             // The oldest: it is the first to be closed by the other side anyway.
@@ -86,7 +89,7 @@ impl<G> Pool<G> {
     }
 
     /// Closes what is too old or was closed by the other side.
-    pub fn sweep(&self, now: Instant, idle_max: Duration) {
+    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration) {
         self.kept.borrow_mut().retain_mut(|kept| {
             now.duration_since(kept.since) < idle_max && kept.connection.is_quiet()
         });
@@ -94,18 +97,18 @@ impl<G> Pool<G> {
 
     /// Connections kept.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.kept.borrow().len()
     }
 
     /// Whether none is kept.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.kept.borrow().is_empty()
     }
 
     /// Closes every kept connection.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.kept.borrow_mut().clear();
     }
 }
@@ -119,6 +122,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::{Connection, Pool};
+    use crate::listener::Proof;
     use crate::wire::Wire;
 
     fn plaintext() -> Arc<Transport> {
@@ -130,8 +134,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
         let wire = Wire::Tcp(near.unwrap());
-        let connection =
-            Connection { wire, served: 0, transport: plaintext(), local: None, slot: () };
+        let connection = Connection {
+            wire,
+            served: 0,
+            transport: plaintext(),
+            proof: Proof::default(),
+            local: None,
+            slot: (),
+        };
         (connection, far.unwrap().0)
     }
 

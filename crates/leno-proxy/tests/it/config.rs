@@ -30,6 +30,7 @@ pub(crate) fn start(resources: Resources) -> (Running, SocketAddr) {
         inbound_addresses: Vec::new(),
         inbound_dialer: InboundDialer::Host,
         dns: leno_proxy::dns::Sockets::default(),
+        log_level: None,
         drain: Duration::from_secs(5),
     };
     let running = leno_proxy::start(options).unwrap();

@@ -1,0 +1,116 @@
+//! What is in force, as JSON: the resources word for word, and the live state that hangs on their names.
+
+use std::time::{Instant, SystemTime};
+
+use leno_core::circuit::Limited;
+use leno_core::config::Address;
+use leno_core::endpoint::Endpoint;
+use serde_json::{Map, Value, json};
+
+use crate::process::Process;
+use crate::publish::InForce;
+use crate::tls::Secrets;
+
+/// `/config_dump`.
+pub(super) fn config(process: &Process) -> Value {
+    let in_force = process.publisher.in_force();
+    let resources = process.publisher.resources();
+    let status = process.publisher.status();
+    json!({
+        "revision": in_force.revision,
+        "version": status.version,
+        "updated": status.updated.map(seconds),
+        "last_error": status.refused,
+        "listeners": resources.listeners,
+        "routes": resources.routes,
+        "clusters": resources.clusters,
+    })
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// `/clusters`.
+pub(super) fn clusters(in_force: &InForce) -> Value {
+    let now = Instant::now();
+    let found = in_force.snapshot.clusters().iter().zip(&in_force.clusters);
+    let clusters = found.map(|(cluster, shared)| {
+        let set = shared.endpoints.load();
+        let (available, total) = set.availability(now);
+        let used = |what: Limited| {
+            json!({ "in_use": shared.circuit.in_use(what), "limit": cluster.limits().limit(what) })
+        };
+        json!({
+            "name": cluster.name().as_str(),
+            "circuit": {
+                "connections": used(Limited::Connections),
+                "pending_requests": used(Limited::PendingRequests),
+                "requests": used(Limited::Requests),
+                "retries": used(Limited::Retries),
+            },
+            "available": available,
+            "total": total,
+            "endpoints": set.endpoints().iter().map(|e| endpoint(e, now)).collect::<Vec<_>>(),
+        })
+    });
+    Value::Array(clusters.collect())
+}
+
+fn endpoint(endpoint: &Endpoint, now: Instant) -> Value {
+    let address = match &endpoint.address {
+        Address::Socket(address) => address.to_string(),
+        Address::Host { name, port } => format!("{name}:{port}"),
+        Address::Pipe(path) => path.clone(),
+    };
+    let ejected_for = endpoint.live.ejected_until().map(|until| until.duration_since(now));
+    json!({
+        "address": address,
+        "health": endpoint.health,
+        "is_available": endpoint.is_available(now),
+        "ejected_for_seconds": ejected_for.filter(|left| !left.is_zero()).map(|l| l.as_secs_f64()),
+        "requests_active": endpoint.live.active(),
+        "weight": endpoint.weight,
+        "priority": endpoint.priority,
+        "locality": *endpoint.locality,
+        "transport": endpoint.transport.name,
+        "tls": endpoint.transport.tls.is_some(),
+        "workload": endpoint.workload,
+    })
+}
+
+/// `/listeners`.
+pub(super) fn listeners(in_force: &InForce) -> Value {
+    let listeners = in_force.snapshot.listeners().iter().map(|listener| {
+        let bound = in_force.sockets.get(&**listener.name()).map(|sockets| sockets.address);
+        json!({
+            "name": listener.name(),
+            "address": listener.source().address,
+            "bound": bound,
+            "filter_chains": listener.filter_chains().map(|c| &*c.name).collect::<Vec<_>>(),
+        })
+    });
+    Value::Array(listeners.collect())
+}
+
+/// `/certs`. Never a key.
+pub(super) fn certificates(secrets: &Secrets) -> Value {
+    let mut items = Vec::new();
+    if let Some(svid) = secrets.svid() {
+        let mut item = Map::new();
+        item.insert("name".into(), crate::tls::OWN_SVID.into());
+        item.insert("spiffe_id".into(), svid.id().to_string().into());
+        item.insert("not_before".into(), seconds(svid.facts().not_before).into());
+        item.insert("not_after".into(), seconds(svid.facts().not_after).into());
+        items.push(Value::Object(item));
+    }
+    if let Some(bundle) = secrets.bundle() {
+        let domain = bundle.domain().map(ToString::to_string);
+        items.push(json!({
+            "name": crate::tls::TRUST_BUNDLE,
+            "trust_domain": domain,
+            "certificates": bundle.certificates().len(),
+        }));
+    }
+    Value::Array(items)
+}
