@@ -142,9 +142,10 @@ fn serve(args: &Serve) -> Result<ExitCode> {
 fn log() -> LogLevel {
     use tracing_subscriber::EnvFilter;
     let wanted = EnvFilter::try_from_env("LENO_LOG").unwrap_or_else(|_| "info".into());
-    let log = tracing_subscriber::fmt().with_env_filter(wanted).with_filter_reloading();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(wanted);
+    let log = log.with_filter_reloading();
     let (shown, changed) = (log.reload_handle(), log.reload_handle());
-    log.with_writer(std::io::stderr).init();
+    log.init();
     LogLevel {
         show: Arc::new(move || {
             shown.with_current(ToString::to_string).unwrap_or_else(|error| error.to_string())
