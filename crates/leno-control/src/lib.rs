@@ -1,6 +1,7 @@
 //! The control plane process.
 
 pub mod identity;
+mod lease;
 mod management;
 mod portal;
 pub mod push;

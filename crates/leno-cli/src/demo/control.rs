@@ -70,8 +70,8 @@ impl ControlPlane {
         let mut command = Command::new(program);
         command.arg("up").arg("--data").arg(&self.data);
         command.args(["--front-door", &self.front_door.to_string()]);
-        command.args(["--discovery", &self.discovery.to_string()]);
-        command.args(["--monitoring", &self.monitoring.to_string()]);
+        command.args(["--xds", &self.discovery.to_string()]);
+        command.args(["--metrics", &self.monitoring.to_string()]);
         self.child = Some(Kept::spawn("control", command, &self.log)?);
         let front_door = self.front_door;
         until("the control plane answers", READY, || {
