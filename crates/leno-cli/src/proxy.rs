@@ -55,6 +55,9 @@ struct Serve {
     /// A file with the join token, read for each use.
     #[arg(long, value_name = "FILE", requires = "control")]
     token_file: Option<PathBuf>,
+    /// The control plane's root certificate, for `--control https://HOST:PORT`.
+    #[arg(long, value_name = "FILE", requires = "control")]
+    root_file: Option<PathBuf>,
     /// A JSON file with the xDS node: id, cluster, metadata.
     #[arg(long, value_name = "FILE", requires = "control")]
     node: Option<PathBuf>,
@@ -196,6 +199,7 @@ fn source(args: &Serve) -> Result<ConfigSource> {
     };
     Ok(ConfigSource::Mesh(Mesh {
         control: control.clone(),
+        root_file: args.root_file.clone(),
         token_file: args.token_file.clone(),
         node: node_of(node)?,
         data_dir: args.data.clone(),

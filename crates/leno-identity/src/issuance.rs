@@ -4,10 +4,9 @@
 mod grpc;
 
 pub use grpc::{MessageCodec, create_certificate};
-use rcgen::{CertificateParams, DistinguishedName, SanType};
+use rcgen::{CertificateParams, DistinguishedName};
 
 use crate::key::{KeyError, PrivateKey};
-use crate::spiffe::SpiffeId;
 
 /// The gRPC path of the one method.
 pub const CREATE_CERTIFICATE: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
@@ -36,15 +35,13 @@ pub struct CertificateResponse {
     pub cert_chain: Vec<String>,
 }
 
-/// A signing request for `id`, in PEM. The CA gives the id that the caller's token proves, whatever stands here.
+/// A signing request in PEM. It names nobody: the CA gives the id that the caller proves by other means.
 ///
 /// # Errors
 /// When the key cannot sign.
-pub fn signing_request(key: &PrivateKey, id: &SpiffeId) -> Result<String, KeyError> {
-    let uri = id.as_str().try_into().map_err(KeyError::Generate)?;
+pub fn signing_request(key: &PrivateKey) -> Result<String, KeyError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.subject_alt_names = vec![SanType::URI(uri)];
     let request = params.serialize_request(&key.pair()?).map_err(KeyError::Generate)?;
     request.pem().map_err(KeyError::Generate)
 }

@@ -8,6 +8,7 @@ pub mod buffers;
 mod deadline;
 pub mod dns;
 mod http;
+pub mod identity;
 mod ids;
 mod lifecycle;
 pub mod limits;

@@ -56,8 +56,10 @@ pub enum ConfigSource {
 /// What is needed to join a mesh.
 #[derive(Clone, Debug)]
 pub struct Mesh {
-    /// ADS and CA, `HOST:PORT`.
+    /// ADS and CA: `HOST:PORT` or `http://…` in plaintext (for loopback), `https://…` with TLS.
     pub control: String,
+    /// The root that the control plane's certificate is verified with; needed for `https`.
+    pub root_file: Option<PathBuf>,
     /// A file with the join token sent as `authorization: Bearer`. Read for each use: whoever started us renews it.
     pub token_file: Option<PathBuf>,
     /// Who we are.

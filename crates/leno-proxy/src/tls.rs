@@ -127,3 +127,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod lab;
+#[cfg(test)]
+mod tests;

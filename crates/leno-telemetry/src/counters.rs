@@ -6,14 +6,14 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) mod cells;
 pub(crate) mod family;
 
-use crate::labels::{Names, Party, PartyId, SeriesKey, Service, ServiceId};
+use crate::labels::{Names, Party, PartyId, SeriesKey, Service, ServiceId, lock};
 use crate::metrics::{ClusterStat, ProcessStat};
 use cells::{ClusterCells, RequestCells, TcpCells};
 use family::{Family, Local};
@@ -38,7 +38,7 @@ impl SeriesLimits {
 /// Everything one process counts. Shared; workers write through their [`Shard`].
 #[derive(Debug)]
 pub struct Metrics {
-    pub(crate) local: Party,
+    local: Mutex<Arc<Party>>,
     pub(crate) component: &'static str,
     pub(crate) names: Names,
     pub(crate) requests: Family<SeriesKey, RequestCells>,
@@ -48,12 +48,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// `local` is the workload this proxy belongs to, with the identity it will have; `component` is written into
-    /// `istio_build`.
+    /// `local` is the workload this proxy belongs to; `component` is written into `istio_build`.
     #[must_use]
     pub fn new(local: Party, component: &'static str, limits: SeriesLimits) -> Arc<Self> {
         Arc::new(Self {
-            local,
+            local: Mutex::new(Arc::new(local)),
             component,
             names: Names::new(limits.names_max),
             requests: Family::new(limits.series_max, SeriesKey::overflow),
@@ -61,6 +60,18 @@ impl Metrics {
             clusters: Family::new(limits.clusters_max, |_| crate::labels::OTHER.into()),
             process: ProcessStat::TABLE.iter().map(|_| AtomicU64::new(0)).collect(),
         })
+    }
+
+    /// Says which SPIFFE id the local workload has, once it is known.
+    pub fn set_principal(&self, principal: &str) {
+        let mut local = lock(&self.local);
+        *local = Arc::new(Party { principal: principal.to_owned(), ..Party::clone(&local) });
+    }
+
+    /// The workload this proxy belongs to.
+    #[must_use]
+    pub fn local(&self) -> Arc<Party> {
+        lock(&self.local).clone()
     }
 
     /// A worker's own part. Each worker makes one, once.

@@ -134,9 +134,10 @@ impl Metrics {
         let peer = self.names.party(key.peer);
         let service = self.names.service(key.service);
         let is_mutual = key.security == crate::Security::MutualTls;
+        let local = self.local();
         let (source, destination) = match key.reporter {
-            Reporter::Source => (&self.local, &*peer),
-            Reporter::Destination => (&*peer, &self.local),
+            Reporter::Source => (&*local, &*peer),
+            Reporter::Destination => (&*peer, &*local),
         };
         let mut out = String::with_capacity(1024);
         label(&mut out, "reporter", key.reporter.as_str());

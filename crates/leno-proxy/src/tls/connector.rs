@@ -12,8 +12,10 @@ use rustls::client::{ClientConnection, Resumption};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, HandshakeKind};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::secrets::Secrets;
 use super::{Proof, TlsError};
@@ -69,27 +71,39 @@ impl Connector {
     /// # Errors
     /// [`TlsError`]; no byte of the request was sent.
     pub async fn connect(&self, stream: TcpStream) -> Result<Connected, TlsError> {
+        let peer = stream.peer_addr().map_err(TlsError::Ended)?.ip();
+        let (stream, proof) = self.handshake(Prefixed::new(stream, Vec::new()), peer).await?;
+        Ok(Connected { wire: Wire::Tls(Box::new(stream.into())), proof })
+    }
+
+    /// As [`connect`](Self::connect), for who wants a stream and no wire.
+    pub(crate) async fn connect_stream(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, TlsError> {
+        let peer = stream.peer_addr().map_err(TlsError::Ended)?.ip();
+        Ok(self.handshake(stream, peer).await?.0)
+    }
+
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+    ) -> Result<(TlsStream<S>, Proof), TlsError> {
         let built = self.built()?;
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            // An address is never sent as a server name; it only keeps sessions of endpoints apart.
-            None => {
-                let peer = stream.peer_addr().map_err(TlsError::Ended)?;
-                ServerName::from(IpAddr::from(peer.ip()))
-            }
-        };
-        let stream = Prefixed::new(stream, Vec::new());
+        // An address is never sent as a server name; it only keeps sessions of endpoints apart.
+        let name = self.server_name.clone().unwrap_or_else(|| ServerName::from(peer));
         let connector = TlsConnector::from(built.client.clone());
         let stream = connector.connect(name, stream).await.map_err(TlsError::from_io)?;
         let connection = stream.get_ref().1;
-        let peer = peer(connection, &built.verifier)?;
+        let peer = self::peer(connection, &built.verifier)?;
         let proof = Proof {
             is_mutual: built.is_certified && self.config.trust_bundle.is_some(),
             peer: peer.id,
             local: built.local.clone(),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         };
-        Ok(Connected { wire: Wire::Tls(Box::new(stream.into())), proof })
+        Ok((stream, proof))
     }
 
     fn built(&self) -> Result<Arc<Built>, TlsError> {
