@@ -4,6 +4,7 @@
 //! one more thread does everything else: admin, configuration, identity.
 
 mod admin;
+pub mod ads;
 pub mod buffers;
 mod deadline;
 pub mod dns;

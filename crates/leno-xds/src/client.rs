@@ -46,6 +46,14 @@ pub struct Update {
     nonce: String,
 }
 
+impl Update {
+    /// What a process kept for its successor, to be taken as if it had come on a stream.
+    #[must_use]
+    pub fn from_kept(kind: ResourceType, upserts: Vec<Resource>) -> Self {
+        Self { kind, upserts, removed: Vec::new(), version: String::new(), nonce: String::new() }
+    }
+}
+
 impl Client {
     /// Asks for every cluster and listener; endpoints and routes are named by [`Client::subscribe`].
     #[must_use]

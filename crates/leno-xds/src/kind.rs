@@ -1,4 +1,4 @@
-//! The four types of resources and their order on the stream.
+//! The types of resources and their order on the stream.
 
 use std::ops::{Index, IndexMut};
 
@@ -15,11 +15,14 @@ pub enum ResourceType {
     Endpoint,
     Listener,
     Route,
+    /// Istio's: names for the DNS proxy.
+    NameTable,
 }
 
 impl ResourceType {
     /// All of them, in the order of change.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route];
+    pub const ALL: [Self; 5] =
+        [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::NameTable];
 
     /// The name on the wire.
     #[must_use]
@@ -29,6 +32,7 @@ impl ResourceType {
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::NameTable => "type.googleapis.com/istio.networking.nds.v1.NameTable",
         }
     }
 
@@ -46,19 +50,20 @@ impl ResourceType {
             Self::Endpoint => "endpoints",
             Self::Listener => "listeners",
             Self::Route => "routes",
+            Self::NameTable => "names",
         }
     }
 
-    /// Whether a subscription without names means "everything" (clusters and listeners), or names must be listed.
+    /// Whether a subscription without names means "everything" (clusters, listeners, names), or names must be listed.
     #[must_use]
     pub fn has_wildcard(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::NameTable)
     }
 }
 
 /// One value for each type of resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ByType<T>([T; 4]);
+pub struct ByType<T>([T; 5]);
 
 impl<T> ByType<T> {
     /// Makes each value from its type.

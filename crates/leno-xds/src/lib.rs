@@ -6,6 +6,7 @@
 pub mod client;
 pub mod discovery;
 mod kind;
+pub mod name_table;
 mod node;
 mod problem;
 mod read;

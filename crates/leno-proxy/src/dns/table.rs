@@ -32,6 +32,7 @@ pub(super) struct Addresses {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     names: HashMap<String, Addresses>,
+    namespace: String,
     mesh_domain: String,
     search: Vec<String>,
 }
@@ -70,7 +71,14 @@ impl Table {
         }
         let bare = |domain: &String| domain.trim_matches('.').to_ascii_lowercase();
         let search = search.iter().map(bare).filter(|domain| !domain.is_empty()).collect();
-        Self { names, mesh_domain: mesh_domain.to_ascii_lowercase(), search }
+        let namespace = namespace.to_owned();
+        Self { names, namespace, mesh_domain: mesh_domain.to_ascii_lowercase(), search }
+    }
+
+    /// The same proxy's table with the mesh's latest names.
+    #[must_use]
+    pub fn from_mesh(before: &Self, entries: &[Entry]) -> Self {
+        Self::new(entries, &before.namespace, &before.mesh_domain, &before.search)
     }
 
     /// `name` in lower case without the final dot.

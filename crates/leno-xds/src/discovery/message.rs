@@ -9,7 +9,8 @@ use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
 
 use super::{Request, Resource, Response};
-use crate::Node;
+use crate::name_table::NAME_TABLE;
+use crate::{Node, ResourceType};
 
 /// gRPC's `INVALID_ARGUMENT`, which a NACK carries.
 const INVALID_ARGUMENT: i32 = 3;
@@ -112,7 +113,7 @@ struct WireNode {
     user_agent_name: String,
 }
 
-/// All four types have their name in field 1.
+/// All types but the name table have their name in field 1.
 #[derive(Clone, PartialEq, Message)]
 struct Named {
     #[prost(string, tag = "1")]
@@ -194,8 +195,12 @@ impl TryFrom<SotwResponse> for Response {
     type Error = prost::DecodeError;
 
     fn try_from(wire: SotwResponse) -> Result<Self, prost::DecodeError> {
+        let kind = ResourceType::of_url(&wire.type_url);
         let resource = |any: Any| {
-            let name = Named::decode(any.value.clone())?.name;
+            let name = match kind {
+                Some(ResourceType::NameTable) => NAME_TABLE.to_owned(),
+                _ => Named::decode(any.value.clone())?.name,
+            };
             Ok(Resource { name, version: String::new(), bytes: any.value })
         };
         Ok(Self {
