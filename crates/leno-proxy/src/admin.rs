@@ -128,7 +128,7 @@ async fn listeners(State(process): State<Arc<Process>>) -> Response {
 }
 
 async fn certs(State(process): State<Arc<Process>>) -> Response {
-    document(&dump::certificates(process.tls.secrets()))
+    document(&crate::identity::certs(process.tls.secrets(), SystemTime::now()))
 }
 
 async fn server_info(State(process): State<Arc<Process>>) -> Response {

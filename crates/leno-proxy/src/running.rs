@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leno_core::snapshot::Resources;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Pages};
 use crate::dns;
+use crate::identity::Identity;
 use crate::options::{ConfigSource, Options};
 use crate::process::{self, Error, Process, Shutdown};
 use crate::publish::Refused;
@@ -66,10 +67,20 @@ fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
         }
         ConfigSource::Mesh(_) => {}
     }
+    // A kept SVID is in force before the first connection.
+    let identity = match &options.config {
+        ConfigSource::Mesh(mesh) => Some(Identity::new(
+            mesh.clone(),
+            Arc::clone(process.tls.secrets()),
+            Arc::clone(&process.metrics),
+            SystemTime::now(),
+        )),
+        ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
+    };
     let workers = process::start_workers(&process, &options)?;
     let thread = std::thread::Builder::new().name("admin".into());
     let dns = std::mem::take(&mut options.dns);
-    let duties = Duties { process: Arc::clone(&process), sockets, dns, signals };
+    let duties = Duties { process: Arc::clone(&process), sockets, dns, identity, signals };
     let admin = thread
         .spawn(move || duties.run())
         .map_err(|source| Error::Start { what: "the admin thread", source })?;
@@ -104,12 +115,13 @@ struct Duties {
     process: Arc<Process>,
     sockets: Vec<(TcpListener, Pages)>,
     dns: dns::Sockets,
+    identity: Option<Identity>,
     signals: Signals,
 }
 
 impl Duties {
     fn run(self) -> std::io::Result<()> {
-        let Self { process, sockets, dns, signals } = self;
+        let Self { process, sockets, dns, identity, signals } = self;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
@@ -122,6 +134,9 @@ impl Duties {
                         tracing::error!(%error, "the admin endpoint ended");
                     }
                 });
+            }
+            if let Some(identity) = identity {
+                tokio::spawn(identity.run());
             }
             if !dns.udp.is_empty() || !dns.tcp.is_empty() {
                 let answering =

@@ -5,11 +5,10 @@ use std::time::{Instant, SystemTime};
 use leno_core::circuit::Limited;
 use leno_core::config::Address;
 use leno_core::endpoint::Endpoint;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::process::Process;
 use crate::publish::InForce;
-use crate::tls::Secrets;
 
 /// `/config_dump`.
 pub(super) fn config(process: &Process) -> Value {
@@ -91,26 +90,4 @@ pub(super) fn listeners(in_force: &InForce) -> Value {
         })
     });
     Value::Array(listeners.collect())
-}
-
-/// `/certs`. Never a key.
-pub(super) fn certificates(secrets: &Secrets) -> Value {
-    let mut items = Vec::new();
-    if let Some(svid) = secrets.svid() {
-        let mut item = Map::new();
-        item.insert("name".into(), crate::tls::OWN_SVID.into());
-        item.insert("spiffe_id".into(), svid.id().to_string().into());
-        item.insert("not_before".into(), seconds(svid.facts().not_before).into());
-        item.insert("not_after".into(), seconds(svid.facts().not_after).into());
-        items.push(Value::Object(item));
-    }
-    if let Some(bundle) = secrets.bundle() {
-        let domain = bundle.domain().map(ToString::to_string);
-        items.push(json!({
-            "name": crate::tls::TRUST_BUNDLE,
-            "trust_domain": domain,
-            "certificates": bundle.certificates().len(),
-        }));
-    }
-    Value::Array(items)
 }
