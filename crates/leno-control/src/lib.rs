@@ -10,4 +10,3 @@ pub mod store;
 mod telemetry;
 pub mod translate;
 pub mod world;
-
