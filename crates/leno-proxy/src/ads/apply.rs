@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use leno_core::config::{ClusterLoadAssignment, Discovery, NetworkFilter, RouteSource};
 use leno_core::snapshot::Resources;
 use leno_xds::client::{Client, Update};
@@ -36,6 +37,8 @@ pub(super) struct Apply {
     good: Resources,
     /// Endpoints by EDS name; empty ones are known to be so.
     pub(super) endpoints: BTreeMap<String, Arc<ClusterLoadAssignment>>,
+    /// Name tables as they came, for the disk.
+    pub(super) name_tables: BTreeMap<String, Bytes>,
     /// Types received and not answered yet.
     unanswered: BTreeSet<ResourceType>,
     /// When what is unanswered is put in force, warm or not.
@@ -60,6 +63,7 @@ impl Apply {
             desired: Resources::default(),
             good: Resources::default(),
             endpoints: BTreeMap::new(),
+            name_tables: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             deadline: None,
             refused: BTreeMap::new(),
@@ -235,6 +239,7 @@ impl Apply {
             ResourceType::NameTable => {
                 for resource in upserts {
                     self.take_names(&resource.bytes)?;
+                    self.name_tables.insert(resource.name.clone(), resource.bytes.clone());
                 }
             }
         }

@@ -104,11 +104,13 @@ impl Apply {
         let listeners =
             good.listeners.iter().map(|(name, value)| (name, leno_xds::encode_listener(value)));
         let routes = good.routes.iter().map(|(name, value)| (name, leno_xds::encode_route(value)));
+        let names = self.name_tables.iter().map(|(name, bytes)| (name, bytes.to_vec()));
         vec![
             of(ResourceType::Cluster, clusters.collect()),
             of(ResourceType::Endpoint, endpoints.collect()),
             of(ResourceType::Listener, listeners.collect()),
             of(ResourceType::Route, routes.collect()),
+            of(ResourceType::NameTable, names.collect()),
         ]
     }
 }

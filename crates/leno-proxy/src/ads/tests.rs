@@ -13,6 +13,7 @@ use leno_core::config::{
     VirtualHost,
 };
 use leno_xds::discovery::{Request, Resource, Response, Variant};
+use leno_xds::name_table::{NAME_TABLE, NameEntry, encode_name_table};
 use leno_xds::{Node, ResourceType};
 
 use super::apply::Apply;
@@ -213,15 +214,19 @@ fn a_new_process_serves_what_the_last_one_kept_and_asks_for_changes_only() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = apply();
     configure(&mut first);
+    let entry = NameEntry { addresses: vec![[240, 240, 0, 1].into()], ..NameEntry::default() };
+    let table = encode_name_table(&[("a.example".to_owned(), entry)].into());
+    first.response(response(ResourceType::NameTable, "n1", &[(NAME_TABLE, table)]));
     first.keep(folder.path());
     let mut second = apply();
     second.restore(folder.path());
     assert_eq!(second.good(), first.good());
+    assert_eq!(second.name_tables, first.name_tables);
     let requests = second.connected();
     let known: Vec<(Option<ResourceType>, usize)> =
         requests.iter().map(|request| (request.kind(), request.initial_versions.len())).collect();
     let one = |kind| (Some(kind), 1);
-    let names = (Some(ResourceType::NameTable), 0);
+    let names = one(ResourceType::NameTable);
     let expected = [
         one(ResourceType::Cluster),
         one(ResourceType::Endpoint),
