@@ -58,17 +58,11 @@ pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 /// Request body kept for another attempt; a longer body is sent once (Envoy's default retry buffer is of this order).
 pub const REPLAY_BYTES: usize = 64 * 1024;
 
-/// Body of a mirrored copy; a longer body is not mirrored further.
-pub const MIRROR_BYTES: usize = 64 * 1024;
-
 /// Mirrored copies one worker has on their way at once; more are dropped and counted.
 pub const MIRRORS_IN_FLIGHT: usize = 1024;
 
 /// How long one mirrored copy may take.
 pub const MIRROR: Duration = Duration::from_secs(15);
-
-/// Body bytes of an upstream response that are read and thrown away so that the connection can be used again.
-pub const DISCARD_BYTES: usize = 64 * 1024;
 
 /// Request body bytes read and thrown away after an early answer, so that the client sees the answer and not a reset.
 pub const LINGER_BYTES: usize = 256 * 1024;
@@ -79,9 +73,6 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// Buffer one direction of a TCP relay grows to: the size at which a copy beats `splice(2)`.
 pub const RELAY_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Buffer one direction of a TCP relay starts with.
-pub const RELAY_BUFFER_FIRST_BYTES: usize = 16 * 1024;
-
 /// Idle upstream connections one worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 256;
 
@@ -91,23 +82,12 @@ pub const ORIGINAL_DESTINATIONS: usize = 4096;
 /// How often kept upstream connections are looked through.
 pub const SWEEP: Duration = Duration::from_secs(5);
 
-/// Upstream connect timeout where the cluster names none (Envoy's default).
-pub const CONNECT: Duration = Duration::from_secs(5);
-
-/// Envoy's default circuit limit on connections, pending requests and requests of one cluster.
-pub const CIRCUIT: u32 = 1024;
-
-/// Envoy's default circuit limit on retries of one cluster.
-pub const CIRCUIT_RETRIES: u32 = 3;
-
 /// Replays of one request over kept connections that the upstream had closed; then a new connection is dialled.
 pub const STALE_REPLAYS: u32 = 2;
 
-/// How long a drain waits for connections to finish by themselves.
-pub const DRAIN: Duration = Duration::from_secs(5);
-
-/// Longest answer the admin endpoint keeps in memory for one request.
-pub const ADMIN_BODY_BYTES: usize = 64 * 1024;
+/// How long an idle connection waits for one more request in a drain, so that a request that is on its way when the
+/// drain begins is answered and not cut off.
+pub const DRAIN_IDLE: Duration = Duration::from_millis(500);
 
 /// How long an access record may wait in a worker's buffer before it is handed over to be written.
 pub const RECORDS_FLUSH: Duration = Duration::from_millis(200);

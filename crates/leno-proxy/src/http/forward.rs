@@ -326,6 +326,8 @@ impl<'a> Call<'a> {
         let Some(policy) = &self.policy else { return Ok(()) };
         let pause = policy.back_off(self.retries, &mut *session.worker.random.borrow_mut());
         let pause = pause.min(remaining(&self.timers));
+        // The attempt's deadline went with the attempt.
+        self.timers.next_attempt(tokio::time::Instant::now());
         self.plan.cluster.stats.increment(ClusterStat::RqRetry);
         let waited = session.downstream.watch(tokio::time::sleep(pause), &self.timers).await;
         waited.map_err(|broken| match broken {

@@ -147,7 +147,7 @@ impl Session {
         let idle = settings.idle_timeout.unwrap_or(limits::DOWNSTREAM_IDLE);
         let head_limit = settings.request_headers_timeout.unwrap_or(limits::REQUEST_HEAD);
         let (downstream, request) = (&mut self.downstream, &mut self.request);
-        let mut begun = false;
+        let (mut begun, mut is_draining) = (false, false);
         if downstream.inbox.is_empty() && downstream.set_wait(idle) {
             return Next::End;
         }
@@ -178,11 +178,15 @@ impl Session {
                     Poll::Ready(Ok(_)) => continue,
                     Poll::Pending => {}
                 }
-                let phase = downstream.watcher.phase();
-                // The first request of a fresh connection is served even in a drain: the client may be mid-flight.
-                let drained = phase == Phase::Draining && !begun && served > 0;
-                if drained || phase == Phase::Closing {
-                    return Poll::Ready(Next::End);
+                match downstream.watcher.phase() {
+                    Phase::Serving => {}
+                    Phase::Closing => return Poll::Ready(Next::End),
+                    // A request may be on its way already: it is answered, and the answer says that it was the last.
+                    Phase::Draining if !begun && !is_draining => {
+                        is_draining = true;
+                        downstream.deadline.set(Some(Instant::now() + limits::DRAIN_IDLE));
+                    }
+                    Phase::Draining => {}
                 }
                 if downstream.deadline.poll(cx).is_ready() {
                     return Poll::Ready(if begun { Next::HeadTimeout } else { Next::End });

@@ -24,7 +24,7 @@ pub(crate) fn start(resources: Resources) -> (Running, SocketAddr) {
     let options = Options {
         config: ConfigSource::Resources(resources),
         workers: NonZeroUsize::MIN,
-        admin: None,
+        admin: Some("127.0.0.1:0".parse().unwrap()),
         metrics: Vec::new(),
         inherited: Vec::new(),
         inbound_addresses: Vec::new(),
@@ -53,6 +53,25 @@ pub(crate) fn with_listener(listener: Listener, clusters: Vec<Cluster>) -> Resou
         routes: BTreeMap::new(),
         clusters: clusters.into_iter().map(|c| (c.name.clone(), Arc::new(c))).collect(),
     }
+}
+
+pub(crate) fn with_table(table: RouteConfiguration, clusters: Vec<Cluster>) -> Resources {
+    let listener = edited(http_listener(Vec::new()), |manager| {
+        manager.routes = RouteSource::Inline(Arc::new(table));
+    });
+    with_listener(listener, clusters)
+}
+
+/// The same listener with other HTTP settings.
+pub(crate) fn edited(
+    mut listener: Listener,
+    edit: impl FnOnce(&mut HttpConnectionManager),
+) -> Listener {
+    let NetworkFilter::Http(manager) = &mut listener.filter_chains[0].filter else {
+        panic!("not HTTP")
+    };
+    edit(manager);
+    listener
 }
 
 pub(crate) fn http_listener(routes: Vec<Route>) -> Listener {

@@ -1,6 +1,13 @@
 //! The proxy from outside: real sockets on both sides, wire bytes where they matter.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod admin;
 mod basic;
+mod bodies;
 mod config;
+mod connections;
+mod failures;
+mod listeners;
 mod origin;
+mod policies;
+mod records;
