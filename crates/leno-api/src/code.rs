@@ -52,8 +52,8 @@ const OURS: [Code; 12] = [
     code(
         "LN0003",
         "store damaged",
-        "DIR/store.redb cannot be opened. It was renamed, not deleted, and an empty store was begun.",
-        "Restore a copy of the file, or apply your documents again; keep the renamed file until that is done.",
+        "DIR/store.redb cannot be opened. It was renamed, not deleted, and nothing was started.",
+        "Restore a copy of the file, or start again, with an empty store, and apply your documents; keep the renamed file until that is done.",
     ),
     code(
         "LN0004",

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
 
+mod control;
 mod demo;
 mod documents;
 mod exit;
@@ -17,6 +18,7 @@ mod proxy;
 mod run;
 mod tour;
 mod traffic;
+mod up;
 
 /// Leno: a service mesh in one binary.
 #[derive(Parser)]
@@ -29,6 +31,10 @@ struct Cli {
 /// Every subcommand; each variant's arguments and `run` live in the file of its name.
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Run a control plane here: every role in one process.
+    Up(up::Args),
+    /// Run the control plane as a service.
+    Control(control::Args),
     /// The mesh on one screen: proxies, traffic, the last changes.
     Status(traffic::Args),
     /// Services: rate, success and latency, from both sides.
@@ -62,6 +68,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(args),
+        Command::Control(args) => control::run(args),
         Command::Status(args) => traffic::status(&args),
         Command::Stat(args) => traffic::stat(&args),
         Command::Edges(args) => traffic::edges(&args),

@@ -142,6 +142,14 @@ impl Identity {
         SecureListener::new(self.clone())
     }
 
+    /// TLS for the front door.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn front_door_tls(self: &Arc<Self>) -> Result<tokio_rustls::TlsAcceptor, IssueError> {
+        listener::for_front_door(self.clone())
+    }
+
     /// The signing root.
     #[must_use]
     pub fn authority(&self) -> &Authority {

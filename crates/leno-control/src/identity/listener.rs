@@ -62,6 +62,18 @@ impl SecureListener {
     }
 }
 
+/// TLS for the front door: the same certificate, for clients that bring a token or nothing.
+pub(super) fn for_front_door(identity: Arc<Identity>) -> Result<TlsAcceptor, IssueError> {
+    let own = OwnCertificate::new(identity, SystemTime::now())?;
+    let mut config = ServerConfig::builder_with_provider(crypto_provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(own));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
 /// The control plane's SVID, made anew at half of its life by the handshake that finds it old.
 struct OwnCertificate {
     identity: Arc<Identity>,

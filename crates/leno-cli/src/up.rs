@@ -1,0 +1,107 @@
+//! `leno up` and what it shares with `leno control`: a control plane in the foreground until it is told to stop.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use leno_control::{Options, Running, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::{Code, WithCode as _};
+
+/// Run a control plane here: every role in one process.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where state is kept; made if it is not there. `~/.local/share/leno` unless named.
+    #[arg(long, value_name = "DIR", env = "LENO_DATA")]
+    data: Option<PathBuf>,
+    /// Where the page and the API listen. Port 0 picks a free one; for every address here.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15080")]
+    front_door: SocketAddr,
+    /// Where proxies get resources and certificates.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15010")]
+    xds: SocketAddr,
+    /// Where the control plane's own metrics and health are.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
+    metrics: SocketAddr,
+    /// The trust domain of every identity. It cannot change later.
+    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
+    trust_domain: String,
+}
+
+impl Args {
+    pub(crate) fn into_options(self) -> Result<Options> {
+        let data = match self.data {
+            Some(data) => data,
+            None => data_home().context("name a directory with --data").code(Code::Usage)?,
+        };
+        let Self { front_door, xds, metrics, trust_domain, .. } = self;
+        Ok(Options { front_door, xds, metrics, trust_domain, ..Options::new(data) })
+    }
+}
+
+fn data_home() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let data = named("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || named("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    data.or_else(home).map(|data| data.join("leno"))
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    serve(&args.into_options()?)
+}
+
+/// Runs a control plane with these options until SIGINT or SIGTERM.
+pub(crate) fn serve(options: &Options) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before the start, so that a signal during it is not lost.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let running = match Running::start(options).await {
+            Ok(running) => running,
+            Err(error) => {
+                let code = code_of(&error);
+                return Err(error).code(code);
+            }
+        };
+        announce(&running)?;
+        let code = tokio::select! {
+            _ = interrupt.recv() => ExitCode::from(130),
+            _ = terminate.recv() => ExitCode::SUCCESS,
+        };
+        running.stop().await;
+        Ok(code)
+    })
+}
+
+fn announce(running: &Running) -> Result<()> {
+    let ports = running.ports();
+    let mut stdout = anstream::stdout().lock();
+    writeln!(stdout, "export KUBECONFIG={}", running.kubeconfig().display())?;
+    stdout.flush()?;
+    let mut stderr = anstream::stderr().lock();
+    writeln!(
+        stderr,
+        "leno: ready, page and API at http://{}, xDS at {}",
+        ports.front_door, ports.xds
+    )?;
+    Ok(())
+}
+
+fn code_of(error: &StartError) -> Code {
+    match error {
+        StartError::InUse(_) | StartError::PortTaken { .. } => Code::Conflict,
+        StartError::Damaged(_)
+        | StartError::Seed(_)
+        | StartError::Identity(_)
+        | StartError::Certificate(_) => Code::Found,
+        StartError::TrustDomain(..)
+        | StartError::Store(_)
+        | StartError::Listen { .. }
+        | StartError::File { .. } => Code::Usage,
+    }
+}

@@ -1,0 +1,185 @@
+//! Finishes what deletions began: dependents of what is gone, the content of a namespace that goes, finalizers of ours.
+//!
+//! One task, woken by every deletion; it reads the store and writes like anybody else, and starts over when it was late.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::delete::{FOREGROUND, ORPHAN};
+use super::metadata::{has_finalizers, is_terminating, now};
+use crate::front_door::stopped;
+use crate::store::{Change, CommitError, Document, Event, Expect, Store, Write};
+
+/// Runs until `stop` turns true.
+pub(crate) async fn run(store: Arc<dyn Store>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let Ok(mut events) = store.subscribe(store.revision()) else { continue };
+        // What a crash left unfinished, and what was missed when the log ran ahead.
+        sweep(&*store).await;
+        loop {
+            let next = tokio::select! {
+                next = events.next() => next,
+                () = stopped(&mut stop) => return,
+            };
+            let Ok(next) = next else { break };
+            if next.iter().any(|event| concerns_deletion(event)) {
+                sweep(&*store).await;
+            }
+        }
+    }
+}
+
+fn concerns_deletion(event: &Event) -> bool {
+    let owned = || !event.document.value["metadata"]["ownerReferences"].is_null();
+    event.change == Change::Deleted || is_terminating(&event.document.value) || owned()
+}
+
+/// Repeats until nothing is left to do: what one round deletes may set others free.
+async fn sweep(store: &dyn Store) {
+    loop {
+        let everything = store.everything().documents;
+        let writes = work(&everything);
+        if writes.is_empty() {
+            return;
+        }
+        for write in writes {
+            let name = write.key().name.clone();
+            match store.commit(vec![write]).await {
+                // Somebody was faster; the next round, or the next event, looks again.
+                Ok(_) | Err(CommitError::Conflict { .. } | CommitError::Missing { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(%error, name, "deletion not finished, tried again at the next one");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Every write that the state of deletion asks for. Pure but for the time.
+fn work(everything: &[Arc<Document>]) -> Vec<Write> {
+    let uids: HashSet<&str> = everything.iter().filter_map(|found| uid(&found.value)).collect();
+    let mut writes = Vec::new();
+    for found in everything {
+        let document = &found.value;
+        let own = owners(document);
+        let has_live_owner = own.iter().any(|owner| uids.contains(owner));
+        if !own.is_empty() && !has_live_owner {
+            writes.extend(delete(found));
+            continue;
+        }
+        if !is_terminating(document) {
+            if own.iter().any(|owner| is_deleted_first(everything, owner)) {
+                writes.extend(delete(found));
+            }
+            continue;
+        }
+        if has_finalizer(document, ORPHAN) {
+            writes.extend(let_go(everything, found));
+        } else if has_finalizer(document, FOREGROUND) {
+            let has_dependents = everything
+                .iter()
+                .any(|other| uid(document).is_some_and(|uid| owners(&other.value).contains(&uid)));
+            if !has_dependents {
+                writes.push(without_finalizer(found, FOREGROUND));
+            }
+        }
+        if document["kind"] == "Namespace" {
+            writes.extend(empty_namespace(everything, found));
+        }
+    }
+    writes
+}
+
+fn uid(document: &Value) -> Option<&str> {
+    document["metadata"]["uid"].as_str()
+}
+
+fn owners(document: &Value) -> Vec<&str> {
+    let references = document["metadata"]["ownerReferences"].as_array();
+    references.into_iter().flatten().filter_map(|owner| owner["uid"].as_str()).collect()
+}
+
+fn has_finalizer(document: &Value, name: &str) -> bool {
+    let finalizers = document["metadata"]["finalizers"].as_array();
+    finalizers.is_some_and(|list| list.iter().any(|known| known == name))
+}
+
+/// Whether the owner goes away and waits for its dependents to go first.
+fn is_deleted_first(everything: &[Arc<Document>], owner: &str) -> bool {
+    everything.iter().any(|found| {
+        uid(&found.value) == Some(owner)
+            && is_terminating(&found.value)
+            && has_finalizer(&found.value, FOREGROUND)
+    })
+}
+
+/// Deletes, or marks what has finalizers and is not marked yet.
+fn delete(found: &Document) -> Option<Write> {
+    let expect = Expect::Revision(found.revision);
+    if !has_finalizers(&found.value) {
+        return Some(Write::Delete { key: found.key.clone(), expect });
+    }
+    if is_terminating(&found.value) {
+        return None;
+    }
+    let mut value = found.value.clone();
+    value["metadata"]["deletionTimestamp"] = now().into();
+    value["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    Some(Write::Put { key: found.key.clone(), value, expect })
+}
+
+/// The document without this finalizer; gone, if it was the last.
+fn without_finalizer(found: &Document, name: &str) -> Write {
+    let expect = Expect::Revision(found.revision);
+    let mut value = found.value.clone();
+    if let Some(list) = value["metadata"]["finalizers"].as_array_mut() {
+        list.retain(|known| known != name);
+    }
+    if has_finalizers(&value) {
+        Write::Put { key: found.key.clone(), value, expect }
+    } else {
+        Write::Delete { key: found.key.clone(), expect }
+    }
+}
+
+/// Takes the owner out of its dependents first, then lets it go.
+fn let_go(everything: &[Arc<Document>], owner: &Document) -> Vec<Write> {
+    let Some(owner_uid) = uid(&owner.value) else { return Vec::new() };
+    let dependents = everything.iter().filter(|found| owners(&found.value).contains(&owner_uid));
+    let mut writes: Vec<Write> = dependents
+        .map(|found| {
+            let mut value = found.value.clone();
+            if let Some(list) = value["metadata"]["ownerReferences"].as_array_mut() {
+                list.retain(|owner| owner["uid"] != owner_uid);
+                if list.is_empty() {
+                    super::metadata::unset(&mut value["metadata"], "ownerReferences");
+                }
+            }
+            let expect = Expect::Revision(found.revision);
+            Write::Put { key: found.key.clone(), value, expect }
+        })
+        .collect();
+    if writes.is_empty() {
+        writes.push(without_finalizer(owner, ORPHAN));
+    }
+    writes
+}
+
+/// Deletes what is in the namespace; the namespace itself when nothing is left.
+fn empty_namespace(everything: &[Arc<Document>], namespace: &Document) -> Vec<Write> {
+    let inside = || everything.iter().filter(|found| found.key.namespace == namespace.key.name);
+    if inside().next().is_some() {
+        return inside().filter_map(|found| delete(found)).collect();
+    }
+    let mut value = namespace.value.clone();
+    value["spec"]["finalizers"] = json!([]);
+    if has_finalizers(&value) {
+        return Vec::new();
+    }
+    let expect = Expect::Revision(namespace.revision);
+    vec![Write::Delete { key: namespace.key.clone(), expect }]
+}

@@ -1,0 +1,426 @@
+//! Create, update and patch: from a request to a commit.
+//!
+//! Each reads the live document, works out the new one by pure rules, and commits on the condition that the live one
+//! is still that; a patch without a `resourceVersion` tries again with the newest state, everything else is told 409.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use leno_api::Kind;
+use leno_api::kind::Access;
+use serde_json::{Value, json};
+
+use super::admission;
+use super::body::{self, Parsed, Syntax};
+use super::managed_fields::{Managers, Operation, Writer};
+use super::metadata;
+use super::patch::{apply, merge, strategic};
+use super::path::{Part, Target};
+use super::query::Query;
+use super::read::key;
+use super::status::{Failure, MODIFIED};
+use crate::store::{CommitError, Expect, Key, Store, Write};
+
+/// How often a patch is worked out anew when somebody else was faster.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Namespaces themselves, in the store.
+const NAMESPACES: (&str, &str) = ("", "namespaces");
+
+/// One write while it is worked out.
+pub(crate) struct Call<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) target: &'a Target,
+    pub(crate) query: &'a Query,
+    pub(crate) headers: &'a HeaderMap,
+    /// For whoever wrote it, in `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The new document and whether it was there before.
+pub(crate) type Written = (StatusCode, Value);
+
+/// What a request asks to make of the live document.
+enum Wish {
+    Replace(Parsed),
+    Merge(Value),
+    JsonPatch(Value),
+    Strategic(Value),
+    Apply(Parsed),
+}
+
+impl Call<'_> {
+    /// `POST` to a collection.
+    pub(crate) async fn create(&mut self, body: Body) -> Result<Written, Failure> {
+        self.check_writable()?;
+        if self.target.name.is_some() {
+            return Err(Failure::method_not_allowed("documents are created in their collection"));
+        }
+        let bytes = body::read(body).await?;
+        let Parsed { value: mut document, duplicates } =
+            body::parse(&bytes, body::syntax(self.headers)?)?;
+        admission::identify(self.target, &mut document)?;
+        self.prune(&mut document, &duplicates)?;
+        if document["metadata"]["resourceVersion"].as_str().is_some_and(|text| !text.is_empty()) {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(Failure::bad_request(why));
+        }
+        let generated = generate_name(&mut document);
+        for _ in 0..ATTEMPTS_MAX {
+            let mut attempt = document.clone();
+            if let Some(prefix) = &generated {
+                let suffix = metadata::name_suffix();
+                attempt["metadata"]["name"] = format!("{prefix}{suffix}").into();
+            }
+            let writer = self.writer(Operation::Update)?;
+            match self
+                .insert(attempt, |managers, target, pair, now| {
+                    managers.record_update(target, &writer, pair, now);
+                })
+                .await
+            {
+                Err(failure)
+                    if generated.is_some() && failure.status()["reason"] == "AlreadyExists" => {}
+                other => return other.map(|document| (StatusCode::CREATED, document)),
+            }
+        }
+        let prefix = generated.unwrap_or_default();
+        Err(Failure::conflict(self.target.kind, &prefix, "no free name was found for generateName"))
+    }
+
+    /// `PUT` of one document.
+    pub(crate) async fn update(&mut self, body: Body) -> Result<Written, Failure> {
+        self.check_writable()?;
+        let bytes = body::read(body).await?;
+        let parsed = body::parse(&bytes, body::syntax(self.headers)?)?;
+        self.change(&Wish::Replace(parsed)).await
+    }
+
+    /// `PATCH` of one document.
+    pub(crate) async fn patch(&mut self, body: Body) -> Result<Written, Failure> {
+        self.check_writable()?;
+        let media = body::media_type(self.headers).to_owned();
+        let bytes = body::read(body).await?;
+        let json = || body::parse(&bytes, Syntax::Json).map(|parsed| parsed.value);
+        let wish = match media.as_str() {
+            "application/merge-patch+json" => Wish::Merge(json()?),
+            "application/json-patch+json" => Wish::JsonPatch(json()?),
+            "application/strategic-merge-patch+json" if is_core(self.target.kind) => {
+                Wish::Strategic(json()?)
+            }
+            "application/apply-patch+yaml" => Wish::Apply(body::parse(&bytes, Syntax::Yaml)?),
+            other => {
+                let served = patch_types(self.target.kind).join(", ");
+                let why = format!("{other:?} is not a patch served here: there are {served}");
+                return Err(Failure::unsupported_media_type(why));
+            }
+        };
+        self.change(&wish).await
+    }
+
+    async fn change(&mut self, wish: &Wish) -> Result<Written, Failure> {
+        let name = self.target.one()?;
+        let key = key(self.target, name);
+        let warnings = self.warnings.clone();
+        for _ in 0..ATTEMPTS_MAX {
+            self.warnings.clone_from(&warnings);
+            let Some(live) = self.store.get(&key) else {
+                return match wish {
+                    Wish::Apply(parsed) if self.target.part == Part::Whole => {
+                        self.create_by_apply(parsed).await
+                    }
+                    _ => Err(Failure::not_found(self.target.kind, name)),
+                };
+            };
+            // Worked out anew each time, so that a named revision is checked against the newest state.
+            let document = self.work_out(wish, &live.value)?;
+            match self.replace(&key, document, (&live.value, live.revision)).await {
+                Err(failure) if failure.is_conflict() => {}
+                other => return other.map(|document| (StatusCode::OK, document)),
+            }
+        }
+        Err(Failure::conflict(self.target.kind, name, MODIFIED))
+    }
+
+    /// The new document.
+    fn work_out(&mut self, wish: &Wish, live: &Value) -> Result<Value, Failure> {
+        let target = self.target;
+        let now = metadata::now();
+        if let Wish::Apply(parsed) = wish {
+            return self.work_out_apply(parsed, live, &now);
+        }
+        let (mut document, duplicates) = match wish {
+            Wish::Replace(parsed) => (parsed.value.clone(), parsed.duplicates.as_slice()),
+            other => (patched(target, other, live)?, &[][..]),
+        };
+        admission::identify(target, &mut document)?;
+        self.prune(&mut document, duplicates)?;
+        check_preconditions(target, &document, live)?;
+        let replaced_managers = Managers::of(&document);
+        let reset = Managers::are_reset_by(&document);
+        admission::keep_other_part(target, &mut document, Some(live));
+        metadata::carry(&mut document, live);
+        admission::check(target, &mut document, Some(live), &mut self.warnings)?;
+        // Once more: defaults belong to the wish too.
+        metadata::carry(&mut document, live);
+
+        let mut managers = match (reset, replaced_managers) {
+            (true, _) => Managers::default(),
+            (false, Some(given)) => given,
+            (false, None) => Managers::of(live).unwrap_or_default(),
+        };
+        let writer = self.writer(Operation::Update)?;
+        managers.record_update(target, &writer, (live, &document), &now);
+        managers.write_to(&mut document);
+        Ok(document)
+    }
+
+    fn work_out_apply(
+        &mut self,
+        parsed: &Parsed,
+        live: &Value,
+        now: &str,
+    ) -> Result<Value, Failure> {
+        let target = self.target;
+        let wanted = self.wanted(parsed)?;
+        check_preconditions(target, &wanted, live)?;
+        let writer = self.writer(Operation::Apply)?;
+        let mut managers = Managers::of(live).unwrap_or_default();
+        let conflicts =
+            if self.query.force { apply::Conflicts::Force } else { apply::Conflicts::Refuse };
+        let (mut document, applied) =
+            apply::apply(target, &writer, live, &managers, (&wanted, conflicts))?;
+        admission::keep_other_part(target, &mut document, Some(live));
+        metadata::carry(&mut document, live);
+        admission::check(target, &mut document, Some(live), &mut self.warnings)?;
+        metadata::carry(&mut document, live);
+        managers.record_apply(target, &writer, (live, &document), (applied, now));
+        // Not a change of anybody's: whoever owned the annotation still does.
+        note_last_applied(&writer, &mut document, &wanted);
+        managers.write_to(&mut document);
+        Ok(document)
+    }
+
+    /// What a manager applies, checked as far as it can be alone.
+    fn wanted(&mut self, parsed: &Parsed) -> Result<Value, Failure> {
+        let mut wanted = parsed.value.clone();
+        admission::identify(self.target, &mut wanted)?;
+        if wanted["metadata"].get("managedFields").is_some_and(|managed| !managed.is_null()) {
+            return Err(Failure::bad_request("metadata.managedFields must be nil when applying"));
+        }
+        self.prune(&mut wanted, &parsed.duplicates)?;
+        Ok(wanted)
+    }
+
+    async fn create_by_apply(&mut self, parsed: &Parsed) -> Result<Written, Failure> {
+        let wanted = self.wanted(parsed)?;
+        if wanted["metadata"]["uid"].is_string() {
+            let name = self.target.one()?;
+            return Err(Failure::conflict(
+                self.target.kind,
+                name,
+                "uid mismatch: there is none yet",
+            ));
+        }
+        let writer = self.writer(Operation::Apply)?;
+        let applied = super::managed_fields::applied_fields(self.target, &wanted);
+        let document = self
+            .insert(wanted, |managers, target, pair, now| {
+                managers.record_apply(target, &writer, pair, (applied, now));
+            })
+            .await?;
+        Ok((StatusCode::CREATED, document))
+    }
+
+    /// Stores a document that was not there before.
+    async fn insert(
+        &mut self,
+        mut document: Value,
+        record: impl FnOnce(&mut Managers, &Target, (&Value, &Value), &str),
+    ) -> Result<Value, Failure> {
+        let (target, now) = (self.target, metadata::now());
+        admission::keep_other_part(target, &mut document, None);
+        metadata::unset(&mut document["metadata"], "managedFields");
+        admission::check(target, &mut document, None, &mut self.warnings)?;
+        metadata::begin(&mut document, &now);
+        let nothing = json!({"metadata": {}});
+        let mut managers = Managers::default();
+        record(&mut managers, target, (&nothing, &document), &now);
+        managers.write_to(&mut document);
+        let name = document["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        self.check_namespace(&name)?;
+        let key = key(target, &name);
+        if self.query.dry_run {
+            if self.store.get(&key).is_some() {
+                return Err(Failure::exists(target.kind, &name));
+            }
+            return Ok(document);
+        }
+        let write = Write::Put { key, value: document, expect: Expect::Absent };
+        self.commit(write, &name).await
+    }
+
+    /// Stores a document in the place of its live state, or lets it go when nothing holds it any more.
+    async fn replace(
+        &self,
+        key: &Key,
+        document: Value,
+        (live, revision): (&Value, u64),
+    ) -> Result<Value, Failure> {
+        if &document == live {
+            return Ok(document);
+        }
+        if self.query.dry_run {
+            return Ok(document);
+        }
+        let expect = Expect::Revision(revision);
+        if metadata::is_terminating(&document) && !metadata::has_finalizers(&document) {
+            self.commit(Write::Delete { key: key.clone(), expect }, &key.name).await?;
+            return Ok(document);
+        }
+        self.commit(Write::Put { key: key.clone(), value: document, expect }, &key.name).await
+    }
+
+    async fn commit(&self, write: Write, name: &str) -> Result<Value, Failure> {
+        let written = self.store.commit(vec![write]).await;
+        let missing = |error: &CommitError| match error {
+            // It went away between the read and the write.
+            CommitError::Missing { .. } => Failure::conflict(self.target.kind, name, MODIFIED),
+            other => Failure::commit(self.target.kind, name, other),
+        };
+        let documents = written.map_err(|error| missing(&error))?;
+        Ok(documents.first().map_or(Value::Null, |document| document.value.clone()))
+    }
+
+    fn prune(&mut self, document: &mut Value, duplicates: &[String]) -> Result<(), Failure> {
+        let how = (self.query.validation, &mut self.warnings);
+        admission::prune(self.target, document, duplicates, how)
+    }
+
+    fn check_writable(&self) -> Result<(), Failure> {
+        if self.target.kind.access == Access::ReadOnly {
+            let kind = self.target.kind.kind;
+            let why = format!("every {kind} is generated from what this server knows: read only");
+            return Err(Failure::method_not_allowed(why));
+        }
+        if self.target.kind.is_namespaced() && self.target.namespace.is_empty() {
+            return Err(Failure::method_not_allowed("name the namespace in the path to write"));
+        }
+        Ok(())
+    }
+
+    /// Nothing is created in a namespace that is not there or is going away.
+    fn check_namespace(&self, name: &str) -> Result<(), Failure> {
+        if !self.target.kind.is_namespaced() {
+            return Ok(());
+        }
+        let namespace = &self.target.namespace;
+        let found = self.store.get(&Key::new(NAMESPACES.0, NAMESPACES.1, "", namespace));
+        match found {
+            Some(found) if metadata::is_terminating(&found.value) => {
+                let why = format!(
+                    "unable to create new content in namespace {namespace} because it is being terminated"
+                );
+                Err(Failure::forbidden(self.target.kind, name, why))
+            }
+            Some(_) => Ok(()),
+            None => {
+                let kind = leno_api::kind_of("", "Namespace").expect("a kind of the registry");
+                Err(Failure::not_found(kind, namespace))
+            }
+        }
+    }
+
+    fn writer(&self, operation: Operation) -> Result<Writer, Failure> {
+        let agent = self.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let named = match (&self.query.manager, operation) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Operation::Apply) => None,
+            // As Kubernetes: the program's name, without its version.
+            (None, Operation::Update) => {
+                let program = agent.unwrap_or("unknown").split(['/', ' ']).next();
+                program.map(str::to_owned)
+            }
+        };
+        let name = named.ok_or_else(|| {
+            Failure::bad_request("fieldManager is required for an apply patch: say who applies")
+        })?;
+        Ok(Writer {
+            name,
+            operation,
+            api_version: self.target.api_version(),
+            subresource: if self.target.part == Part::Status { "status" } else { "" },
+        })
+    }
+}
+
+/// Kinds of Kubernetes itself take strategic merge patches; those of definitions do not.
+fn is_core(kind: &Kind) -> bool {
+    !kind.group.contains(".istio.io") && !kind.group.ends_with("leno.dev")
+}
+
+/// The media types of patches that documents of this kind take.
+pub(crate) fn patch_types(kind: &Kind) -> Vec<&'static str> {
+    let mut types = vec![
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/apply-patch+yaml",
+    ];
+    if is_core(kind) {
+        types.push("application/strategic-merge-patch+json");
+    }
+    types
+}
+
+fn patched(target: &Target, wish: &Wish, live: &Value) -> Result<Value, Failure> {
+    let mut document = live.clone();
+    document["apiVersion"] = target.api_version().into();
+    match wish {
+        Wish::Merge(patch) if patch.is_object() => merge::merge(&mut document, patch.clone()),
+        Wish::Merge(_) => {
+            return Err(Failure::bad_request("a merge patch of a document is an object"));
+        }
+        Wish::JsonPatch(patch) => merge::json_patch(&mut document, patch.clone())?,
+        Wish::Strategic(patch) => {
+            strategic::patch(Some(&target.kind.schema), &mut document, patch.clone())?;
+        }
+        Wish::Replace(parsed) | Wish::Apply(parsed) => document.clone_from(&parsed.value),
+    }
+    Ok(document)
+}
+
+/// A uid or revision in the document must be the live one's.
+fn check_preconditions(target: &Target, document: &Value, live: &Value) -> Result<(), Failure> {
+    let name = live["metadata"]["name"].as_str().unwrap_or("");
+    let (given, held) = (&document["metadata"], &live["metadata"]);
+    if given["uid"].as_str().is_some_and(|uid| !uid.is_empty() && *uid != held["uid"]) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            given["uid"], held["uid"]
+        );
+        return Err(Failure::conflict(target.kind, name, why));
+    }
+    match given["resourceVersion"].as_str() {
+        Some(version) if !version.is_empty() && *version != held["resourceVersion"] => {
+            Err(Failure::conflict(target.kind, name, MODIFIED))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The prefix to generate a name from, when there is no name.
+fn generate_name(document: &mut Value) -> Option<String> {
+    let metadata = &document["metadata"];
+    if metadata["name"].as_str().is_some_and(|name| !name.is_empty()) {
+        return None;
+    }
+    metadata["generateName"].as_str().filter(|prefix| !prefix.is_empty()).map(str::to_owned)
+}
+
+/// What `kubectl apply` without `--server-side` compares with next time stays right.
+fn note_last_applied(writer: &Writer, document: &mut Value, wanted: &Value) {
+    const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let annotations = &mut document["metadata"]["annotations"];
+    if writer.name == "kubectl" && annotations.get(ANNOTATION).is_some() {
+        annotations[ANNOTATION] = format!("{wanted}\n").into();
+    }
+}

@@ -1,0 +1,58 @@
+//! What a control plane is started with, and where it turned out to listen.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Everything that can be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where state is kept; made if it is not there.
+    pub data: PathBuf,
+    /// Where the front door listens. Port 0 picks a free one; here and below.
+    pub front_door: SocketAddr,
+    /// Where proxies get their resources and certificates.
+    pub xds: SocketAddr,
+    /// Where the control plane's own metrics and health are.
+    pub metrics: SocketAddr,
+    /// The trust domain of every identity.
+    pub trust_domain: String,
+}
+
+impl Options {
+    /// The usual ports on loopback, with state in `data`.
+    #[must_use]
+    pub fn new(data: PathBuf) -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            data,
+            front_door: local(15080),
+            xds: local(15010),
+            metrics: local(15014),
+            trust_domain: "cluster.local".to_owned(),
+        }
+    }
+
+    /// The same on free ports: for tests, and for a second mesh on one machine.
+    #[must_use]
+    pub fn on_free_ports(data: PathBuf) -> Self {
+        let mut options = Self::new(data);
+        for address in [&mut options.front_door, &mut options.xds, &mut options.metrics] {
+            address.set_port(0);
+        }
+        options
+    }
+}
+
+/// Where each part listens; `DIR/ports.json` says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ports {
+    /// The front door.
+    pub front_door: SocketAddr,
+    /// xDS and certificates.
+    pub xds: SocketAddr,
+    /// Own metrics and health.
+    pub metrics: SocketAddr,
+}
