@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use leno_proxy::dns::Sockets;
 use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
-use leno_proxy::{ConfigSource, LogLevel, Mesh, Node, Options};
+use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options};
 use leno_sys::capture::SocketSupply;
 use leno_sys::passing::adopt;
 use serde::Deserialize;
@@ -67,9 +67,9 @@ struct Serve {
     /// Threads that carry traffic.
     #[arg(long, default_value = "1")]
     workers: NonZeroUsize,
-    /// The admin endpoint; `none` has none.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15000", value_parser = admin)]
-    admin: Admin,
+    /// The admin endpoint; `none` has none [default: what the file says, else 127.0.0.1:15000].
+    #[arg(long, value_name = "IP:PORT", value_parser = admin)]
+    admin: Option<Admin>,
     /// Another address that serves metrics and readiness only; may be repeated.
     #[arg(long, value_name = "IP:PORT")]
     metrics: Vec<SocketAddr>,
@@ -93,16 +93,9 @@ struct Serve {
     drain_seconds: u64,
 }
 
-/// Where the admin endpoint listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admin {
-    At(SocketAddr),
-    None,
-}
-
 fn admin(text: &str) -> Result<Admin, String> {
     if text == "none" {
-        return Ok(Admin::None);
+        return Ok(Admin::Off);
     }
     text.parse().map(Admin::At).map_err(|_| "an address IP:PORT, or none".to_owned())
 }
@@ -122,10 +115,7 @@ fn serve(args: &Serve) -> Result<ExitCode> {
     let options = Options {
         config,
         workers: args.workers,
-        admin: match args.admin {
-            Admin::At(address) => Some(address),
-            Admin::None => None,
-        },
+        admin: args.admin.unwrap_or(Admin::AsConfigured),
         metrics: args.metrics.clone(),
         inherited: inherited.listeners,
         inbound_addresses: args.inbound.clone(),

@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod ads;
+mod bootstrap;
 pub mod buffers;
 mod deadline;
 pub mod dns;
@@ -14,6 +15,7 @@ mod ids;
 mod lifecycle;
 pub mod limits;
 pub mod listener;
+mod mesh;
 pub mod options;
 mod process;
 pub mod publish;
@@ -26,6 +28,6 @@ pub mod wire;
 mod worker;
 
 pub use admin::LogLevel;
-pub use options::{ConfigSource, Mesh, Node, Options};
+pub use options::{Admin, ConfigSource, Mesh, Node, Options};
 pub use process::Error;
 pub use running::{Running, run, start};

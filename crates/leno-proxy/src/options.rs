@@ -23,8 +23,8 @@ pub struct Options {
     pub config: ConfigSource,
     /// Threads that carry traffic; one more does everything else.
     pub workers: NonZeroUsize,
-    /// The admin endpoint; `None` has none.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin endpoint listens.
+    pub admin: Admin,
     /// More addresses that serve `/stats/prometheus` and `/ready` only (15020, 15090).
     pub metrics: Vec<SocketAddr>,
     /// Listening sockets made by somebody else, by listener name.
@@ -40,6 +40,23 @@ pub struct Options {
     pub log_level: Option<LogLevel>,
     /// How long connections may take to finish after SIGTERM.
     pub drain: Duration,
+}
+
+/// Where the admin endpoint listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Here.
+    At(SocketAddr),
+    /// Where the configuration file says, else at [`Admin::DEFAULT`].
+    AsConfigured,
+    /// Nowhere.
+    Off,
+}
+
+impl Admin {
+    /// Istio's address.
+    pub const DEFAULT: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 15000);
 }
 
 /// Where configuration comes from.

@@ -265,6 +265,11 @@ impl Publisher {
         Ok(())
     }
 
+    /// Notes what is refused now, if anything; what is in force is another matter.
+    pub(crate) fn note_refused(&self, refused: Option<String>) {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).refused = refused;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Every change is made at the end, in one piece: a panic leaves the state before it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,7 +1,6 @@
 //! Starting and stopping a proxy: the admin thread first, the workers, and the way out.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -11,9 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::{self, Pages};
+use crate::bootstrap;
 use crate::dns;
 use crate::identity::Identity;
-use crate::options::{ConfigSource, Options};
+use crate::mesh;
+use crate::options::{Admin, ConfigSource, Mesh, Options};
 use crate::process::{self, Error, Process, Shutdown};
 use crate::publish::Refused;
 
@@ -56,16 +57,16 @@ pub struct Running {
 
 fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
     let process = Arc::new(Process::new(&mut options));
-    let sockets = bind_admin(&options)?;
-    let admin_address = options.admin.and(sockets.first()).and_then(|s| s.0.local_addr().ok());
-    match &options.config {
-        ConfigSource::Resources(resources) => {
-            publish(&process, "resources", resources.clone())?;
-        }
-        ConfigSource::Static(path) => {
-            publish(&process, &path.display().to_string(), read(path)?)?;
-        }
-        ConfigSource::Mesh(_) => {}
+    let first = bootstrap::first(&options.config)?;
+    let admin = match options.admin {
+        Admin::At(address) => Some(address),
+        Admin::AsConfigured => first.as_ref().and_then(|f| f.admin).or(Some(Admin::DEFAULT)),
+        Admin::Off => None,
+    };
+    let sockets = bind_admin(admin, &options)?;
+    let admin_address = admin.and(sockets.first()).and_then(|s| s.0.local_addr().ok());
+    if let Some(first) = first {
+        publish(&process, &first.name, first.resources)?;
     }
     // A kept SVID is in force before the first connection.
     let identity = match &options.config {
@@ -77,10 +78,14 @@ fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
         )),
         ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
     };
+    let mesh = match &options.config {
+        ConfigSource::Mesh(mesh) => Some(mesh.clone()),
+        ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
+    };
     let workers = process::start_workers(&process, &options)?;
     let thread = std::thread::Builder::new().name("admin".into());
     let dns = std::mem::take(&mut options.dns);
-    let duties = Duties { process: Arc::clone(&process), sockets, dns, identity, signals };
+    let duties = Duties { process: Arc::clone(&process), sockets, dns, mesh, identity, signals };
     let admin = thread
         .spawn(move || duties.run())
         .map_err(|source| Error::Start { what: "the admin thread", source })?;
@@ -93,14 +98,11 @@ fn publish(process: &Process, version: &str, resources: Resources) -> Result<(),
     outcome.map_err(|source| Error::Config { path: version.to_owned(), source: Box::new(source) })
 }
 
-/// The static part of an Envoy bootstrap.
-fn read(path: &Path) -> Result<Resources, Error> {
-    let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
-    Err(Error::Config { path: path.display().to_string(), source: Box::new(source) })
-}
-
-fn bind_admin(options: &Options) -> Result<Vec<(TcpListener, Pages)>, Error> {
-    let admin = options.admin.iter().map(|address| ("the admin endpoint", address, Pages::All));
+fn bind_admin(
+    admin: Option<SocketAddr>,
+    options: &Options,
+) -> Result<Vec<(TcpListener, Pages)>, Error> {
+    let admin = admin.iter().map(|address| ("the admin endpoint", address, Pages::All));
     let metrics = options.metrics.iter().map(|address| ("metrics", address, Pages::Metrics));
     let bind = |(what, address, pages): (&'static str, &SocketAddr, Pages)| {
         let bound = admin::bind(*address);
@@ -115,13 +117,14 @@ struct Duties {
     process: Arc<Process>,
     sockets: Vec<(TcpListener, Pages)>,
     dns: dns::Sockets,
+    mesh: Option<Mesh>,
     identity: Option<Identity>,
     signals: Signals,
 }
 
 impl Duties {
     fn run(self) -> std::io::Result<()> {
-        let Self { process, sockets, dns, identity, signals } = self;
+        let Self { process, sockets, dns, mesh, identity, signals } = self;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
@@ -134,6 +137,9 @@ impl Duties {
                         tracing::error!(%error, "the admin endpoint ended");
                     }
                 });
+            }
+            if let Some(mesh) = mesh {
+                tokio::spawn(mesh::follow(Arc::clone(&process), mesh));
             }
             if let Some(identity) = identity {
                 tokio::spawn(identity.run());

@@ -15,7 +15,7 @@ use leno_core::config::{
 };
 use leno_core::snapshot::Resources;
 use leno_proxy::upstream::dial::InboundDialer;
-use leno_proxy::{ConfigSource, Options, Running};
+use leno_proxy::{Admin, ConfigSource, Options, Running};
 
 pub(crate) const LISTENER: &str = "http";
 
@@ -24,7 +24,7 @@ pub(crate) fn start(resources: Resources) -> (Running, SocketAddr) {
     let options = Options {
         config: ConfigSource::Resources(resources),
         workers: NonZeroUsize::MIN,
-        admin: Some("127.0.0.1:0".parse().unwrap()),
+        admin: Admin::At("127.0.0.1:0".parse().unwrap()),
         metrics: Vec::new(),
         inherited: Vec::new(),
         inbound_addresses: Vec::new(),
