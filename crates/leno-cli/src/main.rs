@@ -50,6 +50,7 @@ enum Command {
     /// Remove documents.
     Delete(documents::DeleteArgs),
     /// Run a program in the mesh, with a sidecar beside it.
+    #[command(disable_version_flag = true)]
     Run(Box<run::Args>),
     /// Show a mesh: control plane, Bookinfo, a gentle load.
     Demo(demo::Args),
