@@ -419,8 +419,10 @@ fn generate_name(document: &mut Value) -> Option<String> {
 /// What `kubectl apply` without `--server-side` compares with next time stays right.
 fn note_last_applied(writer: &Writer, document: &mut Value, wanted: &Value) {
     const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
-    let annotations = &mut document["metadata"]["annotations"];
-    if writer.name == "kubectl" && annotations.get(ANNOTATION).is_some() {
-        annotations[ANNOTATION] = format!("{wanted}\n").into();
+    let annotations = document.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    if let Some(noted) = annotations.and_then(|annotations| annotations.get_mut(ANNOTATION))
+        && writer.name == "kubectl"
+    {
+        *noted = format!("{wanted}\n").into();
     }
 }

@@ -1,0 +1,96 @@
+//! A control plane on free ports in a directory of its own, and kubectl beside it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use leno_control::{Options, Running};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// A test that waits longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Mesh {
+    pub(crate) running: Running,
+    directory: TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Mesh {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::on_free_ports(directory.path().join("data"));
+        let running = Running::start(&options).await.unwrap();
+        Self { running, directory }
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.running.kubeconfig().to_owned()
+    }
+
+    /// Runs kubectl with `stdin`.
+    pub(crate) async fn kubectl_with(&self, arguments: &[&str], stdin: &str) -> Said {
+        let mut command = Command::new(std::env::var("KUBECTL").unwrap_or("kubectl".into()));
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig());
+        command.env("HOME", self.directory.path()).env("KUBE_EDITOR", "sed -i s/before/after/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().expect("kubectl is installed");
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(stdin.as_bytes()).await.unwrap();
+        drop(input);
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output());
+        let output = output.await.expect("kubectl ends").unwrap();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs kubectl.
+    pub(crate) async fn kubectl(&self, line: &str) -> Said {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        self.kubectl_with(&arguments, "").await
+    }
+
+    /// Runs kubectl, which must succeed; its output.
+    pub(crate) async fn ok(&self, line: &str) -> String {
+        let said = self.kubectl(line).await;
+        assert_eq!(said.code, 0, "kubectl {line}: {}{}", said.out, said.err);
+        said.out
+    }
+
+    /// Applies a document, which must succeed; what kubectl printed.
+    pub(crate) async fn apply(&self, options: &str, document: &str) -> String {
+        let mut arguments = vec!["apply", "-f", "-"];
+        arguments.extend(options.split(' ').filter(|option| !option.is_empty()));
+        let said = self.kubectl_with(&arguments, document).await;
+        assert_eq!(said.code, 0, "apply {options}: {}{}", said.out, said.err);
+        said.out + &said.err
+    }
+
+    /// A document as stored.
+    pub(crate) async fn get(&self, what: &str) -> Value {
+        let text = self.ok(&format!("get {what} -o json --show-managed-fields")).await;
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// One field by its path.
+    pub(crate) async fn field(&self, what: &str, path: &str) -> String {
+        self.ok(&format!("get {what} -o jsonpath={{{path}}}")).await
+    }
+
+    pub(crate) async fn stop(self) {
+        self.running.stop().await;
+    }
+}
