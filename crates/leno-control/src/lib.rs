@@ -13,6 +13,7 @@ mod portal;
 pub mod push;
 mod running;
 pub mod scope;
+pub mod status;
 pub mod store;
 mod telemetry;
 pub mod translate;

@@ -14,6 +14,7 @@ use crate::world::World;
 
 mod cluster;
 mod destination;
+mod encode;
 mod endpoint;
 mod filter;
 mod inbound;
@@ -27,11 +28,13 @@ mod retry;
 mod route;
 mod route_action;
 mod route_match;
+mod source;
 mod tcp;
 mod virtual_host;
 
 pub use mtls::{MutualTlsMode, mode_of};
 pub use proxy::Proxy;
+pub use source::Translation;
 
 use memo::Memo;
 
@@ -100,4 +103,4 @@ impl Translator {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

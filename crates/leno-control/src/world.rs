@@ -69,22 +69,24 @@ pub struct World {
 }
 
 impl World {
-    /// The next world. `revision` is the store's after these changes.
+    /// The next world. `revision` is the store's after these changes; a world that they do not change keeps its own.
     #[must_use]
     pub fn apply<'a>(&self, revision: u64, changes: impl IntoIterator<Item = Changed<'a>>) -> Self {
         let mut next = self.clone();
-        next.revision = revision;
         let mut touched = BTreeSet::new();
         for change in changes {
             if let Some(kind) = next.take(change) {
                 touched.insert(kind);
             }
         }
-        next.index = next.index.update(&next, &touched);
+        if !touched.is_empty() {
+            next.revision = revision;
+            next.index = next.index.update(&next, &touched);
+        }
         next
     }
 
-    /// The store's revision this world is of.
+    /// The store's revision that last changed this world.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision

@@ -16,12 +16,12 @@ mod order;
 mod traffic;
 
 /// The documents of a text, without defaulting and admission.
-pub(super) fn documents(text: &str) -> Vec<Value> {
+pub(crate) fn documents(text: &str) -> Vec<Value> {
     let parts = text.split("\n---\n").filter(|part| !part.trim().is_empty());
     parts.map(|part| serde_saphyr::from_str(part).unwrap()).collect()
 }
 
-pub(super) fn changed(document: &Value) -> Changed<'_> {
+pub(crate) fn changed(document: &Value) -> Changed<'_> {
     let text = |value: &'_ Value| value.as_str().unwrap_or("").to_owned();
     let group = text(&document["apiVersion"]);
     let group = group.split_once('/').map_or("", |(group, _)| group);
@@ -36,20 +36,25 @@ pub(super) fn changed(document: &Value) -> Changed<'_> {
     }
 }
 
-pub(super) fn world(documents: &[Value]) -> World {
+pub(crate) fn world(documents: &[Value]) -> World {
     let world = World::default().apply(1, documents.iter().map(changed));
     assert_eq!(world.unreadable().len(), 0, "{:?}", world.unreadable());
     world
 }
 
+/// Bookinfo.
+pub(crate) fn mesh_documents() -> Vec<Value> {
+    bookinfo::documents()
+}
+
 /// Bookinfo and whatever else, one workload per service and version.
-pub(super) fn mesh(more: &str) -> World {
+pub(crate) fn mesh(more: &str) -> World {
     let mut all = bookinfo::documents();
     all.extend(documents(more));
     world(&all)
 }
 
-pub(super) fn proxy(world: &World, name: &str) -> Proxy {
+pub(crate) fn proxy(world: &World, name: &str) -> Proxy {
     let workload = world.workload("default", name).unwrap();
     Proxy {
         name: workload.name.clone(),
@@ -59,12 +64,12 @@ pub(super) fn proxy(world: &World, name: &str) -> Proxy {
     }
 }
 
-pub(super) fn translate(world: &World, proxy: &Proxy) -> Translated {
+pub(crate) fn translate(world: &World, proxy: &Proxy) -> Translated {
     Translator::default().translate(world, proxy)
 }
 
 /// What the proxy would enforce; it must take all of it.
-pub(super) fn snapshot(translated: &Translated) -> Snapshot {
+pub(crate) fn snapshot(translated: &Translated) -> Snapshot {
     let named = |name: &Arc<str>| name.to_string();
     let resources = Resources {
         listeners: translated.listeners.iter().map(|(n, r)| (named(n), r.clone())).collect(),
@@ -75,7 +80,7 @@ pub(super) fn snapshot(translated: &Translated) -> Snapshot {
 }
 
 /// Where productpage's call goes, in one line: `cluster`, `cluster 90% + cluster 10%`, `404`, `redirect 301 to …`.
-pub(super) fn goes(more: &str, call: &Call) -> String {
+pub(crate) fn goes(more: &str, call: &Call) -> String {
     let world = mesh(more);
     let translated = translate(&world, &proxy(&world, "productpage"));
     let snapshot = snapshot(&translated);

@@ -41,51 +41,64 @@ pub(super) enum Touched {
 }
 
 impl World {
-    /// Takes one change in; says what it touched, nothing for kinds that do not shape the mesh.
+    /// Takes one change in; says what it touched: nothing for kinds that do not shape the mesh, nor for a document that
+    /// says the same as before (its status changed, say).
     pub(super) fn take(&mut self, change: Changed<'_>) -> Option<Touched> {
-        match (change.group, change.plural) {
+        let (touched, changed) = match (change.group, change.plural) {
             ("", "services") => {
                 let read = |document: &Value| {
                     let (metadata, spec) = parts::<ServiceSpec>(document)?;
                     Ok(KubernetesService::new(&metadata, spec))
                 };
-                self.store(change, "Service", read, |world| &mut world.kubernetes_services);
-                Some(Touched::Services)
+                let changed =
+                    self.store(change, "Service", read, |world| &mut world.kubernetes_services);
+                (Touched::Services, changed)
             }
             ("", "pods") => {
-                self.store(change, "Pod", pod, |world| &mut world.workloads);
-                Some(Touched::Endpoints)
+                let changed = self.store(change, "Pod", pod, |world| &mut world.workloads);
+                (Touched::Endpoints, changed)
             }
             ("discovery.k8s.io", "endpointslices") => {
-                self.store(change, "EndpointSlice", slice, |world| &mut world.slices);
-                Some(Touched::Endpoints)
+                let changed = self.store(change, "EndpointSlice", slice, |world| &mut world.slices);
+                (Touched::Endpoints, changed)
             }
             ("networking.istio.io", "serviceentries") => {
-                self.store(change, "ServiceEntry", rule("ServiceEntry"), |world| {
-                    &mut world.service_entries
-                });
-                Some(Touched::Services)
+                let changed =
+                    self.store_rule(change, "ServiceEntry", |world| &mut world.service_entries);
+                (Touched::Services, changed)
             }
             ("networking.istio.io", "virtualservices") => {
-                self.store(change, "VirtualService", rule("VirtualService"), |world| {
-                    &mut world.virtual_services
-                });
-                Some(Touched::VirtualServices)
+                let changed =
+                    self.store_rule(change, "VirtualService", |world| &mut world.virtual_services);
+                (Touched::VirtualServices, changed)
             }
             ("networking.istio.io", "destinationrules") => {
-                self.store(change, "DestinationRule", rule("DestinationRule"), |world| {
-                    &mut world.destination_rules
-                });
-                Some(Touched::DestinationRules)
+                let changed = self
+                    .store_rule(change, "DestinationRule", |world| &mut world.destination_rules);
+                (Touched::DestinationRules, changed)
             }
             ("security.istio.io", "peerauthentications") => {
-                self.store(change, "PeerAuthentication", rule("PeerAuthentication"), |world| {
+                let changed = self.store_rule(change, "PeerAuthentication", |world| {
                     &mut world.peer_authentications
                 });
-                Some(Touched::PeerAuthentications)
+                (Touched::PeerAuthentications, changed)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        changed.then_some(touched)
+    }
+
+    fn store_rule<S: DeserializeOwned + Default + PartialEq>(
+        &mut self,
+        change: Changed<'_>,
+        kind: &'static str,
+        documents: impl FnOnce(&mut Self) -> &mut Documents<Rule<S>>,
+    ) -> bool {
+        let read = |document: &Value| {
+            let (metadata, spec) = parts(document)?;
+            Ok(Rule::new(kind, &metadata, spec))
+        };
+        self.store(change, kind, read, documents)
     }
 
     fn store<T: PartialEq>(
@@ -94,7 +107,7 @@ impl World {
         kind: &'static str,
         read: impl FnOnce(&Value) -> Result<T, serde_json::Error>,
         documents: impl FnOnce(&mut Self) -> &mut Documents<T>,
-    ) {
+    ) -> bool {
         let place: Place = (change.namespace.into(), change.name.into());
         let reference = DocumentRef { kind, namespace: place.0.clone(), name: place.1.clone() };
         let parsed = change.document.map(read).transpose();
@@ -107,15 +120,16 @@ impl World {
         let documents = documents(self);
         match parsed.ok().flatten() {
             // Its status changed, or its annotations: nothing that counts here.
-            Some(same) if documents.get(&place).is_some_and(|known| **known == same) => {}
+            Some(same) if documents.get(&place).is_some_and(|known| **known == same) => false,
             Some(parsed) => {
                 Arc::make_mut(documents).insert(place, Arc::new(parsed));
+                true
             }
-            None => {
-                if documents.contains_key(&place) {
-                    Arc::make_mut(documents).remove(&place);
-                }
+            None if documents.contains_key(&place) => {
+                Arc::make_mut(documents).remove(&place);
+                true
             }
+            None => false,
         }
     }
 }
@@ -129,15 +143,6 @@ fn parts<S: DeserializeOwned + Default>(
         spec => S::deserialize(spec)?,
     };
     Ok((metadata, spec))
-}
-
-fn rule<S: DeserializeOwned + Default>(
-    kind: &'static str,
-) -> impl FnOnce(&Value) -> Result<Rule<S>, serde_json::Error> {
-    move |document| {
-        let (metadata, spec) = parts(document)?;
-        Ok(Rule::new(kind, &metadata, spec))
-    }
 }
 
 fn pod(document: &Value) -> Result<Workload, serde_json::Error> {

@@ -1,0 +1,149 @@
+use serde_json::json;
+
+use super::verdict::Refused;
+use super::*;
+use crate::store::Embedded;
+
+fn rule(exported: &Value) -> Document {
+    let value = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": "r", "namespace": "default", "generation": 3},
+        "spec": {"hosts": ["a"], "exportTo": exported, "http": [{"corsPolicy": {"maxAge": "1s"}}]},
+    });
+    let key = Key::new("networking.istio.io", "virtualservices", "default", "r");
+    Document { key, revision: 9, value }
+}
+
+fn proxy(namespace: &str) -> Proxy {
+    let labels = [("app".to_owned(), "a".to_owned())].into();
+    Proxy { name: "p".into(), namespace: namespace.into(), address: None, labels }
+}
+
+fn takes(namespace: &str, enforced: u64) -> Answer {
+    Answer::made(proxy(namespace), enforced, Vec::new())
+}
+
+fn refuses(revision: u64) -> Answer {
+    let problems = vec!["routes[80].regex: too large".to_owned()];
+    let refused = Refused { proxy: "p.default".to_owned(), revision, problems };
+    Answer::made(proxy("default"), revision - 1, vec![refused])
+}
+
+fn kind() -> &'static Kind {
+    leno_api::kind_of("networking.istio.io", "VirtualService").unwrap()
+}
+
+/// Status and message of `Enforced`, for a document that the world has since revision 9.
+fn enforced(document: &Document, answers: &[Answer]) -> String {
+    let world = World::default();
+    let world = world.apply(
+        9,
+        [crate::world::Changed {
+            group: "networking.istio.io",
+            plural: "virtualservices",
+            namespace: "default",
+            name: "r",
+            document: Some(&document.value),
+        }],
+    );
+    let verdict = Verdict::new(kind(), document, &world, 9, answers);
+    let status = condition::status(kind(), document, &world, &verdict);
+    let found = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Enforced");
+    let found = found.unwrap();
+    assert_eq!(found["observedGeneration"], 3);
+    format!("{} {}: {}", text(found, "status"), text(found, "reason"), text(found, "message"))
+}
+
+#[test]
+fn a_status_counts_those_who_are_concerned() {
+    let everybody = rule(&json!(null));
+    let private = rule(&json!(["."]));
+    let table: [(&Document, &[Answer], &str); 6] = [
+        (&everybody, &[], "Unknown NoProxies: no connected proxy is concerned"),
+        (
+            &everybody,
+            &[takes("default", 9), takes("x", 12)],
+            "True AllProxies: enforced by 2 of 2 proxies at revision 9",
+        ),
+        (
+            &private,
+            &[takes("default", 9), takes("x", 9)],
+            "True AllProxies: enforced by 1 of 1 proxy at revision 9",
+        ),
+        (
+            &everybody,
+            &[takes("default", 9), takes("x", 8)],
+            "Unknown Pending: enforced by 1 of 2 proxies; 1 did not answer yet",
+        ),
+        (
+            &everybody,
+            &[takes("default", 9), refuses(9)],
+            "False Refused: enforced by 1 of 2 proxies; p.default refused routes[80].regex: too large",
+        ),
+        (
+            &everybody,
+            &[refuses(5)],
+            "Unknown Pending: enforced by 0 of 1 proxy; 1 did not answer yet",
+        ),
+    ];
+    for (document, answers, expected) in table {
+        assert_eq!(enforced(document, answers), expected);
+    }
+}
+
+#[test]
+fn fields_without_effect_are_named_and_foreign_conditions_stay() {
+    let mut document = rule(&json!(null));
+    document.value["status"] = json!({"conditions": [{"type": "Mine", "status": "True"}], "x": 1});
+    let verdict = Verdict::default();
+    let status = condition::status(kind(), &document, &World::default(), &verdict);
+    let types: Vec<&str> =
+        status["conditions"].as_array().unwrap().iter().map(|c| text(c, "type")).collect();
+    assert_eq!(types, ["Accepted", "Enforced", "Reconciled", "NotEnforced", "Mine"]);
+    assert!(text(&status["conditions"][3], "message").starts_with("spec.http[0].corsPolicy: "));
+    assert_eq!(status["x"], 1);
+    // Written once more, it is the same, with the same times.
+    document.value["status"] = status.clone();
+    let again = condition::status(kind(), &document, &World::default(), &verdict);
+    assert_eq!(again, status);
+    assert!(condition::says_the_same(&status, &again));
+}
+
+#[tokio::test]
+async fn a_document_gets_its_status_and_is_then_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(directory.path()).unwrap());
+    let document = rule(&json!(null));
+    let put = Write::Put {
+        key: document.key.clone(),
+        value: document.value.clone(),
+        expect: Expect::Absent,
+    };
+    store.commit(vec![put]).await.unwrap();
+    let translation = Translation::new(&*store);
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(Arc::clone(&translation).follow(store.clone(), stopped.clone()));
+    let writer = StatusWriter::new(store.clone(), translation, ProxyTable::new());
+    let writing = tokio::spawn(writer.run(stopped));
+    let mut events = store.subscribe(1).unwrap();
+    let written = events.next().await.unwrap();
+    let status = &written[0].document.value["status"];
+    assert_eq!(status["observedGeneration"], 3);
+    assert_eq!(status["conditions"][1]["reason"], "NoProxies");
+    // Its own write wakes it; a write of somebody else is answered once more, and nothing else is written.
+    let mut changed = store.get(&document.key).unwrap().value.clone();
+    changed["metadata"]["generation"] = 4.into();
+    let key = document.key.clone();
+    store.commit(vec![Write::Put { key, value: changed, expect: Expect::Anything }]).await.unwrap();
+    let seen =
+        |event: &crate::store::Event| event.document.value["status"]["observedGeneration"] == 4;
+    loop {
+        if events.next().await.unwrap().iter().any(|event| seen(event)) {
+            break;
+        }
+    }
+    assert_eq!(store.revision(), 4);
+    stop.send_replace(true);
+    following.await.unwrap();
+    writing.await.unwrap();
+}
