@@ -20,12 +20,9 @@ pub(crate) struct Args {
     /// Where the page and the API listen. Port 0 picks a free one; for every address here.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15080")]
     front_door: SocketAddr,
-    /// Where proxies on this machine get resources and certificates.
+    /// Where proxies get resources and certificates.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15010")]
     xds: SocketAddr,
-    /// The same over TLS, for proxies on other machines.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
-    secure_xds: SocketAddr,
     /// Where the control plane's own metrics and health are.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
     metrics: SocketAddr,
@@ -40,8 +37,8 @@ impl Args {
             Some(data) => data,
             None => data_home().context("name a directory with --data").code(Code::Usage)?,
         };
-        let Self { front_door, xds, secure_xds, metrics, trust_domain, .. } = self;
-        Ok(Options { front_door, xds, secure_xds, metrics, trust_domain, ..Options::new(data) })
+        let Self { front_door, xds, metrics, trust_domain, .. } = self;
+        Ok(Options { front_door, xds, metrics, trust_domain, ..Options::new(data) })
     }
 }
 

@@ -14,8 +14,6 @@ pub struct Options {
     pub front_door: SocketAddr,
     /// Where proxies get their resources and certificates.
     pub xds: SocketAddr,
-    /// The same over TLS, for proxies elsewhere.
-    pub secure_xds: SocketAddr,
     /// Where the control plane's own metrics and health are.
     pub metrics: SocketAddr,
     /// The trust domain of every identity.
@@ -31,7 +29,6 @@ impl Options {
             data,
             front_door: local(15080),
             xds: local(15010),
-            secure_xds: local(15012),
             metrics: local(15014),
             trust_domain: "cluster.local".to_owned(),
         }
@@ -41,12 +38,7 @@ impl Options {
     #[must_use]
     pub fn on_free_ports(data: PathBuf) -> Self {
         let mut options = Self::new(data);
-        for address in [
-            &mut options.front_door,
-            &mut options.xds,
-            &mut options.secure_xds,
-            &mut options.metrics,
-        ] {
+        for address in [&mut options.front_door, &mut options.xds, &mut options.metrics] {
             address.set_port(0);
         }
         options
@@ -61,8 +53,6 @@ pub struct Ports {
     pub front_door: SocketAddr,
     /// xDS and certificates.
     pub xds: SocketAddr,
-    /// The same over TLS.
-    pub secure_xds: SocketAddr,
     /// Own metrics and health.
     pub metrics: SocketAddr,
 }

@@ -12,20 +12,13 @@ use leno_identity::TrustDomain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::service::Routes;
 
 use crate::apiserver::{self, Api};
 use crate::identity::{Identity, IdentityError, IdentityOptions, IssueError};
 use crate::management::{self, Mesh, Sources};
 use crate::options::{Options, Ports};
 use crate::store::{CommitError, Embedded, OpenError, Store};
-use crate::{front_door, lease, portal, telemetry};
-
-mod changes;
-mod discovery;
-mod metrics;
-
-use changes::Changes;
+use crate::{front_door, portal, telemetry};
 
 /// Why a control plane did not start. Each ends with what to do about it or a code that says so.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +97,6 @@ impl Running {
         let store: Arc<dyn Store> = Arc::new(Embedded::open(&options.data)?);
         let door = listen("--front-door", options.front_door).await?;
         let metrics = listen("--metrics", options.metrics).await?;
-        let plain = listen("--xds", options.xds).await?;
-        let secure = listen("--secure-xds", options.secure_xds).await?;
         let identity = open_identity(options)?;
         let tls = identity.front_door_tls()?;
         apiserver::seed::seed(&*store).await?;
@@ -113,8 +104,7 @@ impl Running {
         let address = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
         let ports = Ports {
             front_door: address(&door, options.front_door),
-            xds: address(&plain, options.xds),
-            secure_xds: address(&secure, options.secure_xds),
+            xds: options.xds,
             metrics: address(&metrics, options.metrics),
         };
         let token = token(&options.data.join("token"))?;
@@ -126,13 +116,6 @@ impl Running {
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let changes = Changes::default();
-        tasks.spawn(changes.clone().follow(Arc::clone(&store), stopped.clone()));
-        tasks.spawn(lease::run(Arc::clone(&store), stopped.clone()));
-        let routes = Routes::new(identity.service());
-        let ends_tls = identity.secure_listener()?;
-        tasks.spawn(discovery::serve(plain, None, routes.clone(), stopped.clone()));
-        tasks.spawn(discovery::serve(secure, Some(ends_tls), routes, stopped.clone()));
         tasks.spawn(apiserver::collector::run(Arc::clone(&store), stopped.clone()));
         let api = Arc::new(Api {
             store: Arc::clone(&store),
@@ -144,11 +127,7 @@ impl Running {
         let mesh_store = Arc::clone(&store);
         let sources = Sources {
             traffic: telemetry::start(Vec::new),
-            mesh: Arc::new(move || Mesh {
-                revision: mesh_store.revision(),
-                changes: changes.list(&*mesh_store),
-                ..Mesh::default()
-            }),
+            mesh: Arc::new(move || Mesh { revision: mesh_store.revision(), ..Mesh::default() }),
             discovery: ports.xds.to_string().into(),
         };
         let router =
@@ -182,6 +161,8 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
     }
 }
+
+mod metrics;
 
 async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
