@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leno_core::config::{Cluster, ClusterLoadAssignment, Listener, RouteConfiguration};
+use leno_xds::name_table::{NAME_TABLE, NameTable};
 
 use crate::scope::Scope;
 use crate::world::World;
@@ -21,6 +22,7 @@ mod inbound;
 mod memo;
 mod mtls;
 mod name;
+mod names;
 mod outbound;
 mod policy;
 mod proxy;
@@ -49,6 +51,8 @@ pub struct Translated {
     pub clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
     /// EDS.
     pub endpoints: BTreeMap<Arc<str>, Arc<ClusterLoadAssignment>>,
+    /// NDS.
+    pub names: BTreeMap<Arc<str>, Arc<NameTable>>,
 }
 
 /// Translates, and remembers what it made.
@@ -59,6 +63,7 @@ pub struct Translator {
     routes: Memo<virtual_host::RouteInputs, RouteConfiguration>,
     clusters: Memo<cluster::ClusterInputs, Cluster>,
     endpoints: Memo<endpoint::EndpointInputs, ClusterLoadAssignment>,
+    names: Memo<NameTable, NameTable>,
 }
 
 impl Translator {
@@ -89,6 +94,8 @@ impl Translator {
             }
             translated.clusters.insert(name, cluster);
         }
+        let names = self.names.get_or_make(&names::inputs(&scope), names::translate);
+        translated.names.insert(NAME_TABLE.into(), names);
         translated
     }
 
@@ -99,6 +106,7 @@ impl Translator {
         self.routes.sweep();
         self.clusters.sweep();
         self.endpoints.sweep();
+        self.names.sweep();
     }
 }
 

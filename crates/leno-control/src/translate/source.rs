@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leno_core::config::{Cluster, ClusterLoadAssignment, Listener, RouteConfiguration};
+use leno_xds::name_table::{NameTable, encode_name_table};
 use leno_xds::{
     ByType, Node, ResourceType, encode_cluster, encode_endpoints, encode_listener, encode_route,
 };
@@ -39,6 +40,7 @@ struct State {
     routes: Encoder<RouteConfiguration>,
     clusters: Encoder<Cluster>,
     endpoints: Encoder<ClusterLoadAssignment>,
+    names: Encoder<NameTable>,
     /// By the node's id.
     answers: HashMap<String, Answer>,
 }
@@ -155,6 +157,7 @@ impl State {
         self.routes.sweep();
         self.clusters.sweep();
         self.endpoints.sweep();
+        self.names.sweep();
         let oldest = self.sweeps.saturating_sub(IDLE_SWEEPS_MAX);
         self.answers.retain(|_, answer| answer.used >= oldest);
     }
@@ -195,6 +198,9 @@ impl State {
                     self.listeners.encode(&translated.listeners, encode_listener, before)
                 }
                 ResourceType::Route => self.routes.encode(&translated.routes, encode_route, before),
+                ResourceType::NameTable => {
+                    self.names.encode(&translated.names, encode_name_table, before)
+                }
             }
         })
     }

@@ -123,3 +123,36 @@ fn sidecars_meet_with_mutual_tls_and_say_who_they_expect() {
     assert_eq!(endpoint.labels["tlsMode"], "istio");
     assert_eq!(endpoint.workload.as_ref().unwrap().canonical_name, "reviews");
 }
+
+#[test]
+fn names_are_answered_with_virtual_addresses_or_endpoints() {
+    let world = mesh(
+        "apiVersion: v1
+kind: Service
+metadata: {name: headless, namespace: other}
+spec: {clusterIP: None, ports: [{name: tcp, port: 6379}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: headless, namespace: other, labels: {kubernetes.io/service-name: headless}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.1]}]
+ports: [{name: tcp, port: 6379}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: dns, namespace: default}
+spec: {hosts: [dns.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}
+",
+    );
+    let translated = translate(&world, &proxy(&world, "productpage"));
+    let table = &translated.names["nametable"];
+    let said = |host: &str| {
+        table.get(host).map(|entry| format!("{:?} {}", entry.addresses, entry.short_name))
+    };
+    let reviews = said("reviews.default.svc.cluster.local").unwrap();
+    assert_eq!(reviews, "[240.240.0.3] reviews");
+    let headless = said("headless.other.svc.cluster.local").unwrap();
+    assert_eq!(headless, "[10.0.0.1, 10.0.0.2] headless");
+    assert_eq!(said("dns.example.com"), None);
+}
