@@ -22,7 +22,7 @@ use crate::process::{Process, Shutdown};
 mod dump;
 mod logging;
 
-pub use logging::LogLevel;
+pub use logging::{ChangeLevel, LogLevel};
 
 /// Which pages a socket serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +97,14 @@ fn state(process: &Process) -> &'static str {
     match *process.shutdown.borrow() {
         Shutdown::No if process.is_ready() => "LIVE",
         Shutdown::No => "PRE_INITIALIZING",
-        Shutdown::Drain | Shutdown::Now => "DRAINING",
+        Shutdown::Quiet | Shutdown::Drain | Shutdown::Now => "DRAINING",
     }
 }
 
 async fn prometheus(State(process): State<Arc<Process>>) -> Response {
     let metrics = &process.metrics;
     metrics.set(ProcessStat::AccessLogDropped, process.logs.dropped());
+    metrics.set(ProcessStat::SnapshotRevision, process.publisher.in_force().revision);
     let mut page = String::new();
     metrics.expose(|_| true, &mut page);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
@@ -143,7 +144,7 @@ async fn server_info(State(process): State<Arc<Process>>) -> Response {
 }
 
 async fn drain(State(process): State<Arc<Process>>) -> &'static str {
-    process.shut_down(Shutdown::Drain);
+    process.shut_down(Shutdown::Quiet);
     "OK\n"
 }
 

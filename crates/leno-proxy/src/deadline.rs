@@ -84,18 +84,18 @@ mod tests {
         let mut deadline = Deadline::new();
         let far = Instant::now() + Duration::from_secs(3600);
         deadline.set(Some(far));
-        poll_fn(|cx| Poll::Ready(assert!(deadline.poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx).is_pending())).await);
         deadline.set(Some(Instant::now() + STEP));
         let earlier = fires_after(&mut deadline).await;
         assert!((STEP..STEP * 20).contains(&earlier), "{earlier:?}");
 
         deadline.set(Some(Instant::now() + STEP));
-        poll_fn(|cx| Poll::Ready(assert!(deadline.poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx).is_pending())).await);
         deadline.set(Some(Instant::now() + 3 * STEP));
         let later = fires_after(&mut deadline).await;
         assert!((2 * STEP..STEP * 60).contains(&later), "{later:?}");
 
         deadline.set(None);
-        poll_fn(|cx| Poll::Ready(assert!(deadline.poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx).is_pending())).await);
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP: one connection serving requests one after the other, each by [`exchange`].
 
 mod attempt;
+mod call;
 mod exchange;
 mod forward;
 mod headers;
@@ -37,7 +38,9 @@ pub(crate) async fn serve(mut session: Session) {
         let next = session.next_request(served).await;
         let started = Instant::now();
         let after = match next {
-            Next::Request => exchange::exchange(&mut session, started).await,
+            Next::Request(head_bytes) => {
+                exchange::exchange(&mut session, started, head_bytes).await
+            }
             Next::Invalid(invalid) => reply::refuse_invalid(&mut session, started, invalid).await,
             Next::HeadTimeout => {
                 reply::refuse(&mut session, started, Failure::RequestHeaderTimeout).await

@@ -27,7 +27,7 @@ pub mod upstream;
 pub mod wire;
 mod worker;
 
-pub use admin::LogLevel;
+pub use admin::{ChangeLevel, LogLevel};
 pub use options::{Admin, ConfigSource, Mesh, Node, Options};
 pub use process::Error;
 pub use running::{Running, run, start};

@@ -64,15 +64,9 @@ impl Lifecycle {
     }
 
     /// Connections alive.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.watchers.borrow().alive
-    }
-
-    /// The phase now.
-    #[must_use]
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase.get()
     }
 }
 

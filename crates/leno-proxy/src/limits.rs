@@ -82,9 +82,6 @@ pub const ORIGINAL_DESTINATIONS: usize = 4096;
 /// How often kept upstream connections are looked through.
 pub const SWEEP: Duration = Duration::from_secs(5);
 
-/// Replays of one request over kept connections that the upstream had closed; then a new connection is dialled.
-pub const STALE_REPLAYS: u32 = 2;
-
 /// How long an idle connection waits for one more request in a drain, so that a request that is on its way when the
 /// drain begins is answered and not cut off.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(500);

@@ -21,7 +21,9 @@ use crate::worker;
 pub(crate) enum Shutdown {
     /// Serving.
     No,
-    /// Taking no new work, finishing what there is.
+    /// Taking no new connections, finishing what there is, and staying.
+    Quiet,
+    /// The same, and then ending.
     Drain,
     /// Ending now.
     Now,
@@ -117,9 +119,10 @@ impl Process {
         }
     }
 
-    /// Whether a configuration is in force.
+    /// Whether a configuration is in force, and the identity it needs.
     pub(crate) fn is_ready(&self) -> bool {
-        self.publisher.in_force().revision > 0
+        let in_force = self.publisher.in_force();
+        in_force.revision > 0 && (self.tls.secrets().svid().is_some() || !in_force.needs_identity())
     }
 
     /// Moves on towards the end; never back.

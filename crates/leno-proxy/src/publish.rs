@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use leno_core::cluster::Cluster;
-use leno_core::config::{ClusterLoadAssignment, Discovery};
+use leno_core::config::{ClusterLoadAssignment, Discovery, UpstreamTransport};
 use leno_core::endpoint::EndpointSet;
 use leno_core::problem::Problem;
 use leno_core::snapshot::{Resources, Snapshot};
 use tokio::sync::watch;
 
 use crate::listener::socket::{self, Inherited};
+use crate::tls::OWN_SVID;
 use crate::upstream::cluster::SharedCluster;
 
 /// Why a configuration was not taken.
@@ -52,6 +53,26 @@ pub(crate) struct InForce {
     pub(crate) clusters: Vec<Arc<SharedCluster>>,
     /// By listener name.
     pub(crate) sockets: BTreeMap<String, Arc<Sockets>>,
+}
+
+impl InForce {
+    /// Whether any part of it presents our own SVID.
+    pub(crate) fn needs_identity(&self) -> bool {
+        let mut listeners = self.snapshot.listeners().iter();
+        let mut clusters = self.snapshot.clusters().iter();
+        let own = |transport: &UpstreamTransport| match transport {
+            UpstreamTransport::Plaintext => false,
+            UpstreamTransport::Tls(tls) => tls.certificate.as_deref() == Some(OWN_SVID),
+        };
+        listeners.any(|listener| {
+            let mut ends = listener.filter_chains().filter_map(|chain| chain.tls.as_ref());
+            ends.any(|tls| tls.settings.certificate == OWN_SVID)
+        }) || clusters.any(|cluster| {
+            let source = cluster.source();
+            let mut matches = source.transport_matches.iter().map(|entry| &entry.transport);
+            own(&source.transport) || matches.any(own)
+        })
+    }
 }
 
 /// One listener's sockets, each for one worker to take.

@@ -17,6 +17,7 @@ use crate::mesh;
 use crate::options::{Admin, ConfigSource, Mesh, Options};
 use crate::process::{self, Error, Process, Shutdown};
 use crate::publish::Refused;
+use crate::upstream::resolve;
 
 /// How much longer than the drain the threads may take before the process goes without them.
 const GRACE: Duration = Duration::from_secs(2);
@@ -138,6 +139,7 @@ impl Duties {
                     }
                 });
             }
+            tokio::spawn(resolve::run(Arc::clone(&process.publisher)));
             if let Some(mesh) = mesh {
                 tokio::spawn(mesh::follow(Arc::clone(&process), mesh));
             }
@@ -214,7 +216,9 @@ impl Running {
     /// Returns when the process was told to end and has drained.
     pub fn wait(mut self) {
         let shutdown = &self.process.shutdown;
-        while *shutdown.borrow() == Shutdown::No && self.workers.iter().any(|w| !w.is_finished()) {
+        while matches!(*shutdown.borrow(), Shutdown::No | Shutdown::Quiet)
+            && self.workers.iter().any(|w| !w.is_finished())
+        {
             std::thread::sleep(Duration::from_millis(50));
         }
         let limit = self.process.drain + GRACE;

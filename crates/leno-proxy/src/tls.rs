@@ -92,6 +92,13 @@ impl TlsError {
     }
 }
 
+/// Whether a broken connection was broken by TLS: the peer said by an alert that it does not want us.
+#[must_use]
+pub fn is_refusal(error: &std::io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::AlertReceived(_)))
+}
+
 /// What a handshake proved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {

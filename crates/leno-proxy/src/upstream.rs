@@ -4,3 +4,4 @@ pub(crate) mod cluster;
 pub(crate) mod connect;
 pub mod dial;
 pub(crate) mod pool;
+pub(crate) mod resolve;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use leno_core::name::ResourceName;
 use leno_core::random::SplitMix64;
 use leno_core::snapshot::Snapshot;
+use leno_telemetry::ProcessStat;
 use tokio::sync::watch;
 
 use crate::buffers::Buffers;
@@ -57,11 +58,12 @@ pub(crate) struct Worker {
 }
 
 /// One downstream connection's place in the worker's count.
-pub(crate) struct ConnectionSlot(Rc<Cell<usize>>);
+pub(crate) struct ConnectionSlot(Rc<Cell<usize>>, Arc<Process>);
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+        self.1.metrics.add(ProcessStat::DownstreamConnections, -1);
     }
 }
 
@@ -108,7 +110,8 @@ impl Worker {
             return None;
         }
         self.connections.set(self.connections.get() + 1);
-        Some(ConnectionSlot(Rc::clone(&self.connections)))
+        self.process.metrics.add(ProcessStat::DownstreamConnections, 1);
+        Some(ConnectionSlot(Rc::clone(&self.connections), Arc::clone(&self.process)))
     }
 
     /// Takes over a newly published configuration.
@@ -170,6 +173,9 @@ impl Worker {
         let now = Instant::now();
         for cluster in self.clusters.borrow().values() {
             cluster.sweep(now);
+            if self.id == 0 {
+                cluster.measure(now);
+            }
         }
     }
 }
@@ -201,8 +207,10 @@ pub(crate) fn run(
                     worker.adopt(next);
                 }
                 changed = shutdown.changed() => {
-                    if changed.is_err() || *shutdown.borrow() != Shutdown::No {
-                        break;
+                    let now = *shutdown.borrow();
+                    match now {
+                        Shutdown::Quiet if changed.is_ok() => worker.drain(drain),
+                        _ => break,
                     }
                 }
                 _ = sweep.tick() => worker.sweep(),

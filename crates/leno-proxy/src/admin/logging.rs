@@ -8,13 +8,16 @@ use axum::response::{IntoResponse, Response};
 
 use crate::process::Process;
 
+/// Puts a filter in force, or says what is wrong with it.
+pub type ChangeLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// How the process's log level is read and changed; made by whoever set the log up.
 #[derive(Clone)]
 pub struct LogLevel {
     /// The filter in force.
     pub show: Arc<dyn Fn() -> String + Send + Sync>,
     /// Takes a filter (`info`, `leno_proxy=debug`), or says what is wrong with it.
-    pub change: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub change: Arc<ChangeLevel>,
 }
 
 impl std::fmt::Debug for LogLevel {

@@ -83,6 +83,11 @@ impl Attempt {
         self.connection.served > 0 && !self.has_answered
     }
 
+    /// Whether this is the connection's first exchange, and nothing was said in it.
+    pub(super) fn is_first(&self) -> bool {
+        self.connection.served == 0 && !self.has_answered
+    }
+
     /// Whether no byte of the request reached the socket.
     pub(super) fn is_unsent(&self) -> bool {
         !self.out.has_written()
@@ -214,7 +219,7 @@ impl Attempt {
             match self.request.poll(cx, &mut ends) {
                 Poll::Ready(Ok(Step::Done)) => {
                     self.is_sent = true;
-                    kept.timers.request_sent(Instant::now());
+                    kept.timers.request_received(Instant::now());
                     return Ok(());
                 }
                 Poll::Ready(Ok(Step::Starved)) => {}

@@ -17,10 +17,10 @@ use crate::worker::View as Configuration;
 ///
 /// The configuration is loaded once: every decision of this request agrees with the others. The record is finished on
 /// every way out, also when this future is dropped.
-pub(super) async fn exchange(session: &mut Session, started: Instant) -> After {
+pub(super) async fn exchange(session: &mut Session, started: Instant, head_bytes: usize) -> After {
     let configuration = session.worker.view();
     headers::receive(session);
-    session.record.open(started);
+    session.record.open(started, head_bytes);
     let outcome = route(session, &configuration).await;
     let after = match outcome {
         Ok(after) => after,

@@ -6,30 +6,25 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use leno_core::balance::Pick;
-use leno_core::budget::RetryToken;
-use leno_core::circuit::{CircuitGuard, Limited};
+use leno_core::circuit::CircuitGuard;
 use leno_core::endpoint::{ActiveRequest, Endpoint};
-use leno_core::outlier::EndpointOutcome;
 use leno_core::reply::Failure;
-use leno_core::retry::{AttemptOutcome, Idempotence, NoRetry, RetryPolicy};
 use leno_core::route_table::{Forward, VirtualHost};
+use leno_http::BodyLength;
 use leno_http::h1::Persistence;
-use leno_http::{BodyLength, Known};
-use leno_telemetry::{ClusterStat, ResponseFlag};
+use leno_telemetry::{ClusterStat, ClusterStats};
 
 use super::After;
 use super::attempt::{Attempt, Broken, Kept};
+use super::call::Call;
 use super::exchange::Failed;
 use super::mirror::{self, Mirrors};
 use super::replay::Replay;
 use super::session::Session;
 use super::timers::{Expired, Timers};
-use crate::limits;
 use crate::upstream::cluster::ClusterState;
-use crate::upstream::connect::{self, ConnectError};
 
 /// What the exchange decided before forwarding.
 pub(super) struct Plan<'a> {
@@ -43,18 +38,22 @@ pub(super) struct Plan<'a> {
 pub(super) struct Answered {
     pub(super) attempt: Attempt,
     pub(super) timers: Timers,
-    cluster: Rc<ClusterState>,
-    endpoint: Arc<Endpoint>,
-    _active: ActiveRequest,
-    _request: CircuitGuard,
+    pub(super) cluster: Rc<ClusterState>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) guards: Guards,
 }
 
-/// Why one attempt gave no answer to pass on.
-struct Unanswered {
-    failure: Failure,
-    outcome: AttemptOutcome,
-    /// A kept connection had been closed meanwhile: tried again without counting as a retry.
-    is_stale: bool,
+/// What an exchange counts as in use until it is over.
+pub(super) struct Guards {
+    pub(super) _active: ActiveRequest,
+    pub(super) _request: CircuitGuard,
+    pub(super) stats: ClusterStats,
+}
+
+impl Drop for Guards {
+    fn drop(&mut self) {
+        self.stats.decrement(ClusterStat::RqActive);
+    }
 }
 
 /// Attempts until one is answered, or until there is no further one. Mirrors get their copy as soon as the request is
@@ -76,291 +75,9 @@ pub(super) async fn forward(session: &mut Session, plan: Plan<'_>) -> Result<Ans
     }
 }
 
-/// One request on its way through its attempts.
-struct Call<'a> {
-    plan: Plan<'a>,
-    policy: Option<Arc<RetryPolicy>>,
-    idempotence: Idempotence,
-    timers: Timers,
-    replay: Replay,
-    tried: Vec<Arc<Endpoint>>,
-    retries: u32,
-    stale: u32,
-    token: Option<RetryToken>,
-    retry_guard: Option<CircuitGuard>,
-}
-
-/// Why there is no further attempt.
-enum Refusal {
-    NoPolicy,
-    Policy(NoRetry),
-    Budget,
-    NotReplayable,
-}
-
-impl<'a> Call<'a> {
-    async fn run(&mut self, session: &mut Session) -> Result<Answered, Failed> {
-        loop {
-            let (unanswered, answered) = match self.attempt(session).await {
-                Ok(answered) => match self.judge_response(session) {
-                    None => {
-                        self.settle(session);
-                        return Ok(answered);
-                    }
-                    Some(outcome) => (outcome, Some(answered)),
-                },
-                Err(unanswered) if unanswered.is_stale && self.stale < limits::STALE_REPLAYS => {
-                    self.stale += 1;
-                    continue;
-                }
-                Err(unanswered) => (unanswered, None),
-            };
-            if let Err(refusal) = self.may_retry(session, &unanswered) {
-                self.note(session, &refusal);
-                return answered.ok_or_else(|| unanswered.failure.into());
-            }
-            // The attempt that is not used must not hold its connection during the back-off.
-            drop(answered);
-            self.back_off(session).await?;
-        }
-    }
-
-    fn new(session: &Session, plan: Plan<'a>) -> Self {
-        let now = Instant::now();
-        let policy = plan.forward.retry.clone();
-        let per_try = policy.as_ref().and_then(|policy| policy.per_try_timeout);
-        let idle = plan.forward.idle_timeout.unwrap_or(limits::STREAM_IDLE);
-        plan.cluster.budget.borrow_mut().on_request(now);
-        Self {
-            timers: Timers::new(now.into(), plan.forward.timeout, per_try, idle),
-            replay: Replay::new(session.request.body() != BodyLength::Empty),
-            idempotence: Idempotence::of_method(session.request.method_str().as_bytes()),
-            tried: Vec::new(),
-            retries: 0,
-            stale: 0,
-            token: None,
-            retry_guard: None,
-            policy,
-            plan,
-        }
-    }
-
-    /// One attempt, up to the head of its response.
-    async fn attempt(&mut self, session: &mut Session) -> Result<Answered, Unanswered> {
-        let cluster = Rc::clone(self.plan.cluster);
-        let request = cluster
-            .acquire(Limited::Requests)
-            .map_err(|_| refused(Failure::Overflow, AttemptOutcome::Overflow))?;
-        let now = Instant::now();
-        self.timers.next_attempt(now.into());
-        let pick = Pick { now, tried: &self.tried };
-        let picked =
-            cluster.pick(pick, session.facts.destination, &mut *session.worker.random.borrow_mut());
-        let endpoint =
-            picked.ok_or_else(|| refused(Failure::NoHealthyUpstream, AttemptOutcome::Overflow))?;
-        session.record.attempted(&endpoint);
-        if self.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) {
-            self.tried.push(Arc::clone(&endpoint));
-        }
-        let active = endpoint.live.begin();
-        let connection = match cluster.checkout(&endpoint) {
-            Some(kept) => kept,
-            None => self.dial(session, &cluster, &endpoint).await?,
-        };
-        let party = cluster.party(&endpoint, &connection.proof, &session.worker);
-        session.record.connected(&connection, party, now);
-        super::headers::leave(session, &connection);
-        if self.plan.virtual_host.include_attempt_count {
-            super::headers::set_attempt_count(&mut session.request, self.retries + 1);
-        }
-        let mut attempt =
-            Attempt::begin(connection, &session.worker.buffers, &session.request, &self.replay);
-        let mut kept = Kept { replay: &mut self.replay, timers: &mut self.timers };
-        let (downstream, response) = (&mut session.downstream, &mut session.response);
-        let head = poll_fn(|cx| attempt.poll_head(cx, downstream, response, &mut kept)).await;
-        if let Err(broken) = head {
-            return Err(self.broken(session, (&cluster, &endpoint), &attempt, broken));
-        }
-        self.timers.answered();
-        let outcome = EndpointOutcome::Status(session.response.status());
-        let now = Instant::now();
-        cluster.on_result(&endpoint, outcome, now);
-        session.record.answered(session.response.status(), now);
-        Ok(Answered {
-            attempt,
-            timers: self.timers,
-            cluster,
-            endpoint,
-            _active: active,
-            _request: request,
-        })
-    }
-
-    async fn dial(
-        &mut self,
-        session: &mut Session,
-        cluster: &Rc<ClusterState>,
-        endpoint: &Arc<Endpoint>,
-    ) -> Result<crate::upstream::cluster::UpstreamConnection, Unanswered> {
-        let facts = Rc::clone(&session.facts);
-        let worker = Rc::clone(&session.worker);
-        let connecting = Box::pin(connect::connect(&worker, cluster, endpoint, &facts));
-        let connected = session.downstream.watch(connecting, &self.timers).await;
-        let error = match connected {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => error,
-            Err(Broken::Expired(_)) => {
-                return Err(refused(Failure::ResponseTimeout, AttemptOutcome::Overflow));
-            }
-            Err(_) => return Err(refused(Failure::DownstreamDisconnect, AttemptOutcome::Overflow)),
-        };
-        session.record.connect_failed(&error);
-        if !matches!(error, ConnectError::Overflow) {
-            cluster.on_result(endpoint, EndpointOutcome::ConnectFailure, Instant::now());
-        }
-        Err(refused(error.failure(), error.outcome()))
-    }
-
-    /// What a broken attempt means.
-    fn broken(
-        &self,
-        session: &mut Session,
-        (cluster, endpoint): (&Rc<ClusterState>, &Arc<Endpoint>),
-        attempt: &Attempt,
-        broken: Broken,
-    ) -> Unanswered {
-        let now = Instant::now();
-        let mut is_stale = false;
-        let (failure, outcome) = match broken {
-            Broken::Downstream => (Failure::DownstreamDisconnect, AttemptOutcome::Overflow),
-            Broken::Request(invalid) => {
-                session.record.detail(invalid.code());
-                (Failure::DownstreamProtocolError, AttemptOutcome::Overflow)
-            }
-            Broken::Upstream(_) | Broken::UpstreamEnded => {
-                is_stale = attempt.is_stale_candidate()
-                    && self.replay.is_replayable()
-                    && (attempt.is_unsent() || self.idempotence == Idempotence::Idempotent);
-                if attempt.is_unsent() {
-                    (Failure::ResetBeforeRequest, AttemptOutcome::ResetBeforeRequest)
-                } else {
-                    (Failure::ConnectionTermination, AttemptOutcome::Reset)
-                }
-            }
-            Broken::Response(invalid) => {
-                session.record.detail(invalid.code());
-                (Failure::UpstreamProtocolError, AttemptOutcome::Reset)
-            }
-            Broken::Expired(Expired::Route) => (Failure::ResponseTimeout, AttemptOutcome::Overflow),
-            Broken::Expired(Expired::Attempt) => {
-                (Failure::PerTryTimeout, AttemptOutcome::PerTryTimeout)
-            }
-            Broken::Expired(Expired::Idle) => {
-                (Failure::StreamIdleTimeout, AttemptOutcome::Overflow)
-            }
-        };
-        let counted = match failure {
-            Failure::ResponseTimeout | Failure::PerTryTimeout => Some(EndpointOutcome::Timeout),
-            Failure::ConnectionTermination | Failure::UpstreamProtocolError => {
-                Some(EndpointOutcome::Reset)
-            }
-            _ => None,
-        };
-        if let Some(counted) = counted.filter(|_| !is_stale) {
-            cluster.on_result(endpoint, counted, now);
-        }
-        Unanswered { failure, outcome, is_stale }
-    }
-
-    /// Whether the policy would rather try again than pass this response on.
-    fn judge_response(&self, session: &Session) -> Option<Unanswered> {
-        let policy = self.policy.as_ref()?;
-        let status = session.response.status();
-        if !policy.wants_response_held(status) {
-            return None;
-        }
-        let fields = session.response.fields();
-        let grpc = fields.get_str(Known::GrpcStatus).and_then(|status| status.parse().ok());
-        let outcome = AttemptOutcome::Response {
-            status,
-            grpc_status: grpc,
-            is_rate_limited: fields.has(Known::XEnvoyRatelimited),
-        };
-        match policy.may_retry(outcome, self.idempotence, self.retries) {
-            Err(NoRetry::NotRetriable | NoRetry::MayHaveBeenProcessed) => None,
-            Ok(()) | Err(NoRetry::LimitReached) => {
-                Some(Unanswered { failure: Failure::RemoteReset, outcome, is_stale: false })
-            }
-        }
-    }
-
-    /// Asks the policy, the budget and the circuit, in this order.
-    fn may_retry(&mut self, session: &Session, ended: &Unanswered) -> Result<(), Refusal> {
-        let policy = self.policy.as_ref().ok_or(Refusal::NoPolicy)?;
-        policy.may_retry(ended.outcome, self.idempotence, self.retries).map_err(Refusal::Policy)?;
-        let is_sent_again = session.request.upgrade().is_none() && self.replay.is_replayable();
-        if !is_sent_again {
-            return Err(Refusal::NotReplayable);
-        }
-        let cluster = self.plan.cluster;
-        let guard = cluster.acquire(Limited::Retries).map_err(|_| Refusal::Budget)?;
-        let token = cluster.budget.borrow_mut().try_retry(Instant::now());
-        self.token = Some(token.map_err(|_| Refusal::Budget)?);
-        self.retry_guard = Some(guard);
-        self.retries += 1;
-        Ok(())
-    }
-
-    /// Says in the record why there is no further attempt.
-    fn note(&self, session: &mut Session, refusal: &Refusal) {
-        match refusal {
-            Refusal::Policy(NoRetry::LimitReached) if self.retries > 0 => {
-                session.record.flag(ResponseFlag::UpstreamRetryLimitExceeded);
-            }
-            Refusal::Budget => session.record.flag(ResponseFlag::UpstreamOverflow),
-            Refusal::NoPolicy | Refusal::Policy(_) | Refusal::NotReplayable => {}
-        }
-    }
-
-    async fn back_off(&mut self, session: &mut Session) -> Result<(), Failed> {
-        let Some(policy) = &self.policy else { return Ok(()) };
-        let pause = policy.back_off(self.retries, &mut *session.worker.random.borrow_mut());
-        let pause = pause.min(remaining(&self.timers));
-        // The attempt's deadline went with the attempt.
-        self.timers.next_attempt(tokio::time::Instant::now());
-        self.plan.cluster.stats.increment(ClusterStat::RqRetry);
-        let waited = session.downstream.watch(tokio::time::sleep(pause), &self.timers).await;
-        waited.map_err(|broken| match broken {
-            Broken::Expired(_) => Failure::ResponseTimeout.into(),
-            _ => Failure::DownstreamDisconnect.into(),
-        })
-    }
-
-    /// Tells the budget how the exchange ended.
-    fn settle(&mut self, session: &Session) {
-        let mut budget = self.plan.cluster.budget.borrow_mut();
-        if session.response.status() < 500 {
-            match self.token.take() {
-                Some(token) => budget.on_retry_success(token, Instant::now()),
-                None => budget.on_success(),
-            }
-        }
-    }
-}
-
-fn remaining(timers: &Timers) -> Duration {
-    timers
-        .route_at()
-        .map_or(Duration::MAX, |at| at.saturating_duration_since(tokio::time::Instant::now()))
-}
-
-fn refused(failure: Failure, outcome: AttemptOutcome) -> Unanswered {
-    Unanswered { failure, outcome, is_stale: false }
-}
-
 /// Passes the response on to its end.
 pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result<After, Failed> {
-    let Answered { mut attempt, mut timers, cluster, endpoint, .. } = answered;
+    let Answered { mut attempt, mut timers, cluster, endpoint, guards } = answered;
     // What is still to come of the request is sent once: the response has begun.
     let mut replay = Replay::new(false);
     let downstream = &mut session.downstream;
@@ -368,9 +85,11 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
         downstream.server.close_after();
     }
     downstream.server.response(&session.response, &mut downstream.out.bytes);
+    session.record.head_sent(downstream.out.pending());
     let mut kept = Kept { replay: &mut replay, timers: &mut timers };
     let passed = poll_fn(|cx| attempt.poll_body(cx, downstream, &mut kept)).await;
     session.record.moved(attempt.sent(), attempt.received());
+    drop(guards);
     if let Err(broken) = passed {
         return Ok(cut_off(session, broken));
     }

@@ -85,7 +85,7 @@ impl Copy {
         let kept = self.cluster.checkout(&endpoint);
         let mut connection = match kept {
             Some(kept) => kept,
-            None => connect::connect(worker, &self.cluster, &endpoint, &self.facts).await.ok()?,
+            None => connect::connect(worker, &self.cluster, &endpoint, None).await.ok()?,
         };
         if self.exchange(&mut connection).await? {
             connection.served += 1;

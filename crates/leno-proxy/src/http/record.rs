@@ -14,14 +14,13 @@ use leno_core::reply::{self, Failure, Side};
 use leno_core::route_table::Matched;
 use leno_http::Known;
 use leno_telemetry::{
-    AccessRecord, Blame, ClusterStat, Exchange, PartyId, Protocol, Reporter, ResponseFlag,
-    ResponseFlags, Security, SeriesKey, ServiceId,
+    AccessRecord, Blame, Exchange, PartyId, Protocol, Reporter, ResponseFlag, ResponseFlags,
+    Security, SeriesKey, ServiceId,
 };
 
 use super::session::Session;
 use crate::telemetry;
 use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::ConnectError;
 
 /// The open record of a session; reused from exchange to exchange.
 #[derive(Default)]
@@ -35,6 +34,8 @@ pub(crate) struct Record {
     blame: Option<Blame>,
     received: u64,
     sent: u64,
+    request_head: u64,
+    response_head: u64,
     route: Option<Arc<str>>,
     cluster: Option<Rc<ClusterState>>,
     endpoint: Option<Arc<Endpoint>>,
@@ -47,8 +48,9 @@ pub(crate) struct Record {
 
 impl Record {
     /// A request has begun.
-    pub(super) fn open(&mut self, started: Instant) {
-        *self = Self { started: Some(started), ..Self::default() };
+    pub(super) fn open(&mut self, started: Instant, head_bytes: usize) {
+        let request_head = head_bytes as u64;
+        *self = Self { started: Some(started), request_head, ..Self::default() };
     }
 
     pub(super) fn routed(&mut self, matched: &Matched<'_>) {
@@ -78,7 +80,8 @@ impl Record {
         self.sent_at = Some(now);
     }
 
-    pub(super) fn connect_failed(&mut self, error: &ConnectError) {
+    /// The connection to the endpoint failed, below HTTP.
+    pub(super) fn transport_failed(&mut self, error: &impl std::fmt::Display) {
         self.transport_failure = Some(error.to_string());
     }
 
@@ -105,10 +108,19 @@ impl Record {
         self.status = 0;
     }
 
+    /// Body bytes received in an attempt that was not answered.
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.received = bytes;
+    }
+
+    /// The size of the response's head.
+    pub(super) fn head_sent(&mut self, bytes: usize) {
+        self.response_head = bytes as u64;
+    }
+
     /// Body bytes, received from and sent to downstream.
     pub(super) fn moved(&mut self, received: u64, sent: u64) {
-        self.received += received;
-        self.sent += sent;
+        (self.received, self.sent) = (received, sent);
     }
 
     pub(super) fn flag(&mut self, flag: ResponseFlag) {
@@ -153,9 +165,6 @@ impl Session {
         if !self.logs.is_empty() {
             self.log(started, duration);
         }
-        if let Some(cluster) = &self.record.cluster {
-            cluster.stats.increment(ClusterStat::RqTotal);
-        }
     }
 
     fn count(&mut self, duration: Duration) {
@@ -187,8 +196,11 @@ impl Session {
             grpc_status: None,
             blame: record.blame,
         };
-        let exchange =
-            Exchange { duration, request_bytes: record.received, response_bytes: record.sent };
+        let exchange = Exchange {
+            duration,
+            request_bytes: record.request_head + record.received,
+            response_bytes: record.response_head + record.sent,
+        };
         self.worker.telemetry.shard.request(&key, &exchange);
     }
 

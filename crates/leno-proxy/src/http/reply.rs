@@ -78,7 +78,7 @@ pub(super) async fn refuse_invalid(
 ) -> After {
     // A head that was half parsed must not be logged as if it had been understood.
     session.request.start(Version::Http11, "", "", "");
-    session.record.open(started);
+    session.record.open(started, 0);
     session.record.detail(invalid.code());
     let failure = match invalid {
         Invalid::HeadTooLarge | Invalid::TooManyFields => Failure::HeadersTooLarge,
@@ -90,7 +90,7 @@ pub(super) async fn refuse_invalid(
 /// Answers a request that never became one, and closes.
 pub(super) async fn refuse(session: &mut Session, started: Instant, failure: Failure) -> After {
     session.request.start(Version::Http11, "", "", "");
-    session.record.open(started);
+    session.record.open(started, 0);
     close_with(session, failure, failure.reaction().status).await
 }
 

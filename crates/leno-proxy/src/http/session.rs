@@ -15,8 +15,8 @@ use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 use leno_http::h1::Server;
 use leno_http::{Invalid, Limits, RequestHead, ResponseHead};
-use leno_telemetry::PartyId;
 use leno_telemetry::peer::PeerCache;
+use leno_telemetry::{PartyId, ProcessStat};
 use tokio::time::Instant;
 
 use super::attempt::Broken;
@@ -65,8 +65,8 @@ pub(crate) struct Downstream {
 /// What came of waiting for a request.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// A head is in [`Session::request`].
-    Request,
+    /// A head of so many bytes is in [`Session::request`].
+    Request(usize),
     /// Bytes that are no request; answer and close.
     Invalid(Invalid),
     /// The head did not arrive in time.
@@ -160,7 +160,7 @@ impl Session {
                     match downstream.server.head(&downstream.inbox, request) {
                         Ok(Some(length)) => {
                             consume(&mut downstream.inbox, length);
-                            return Poll::Ready(Next::Request);
+                            return Poll::Ready(Next::Request(length));
                         }
                         Ok(None) => {}
                         Err(invalid) => return Poll::Ready(Next::Invalid(invalid)),
@@ -200,7 +200,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.record.is_open() {
+        if std::thread::panicking() {
+            // A defect of ours: this connection is lost, the worker goes on.
+            self.worker.process.metrics.add(ProcessStat::ExchangePanics, 1);
+        } else if self.record.is_open() {
             self.record.failed(Failure::DownstreamDisconnect, self.facts.side());
             self.finish_record();
         }

@@ -24,6 +24,7 @@ pub(super) struct Timers {
     route: Option<Duration>,
     attempt: Option<Duration>,
     idle: Duration,
+    is_complete: bool,
     route_at: Option<Instant>,
     attempt_at: Option<Instant>,
     idle_at: Instant,
@@ -37,17 +38,26 @@ impl Timers {
         attempt: Option<Duration>,
         idle: Duration,
     ) -> Self {
-        Self { route, attempt, idle, route_at: None, attempt_at: None, idle_at: now + idle }
+        let (route_at, attempt_at, idle_at) = (None, None, now + idle);
+        Self { route, attempt, idle, is_complete: false, route_at, attempt_at, idle_at }
     }
 
-    /// The request was received and sent: the route's time begins (once), and so does the attempt's.
-    pub(super) fn request_sent(&mut self, now: Instant) {
+    /// The request is complete: the route's time begins (once), and so does the attempt's.
+    pub(super) fn request_received(&mut self, now: Instant) {
+        self.is_complete = true;
         self.route_at = self.route_at.or_else(|| self.route.map(|timeout| now + timeout));
         self.attempt_at = self.attempt_at.or_else(|| self.attempt.map(|timeout| now + timeout));
     }
 
-    /// A new attempt begins; its time begins when its request is sent.
+    /// A new attempt begins; its time begins at once if the request is complete.
     pub(super) fn next_attempt(&mut self, now: Instant) {
+        let is_complete = self.is_complete;
+        self.attempt_at = self.attempt.filter(|_| is_complete).map(|timeout| now + timeout);
+        self.moved(now);
+    }
+
+    /// The attempt is over and another may follow: its deadline goes with it.
+    pub(super) fn end_attempt(&mut self, now: Instant) {
         self.attempt_at = None;
         self.moved(now);
     }
@@ -102,11 +112,11 @@ mod tests {
         let start = Instant::now();
         let mut timers = Timers::new(start, Some(5 * SECOND), Some(2 * SECOND), 10 * SECOND);
         assert_eq!(timers.expired(start + 9 * SECOND), None, "the request is still arriving");
-        timers.request_sent(start);
+        timers.request_received(start);
         assert_eq!(timers.next(), start + 2 * SECOND);
         assert_eq!(timers.expired(start + 2 * SECOND), Some(Expired::Attempt));
         timers.next_attempt(start + 4 * SECOND);
-        timers.request_sent(start + 4 * SECOND);
+        timers.request_received(start + 4 * SECOND);
         assert_eq!(timers.next(), start + 5 * SECOND);
         assert_eq!(timers.expired(start + 6 * SECOND), Some(Expired::Route));
     }
@@ -115,7 +125,7 @@ mod tests {
     fn an_answer_ends_the_attempts_time_and_bytes_push_the_idle_one() {
         let start = Instant::now();
         let mut timers = Timers::new(start, None, Some(SECOND), 3 * SECOND);
-        timers.request_sent(start);
+        timers.request_received(start);
         timers.answered();
         assert_eq!(timers.expired(start + 2 * SECOND), None);
         timers.moved(start + 2 * SECOND);

@@ -47,8 +47,14 @@ pub(crate) async fn serve(
             record.moved(relayed.received, relayed.sent);
             match relayed.end {
                 End::Finished | End::Idle | End::Closing => {}
-                End::Downstream(_) => record.failed(Failure::DownstreamDisconnect),
-                End::Upstream(_) => record.failed(Failure::ConnectionTerminationInResponse),
+                End::Downstream(error) => {
+                    record.failed(Failure::DownstreamDisconnect);
+                    record.ended_by(&error);
+                }
+                End::Upstream(error) => {
+                    record.failed(Failure::ConnectionTerminationInResponse);
+                    record.ended_by(&error);
+                }
             }
         }
     }
@@ -67,7 +73,7 @@ async fn open(
     record.targeted(cluster);
     let endpoint = pick(worker, cluster, facts)?;
     record.picked(&endpoint);
-    let connected = connect::connect(worker, cluster, &endpoint, facts).await;
+    let connected = connect::connect(worker, cluster, &endpoint, Some(facts.peer.ip())).await;
     let outcome = match &connected {
         Ok(_) => EndpointOutcome::Status(200),
         Err(_) => EndpointOutcome::ConnectFailure,
@@ -79,6 +85,7 @@ async fn open(
             Ok(connection)
         }
         Err(error) => {
+            cluster.note_connect_failure(&error);
             record.connect_failed(&error);
             Err(error.failure())
         }

@@ -33,6 +33,7 @@ pub(super) struct TcpRecord {
     stats: Option<TcpStats>,
     failure: Option<Failure>,
     transport_failure: Option<String>,
+    termination: Option<String>,
     received: u64,
     sent: u64,
 }
@@ -52,6 +53,7 @@ impl TcpRecord {
             stats: None,
             failure: None,
             transport_failure: None,
+            termination: None,
             received: 0,
             sent: 0,
         }
@@ -85,6 +87,11 @@ impl TcpRecord {
 
     pub(super) fn moved(&mut self, received: u64, sent: u64) {
         (self.received, self.sent) = (received, sent);
+    }
+
+    /// What broke the connection.
+    pub(super) fn ended_by(&mut self, error: &std::io::Error) {
+        self.termination = Some(error.to_string());
     }
 
     pub(super) fn failed(&mut self, failure: Failure) {
@@ -136,6 +143,7 @@ impl Drop for TcpRecord {
         let line = AccessRecord {
             response_flags: self.flags(),
             response_code_details: reaction.map(|reaction| reaction.detail),
+            connection_termination_details: self.termination.as_deref(),
             upstream_transport_failure_reason: self.transport_failure.as_deref(),
             bytes_received: self.received,
             bytes_sent: self.sent,

@@ -21,11 +21,16 @@ use leno_core::config::{
     RetryBudget,
 };
 use leno_core::endpoint::{Endpoint, EndpointLive, EndpointSet};
-use leno_core::outlier::{self, EndpointOutcome};
+use leno_core::outlier::{self, EjectionCause, EndpointOutcome};
 use leno_core::random::Random;
-use leno_telemetry::{ClusterStats, Party, PartyId, Service, ServiceId, Shard, Workload};
+use leno_core::reply::Failure;
+use leno_telemetry::{
+    ClusterStat, ClusterStats, Party, PartyId, Service, ServiceId, Shard, Workload,
+};
 use tokio::sync::Notify;
 
+use super::connect::ConnectError;
+use super::dial::DialError;
 use super::pool::{Connection, Pool};
 use crate::limits;
 use crate::listener::Proof;
@@ -69,11 +74,13 @@ pub(crate) struct Slot {
     guard: Option<CircuitGuard>,
     shared: Arc<SharedCluster>,
     count: Rc<Cell<u32>>,
+    stats: ClusterStats,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.count.set(self.count.get() - 1);
+        self.stats.decrement(ClusterStat::CxActive);
         self.guard = None;
         self.shared.note_free();
     }
@@ -188,6 +195,11 @@ impl ClusterState {
             if let Some(ejection) =
                 outlier::on_result(outlier, endpoints.load(), endpoint, outcome, now)
             {
+                self.stats.increment(ClusterStat::EjectionsTotal);
+                self.stats.increment(match ejection.cause {
+                    EjectionCause::Consecutive5xx => ClusterStat::EjectionsConsecutive5xx,
+                    EjectionCause::ConsecutiveGatewayFailure => ClusterStat::EjectionsGateway,
+                });
                 tracing::info!(
                     cluster = %settings.name(), endpoint = ?endpoint.address, cause = ?ejection.cause,
                     "endpoint ejected"
@@ -261,7 +273,38 @@ impl ClusterState {
             Err(overflow) => return Err(overflow),
         };
         self.connections.set(self.connections.get() + 1);
-        Ok(Slot { guard, shared: Arc::clone(&self.shared), count: Rc::clone(&self.connections) })
+        self.stats.increment(ClusterStat::CxActive);
+        Ok(Slot {
+            guard,
+            shared: Arc::clone(&self.shared),
+            count: Rc::clone(&self.connections),
+            stats: self.stats.clone(),
+        })
+    }
+
+    /// Closes one kept connection to another endpoint, so that its place can be taken.
+    pub(crate) fn evict(&self, wanted: &Arc<Endpoint>) -> bool {
+        let pools = self.pools.borrow();
+        let others = pools.iter().filter(|(other, _)| **other != key(wanted));
+        others.map(|(_, kept)| &kept.pool).any(|pool| pool.evict())
+    }
+
+    /// Counts a connection that was not made.
+    pub(crate) fn note_connect_failure(&self, error: &ConnectError) {
+        self.stats.increment(match error {
+            ConnectError::Overflow => ClusterStat::RqPendingOverflow,
+            ConnectError::Dial(DialError::Timeout(_)) => ClusterStat::CxConnectTimeout,
+            ConnectError::Dial(_) | ConnectError::Tls(_) => ClusterStat::CxConnectFail,
+        });
+    }
+
+    /// Counts a deadline that passed.
+    pub(crate) fn note_timeout(&self, failure: Failure) {
+        match failure {
+            Failure::ResponseTimeout => self.stats.increment(ClusterStat::RqTimeout),
+            Failure::PerTryTimeout => self.stats.increment(ClusterStat::RqPerTryTimeout),
+            _ => {}
+        }
     }
 
     /// Takes one unit of a limit.
@@ -272,6 +315,16 @@ impl ClusterState {
     /// Ready when a connection may have become free.
     pub(crate) fn freed(&self) -> tokio::sync::futures::Notified<'_> {
         self.shared.freed.notified()
+    }
+
+    /// Sets the gauges that describe the endpoints; one worker does it for all.
+    pub(crate) fn measure(&self, now: Instant) {
+        let set = self.shared.endpoints.load();
+        let (available, total) = set.availability(now);
+        let ejected = set.endpoints().iter().filter(|e| e.live.is_ejected(now)).count();
+        self.stats.set(ClusterStat::MembershipTotal, total as u64);
+        self.stats.set(ClusterStat::MembershipHealthy, available as u64);
+        self.stats.set(ClusterStat::EjectionsActive, ejected as u64);
     }
 
     /// Closes kept connections that are too old or closed by the other side, and pools of endpoints that are gone.

@@ -3,6 +3,7 @@
 //! The slow road of an exchange, taken when no kept connection fits. At the cluster's connection limit the request
 //! waits for a connection to become free, as many requests as the circuit allows.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use super::cluster::{ClusterState, Slot, UpstreamConnection};
 use super::dial::{DialError, Route};
 use super::pool::Connection;
-use crate::listener::{Facts, Proof};
+use crate::listener::Proof;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -53,12 +54,13 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection to `endpoint`, or waits for one that becomes free.
+/// Opens a connection to `endpoint`, or waits for one that becomes free. `client` is whom a workload beside us should see
+/// as its peer, where the connection is that one client's.
 pub(crate) async fn connect(
     worker: &Worker,
     cluster: &Rc<ClusterState>,
     endpoint: &Arc<Endpoint>,
-    facts: &Facts,
+    client: Option<IpAddr>,
 ) -> Result<UpstreamConnection, ConnectError> {
     let slot = match cluster.reserve() {
         Ok(slot) => slot,
@@ -72,7 +74,7 @@ pub(crate) async fn connect(
     let route = if settings.name().as_str().starts_with("inbound|")
         || settings.name().as_str() == "InboundPassthroughCluster"
     {
-        Route::Inbound(Some(facts.peer.ip()))
+        Route::Inbound(client)
     } else {
         Route::Host
     };
@@ -81,7 +83,7 @@ pub(crate) async fn connect(
     let (wire, proof) = secure(worker, endpoint, wire, limit).await?;
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
-    Ok(Connection { wire, served: 0, transport, proof, local, slot })
+    Ok(Connection { wire, served: 0, transport, proof, local, _slot: slot })
 }
 
 /// Starts TLS if the endpoint is talked to that way.
@@ -130,6 +132,10 @@ async fn wait(cluster: &ClusterState, endpoint: &Arc<Endpoint>) -> Result<Free, 
         }
         if let Ok(slot) = cluster.reserve() {
             return Ok(Free::Slot(slot));
+        }
+        // A connection that idles at another endpoint must not starve this one.
+        if cluster.evict(endpoint) {
+            continue;
         }
         freed.await;
     }

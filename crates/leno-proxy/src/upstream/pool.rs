@@ -29,7 +29,7 @@ pub(crate) struct Connection<G> {
     /// Our address, for access records.
     pub(crate) local: Option<SocketAddr>,
     /// Counted against the cluster's limits until dropped.
-    pub(crate) slot: G,
+    pub(crate) _slot: G,
 }
 
 impl<G> Connection<G> {
@@ -88,6 +88,16 @@ impl<G> Pool<G> {
         kept.push(Kept { connection, since: now });
     }
 
+    /// Closes the oldest kept connection, if there is one.
+    pub(crate) fn evict(&self) -> bool {
+        let mut kept = self.kept.borrow_mut();
+        let is_there = !kept.is_empty();
+        if is_there {
+            drop(kept.remove(0));
+        }
+        is_there
+    }
+
     /// Closes what is too old or was closed by the other side.
     pub(crate) fn sweep(&self, now: Instant, idle_max: Duration) {
         self.kept.borrow_mut().retain_mut(|kept| {
@@ -96,7 +106,7 @@ impl<G> Pool<G> {
     }
 
     /// Connections kept.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.kept.borrow().len()
     }
@@ -105,11 +115,6 @@ impl<G> Pool<G> {
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.kept.borrow().is_empty()
-    }
-
-    /// Closes every kept connection.
-    pub(crate) fn clear(&self) {
-        self.kept.borrow_mut().clear();
     }
 }
 
@@ -140,7 +145,7 @@ mod tests {
             transport: plaintext(),
             proof: Proof::default(),
             local: None,
-            slot: (),
+            _slot: (),
         };
         (connection, far.unwrap().0)
     }

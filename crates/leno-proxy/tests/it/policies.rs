@@ -130,6 +130,20 @@ fn requests_wait_for_a_connection_as_many_as_may() {
 }
 
 #[test]
+fn a_connection_that_idles_elsewhere_makes_room() {
+    let (first, _) = answering(OK);
+    let (second, _) = answering(OK);
+    let mut limited = cluster("origin", &[first, second]);
+    limited.circuit = CircuitLimits { max_connections: Some(1), ..CircuitLimits::default() };
+    let routes = vec![route("/", forward("origin"))];
+    let (_proxy, address) = start(resources(routes, vec![limited]));
+    let mut client = Peer::connect(address);
+    for _ in 0..6 {
+        assert_eq!(client.call(GET), OK);
+    }
+}
+
+#[test]
 fn an_endpoint_that_keeps_failing_is_set_aside_and_comes_back() {
     let (good, _) = answering(OK);
     let (bad, failures) = answering("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");

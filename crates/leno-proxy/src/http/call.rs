@@ -1,0 +1,341 @@
+//! One request on its way through its attempts: pick, connect, send, and whether to try again.
+//!
+//! What an ended attempt means, and whether another may follow, is asked of `leno_core` (`retry`, `budget`, `circuit`,
+//! `reply`); nothing of that is decided here.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leno_core::balance::Pick;
+use leno_core::budget::RetryToken;
+use leno_core::circuit::{CircuitGuard, Limited};
+use leno_core::endpoint::Endpoint;
+use leno_core::outlier::EndpointOutcome;
+use leno_core::reply::Failure;
+use leno_core::retry::{AttemptOutcome, Idempotence, NoRetry, RetryPolicy};
+use leno_http::{BodyLength, Known};
+use leno_telemetry::{ClusterStat, ResponseFlag};
+
+use super::attempt::{Attempt, Broken, Kept};
+use super::exchange::Failed;
+use super::forward::{Answered, Guards, Plan};
+use super::replay::Replay;
+use super::session::Session;
+use super::timers::{Expired, Timers};
+use crate::limits;
+use crate::tls;
+use crate::upstream::cluster::{ClusterState, UpstreamConnection};
+use crate::upstream::connect::{self, ConnectError};
+
+/// Why one attempt gave no answer to pass on.
+struct Unanswered {
+    failure: Failure,
+    outcome: AttemptOutcome,
+    /// A kept connection had been closed meanwhile: tried again without counting as a retry.
+    is_stale: bool,
+}
+
+/// One request on its way through its attempts.
+pub(super) struct Call<'a> {
+    pub(super) plan: Plan<'a>,
+    policy: Option<Arc<RetryPolicy>>,
+    idempotence: Idempotence,
+    timers: Timers,
+    pub(super) replay: Replay,
+    tried: Vec<Arc<Endpoint>>,
+    retries: u32,
+    stale: u32,
+    token: Option<RetryToken>,
+    retry_guard: Option<CircuitGuard>,
+}
+
+/// Why there is no further attempt.
+enum Refusal {
+    NoPolicy,
+    Policy(NoRetry),
+    Budget,
+    NotReplayable,
+}
+
+impl<'a> Call<'a> {
+    /// Attempts until one is answered, or until there is no further one.
+    pub(super) async fn run(&mut self, session: &mut Session) -> Result<Answered, Failed> {
+        loop {
+            let (unanswered, answered) = match self.attempt(session).await {
+                Ok(answered) => match self.judge_response(session) {
+                    None => {
+                        self.settle(session);
+                        return Ok(answered);
+                    }
+                    Some(outcome) => (outcome, Some(answered)),
+                },
+                Err(unanswered) if unanswered.is_stale => {
+                    self.stale += 1;
+                    continue;
+                }
+                Err(unanswered) => (unanswered, None),
+            };
+            if let Err(refusal) = self.may_retry(session, &unanswered) {
+                self.note(session, &refusal);
+                return answered.ok_or_else(|| unanswered.failure.into());
+            }
+            // The attempt that is not used must not hold its connection during the back-off.
+            drop(answered);
+            self.back_off(session).await?;
+        }
+    }
+
+    /// A request that is about to be sent for the first time.
+    pub(super) fn new(session: &Session, plan: Plan<'a>) -> Self {
+        let now = Instant::now();
+        let policy = plan.forward.retry.clone();
+        let per_try = policy.as_ref().and_then(|policy| policy.per_try_timeout);
+        let idle = plan.forward.idle_timeout.unwrap_or(limits::STREAM_IDLE);
+        plan.cluster.budget.borrow_mut().on_request(now);
+        let has_body = session.request.body() != BodyLength::Empty;
+        let mut timers = Timers::new(now.into(), plan.forward.timeout, per_try, idle);
+        if !has_body {
+            timers.request_received(now.into());
+        }
+        Self {
+            timers,
+            replay: Replay::new(has_body),
+            idempotence: Idempotence::of_method(session.request.method_str().as_bytes()),
+            tried: Vec::new(),
+            retries: 0,
+            stale: 0,
+            token: None,
+            retry_guard: None,
+            policy,
+            plan,
+        }
+    }
+
+    /// One attempt, up to the head of its response.
+    async fn attempt(&mut self, session: &mut Session) -> Result<Answered, Unanswered> {
+        let cluster = Rc::clone(self.plan.cluster);
+        let request = cluster
+            .acquire(Limited::Requests)
+            .map_err(|_| refused(Failure::Overflow, AttemptOutcome::Overflow))?;
+        let now = Instant::now();
+        self.timers.next_attempt(now.into());
+        let pick = Pick { now, tried: &self.tried };
+        let picked =
+            cluster.pick(pick, session.facts.destination, &mut *session.worker.random.borrow_mut());
+        let endpoint =
+            picked.ok_or_else(|| refused(Failure::NoHealthyUpstream, AttemptOutcome::Overflow))?;
+        session.record.attempted(&endpoint);
+        if self.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) {
+            self.tried.push(Arc::clone(&endpoint));
+        }
+        let guards = Guards {
+            _active: endpoint.live.begin(),
+            _request: request,
+            stats: cluster.stats.clone(),
+        };
+        cluster.stats.increment(ClusterStat::RqActive);
+        // One kept connection was closed under us: the others of its age may be, too.
+        let kept = if self.stale == 0 { cluster.checkout(&endpoint) } else { None };
+        let connection = match kept {
+            Some(kept) => kept,
+            None => self.dial(session, &cluster, &endpoint).await?,
+        };
+        cluster.stats.increment(ClusterStat::RqTotal);
+        let party = cluster.party(&endpoint, &connection.proof, &session.worker);
+        session.record.connected(&connection, party, now);
+        super::headers::leave(session, &connection);
+        if self.plan.virtual_host.include_attempt_count {
+            super::headers::set_attempt_count(&mut session.request, self.retries + 1);
+        }
+        let mut attempt =
+            Attempt::begin(connection, &session.worker.buffers, &session.request, &self.replay);
+        let mut kept = Kept { replay: &mut self.replay, timers: &mut self.timers };
+        let (downstream, response) = (&mut session.downstream, &mut session.response);
+        let head = poll_fn(|cx| attempt.poll_head(cx, downstream, response, &mut kept)).await;
+        if let Err(broken) = head {
+            session.record.received(attempt.sent());
+            return Err(self.broken(session, (&cluster, &endpoint), &attempt, broken));
+        }
+        self.timers.answered();
+        let (status, now) = (session.response.status(), Instant::now());
+        cluster.on_result(&endpoint, EndpointOutcome::Status(status), now);
+        session.record.answered(status, now);
+        Ok(Answered { attempt, timers: self.timers, cluster, endpoint, guards })
+    }
+
+    async fn dial(
+        &mut self,
+        session: &mut Session,
+        cluster: &Rc<ClusterState>,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<UpstreamConnection, Unanswered> {
+        let worker = Rc::clone(&session.worker);
+        let connecting = Box::pin(connect::connect(&worker, cluster, endpoint, None));
+        let connected = session.downstream.watch(connecting, &self.timers).await;
+        let error = match connected {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error,
+            Err(Broken::Expired(_)) => {
+                return Err(refused(Failure::ResponseTimeout, AttemptOutcome::Overflow));
+            }
+            Err(_) => return Err(refused(Failure::DownstreamDisconnect, AttemptOutcome::Overflow)),
+        };
+        session.record.transport_failed(&error);
+        cluster.note_connect_failure(&error);
+        if !matches!(error, ConnectError::Overflow) {
+            cluster.on_result(endpoint, EndpointOutcome::ConnectFailure, Instant::now());
+        }
+        Err(refused(error.failure(), error.outcome()))
+    }
+
+    /// What a broken attempt means.
+    fn broken(
+        &self,
+        session: &mut Session,
+        (cluster, endpoint): (&Rc<ClusterState>, &Arc<Endpoint>),
+        attempt: &Attempt,
+        broken: Broken,
+    ) -> Unanswered {
+        let now = Instant::now();
+        let mut is_stale = false;
+        let (failure, outcome) = match broken {
+            Broken::Downstream => (Failure::DownstreamDisconnect, AttemptOutcome::Overflow),
+            Broken::Request(invalid) => {
+                session.record.detail(invalid.code());
+                (Failure::DownstreamProtocolError, AttemptOutcome::Overflow)
+            }
+            // In TLS 1.3 an endpoint refuses our certificate only after the handshake; it has looked at nothing.
+            Broken::Upstream(error) if attempt.is_first() && tls::is_refusal(&error) => {
+                session.record.transport_failed(&error);
+                (Failure::TlsFailure, AttemptOutcome::ConnectFailure)
+            }
+            Broken::Upstream(_) | Broken::UpstreamEnded => {
+                is_stale = attempt.is_stale_candidate()
+                    && self.replay.is_replayable()
+                    && (attempt.is_unsent() || self.idempotence == Idempotence::Idempotent);
+                if attempt.is_unsent() {
+                    (Failure::ResetBeforeRequest, AttemptOutcome::ResetBeforeRequest)
+                } else {
+                    (Failure::ConnectionTermination, AttemptOutcome::Reset)
+                }
+            }
+            Broken::Response(invalid) => {
+                session.record.detail(invalid.code());
+                (Failure::UpstreamProtocolError, AttemptOutcome::Reset)
+            }
+            Broken::Expired(Expired::Route) => (Failure::ResponseTimeout, AttemptOutcome::Overflow),
+            Broken::Expired(Expired::Attempt) => {
+                (Failure::PerTryTimeout, AttemptOutcome::PerTryTimeout)
+            }
+            Broken::Expired(Expired::Idle) => {
+                (Failure::StreamIdleTimeout, AttemptOutcome::Overflow)
+            }
+        };
+        cluster.note_timeout(failure);
+        let counted = match failure {
+            Failure::ResponseTimeout | Failure::PerTryTimeout => Some(EndpointOutcome::Timeout),
+            Failure::ConnectionTermination | Failure::UpstreamProtocolError => {
+                Some(EndpointOutcome::Reset)
+            }
+            _ => None,
+        };
+        if let Some(counted) = counted.filter(|_| !is_stale) {
+            cluster.on_result(endpoint, counted, now);
+        }
+        Unanswered { failure, outcome, is_stale }
+    }
+
+    /// Whether the policy would rather try again than pass this response on.
+    fn judge_response(&self, session: &Session) -> Option<Unanswered> {
+        let policy = self.policy.as_ref()?;
+        let status = session.response.status();
+        if !policy.wants_response_held(status) {
+            return None;
+        }
+        let fields = session.response.fields();
+        let grpc = fields.get_str(Known::GrpcStatus).and_then(|status| status.parse().ok());
+        let outcome = AttemptOutcome::Response {
+            status,
+            grpc_status: grpc,
+            is_rate_limited: fields.has(Known::XEnvoyRatelimited),
+        };
+        match policy.may_retry(outcome, self.idempotence, self.retries) {
+            Err(NoRetry::NotRetriable | NoRetry::MayHaveBeenProcessed) => None,
+            Ok(()) | Err(NoRetry::LimitReached) => {
+                Some(Unanswered { failure: Failure::RemoteReset, outcome, is_stale: false })
+            }
+        }
+    }
+
+    /// Asks the policy, the budget and the circuit, in this order.
+    fn may_retry(&mut self, session: &Session, ended: &Unanswered) -> Result<(), Refusal> {
+        let policy = self.policy.as_ref().ok_or(Refusal::NoPolicy)?;
+        policy.may_retry(ended.outcome, self.idempotence, self.retries).map_err(Refusal::Policy)?;
+        let is_sent_again = session.request.upgrade().is_none() && self.replay.is_replayable();
+        if !is_sent_again {
+            return Err(Refusal::NotReplayable);
+        }
+        let cluster = self.plan.cluster;
+        let guard = cluster.acquire(Limited::Retries).map_err(|_| Refusal::Budget)?;
+        let token = cluster.budget.borrow_mut().try_retry(Instant::now());
+        self.token = Some(token.map_err(|_| Refusal::Budget)?);
+        self.retry_guard = Some(guard);
+        self.retries += 1;
+        Ok(())
+    }
+
+    /// Says in the record why there is no further attempt.
+    fn note(&self, session: &mut Session, refusal: &Refusal) {
+        match refusal {
+            Refusal::Policy(NoRetry::LimitReached) if self.retries > 0 => {
+                self.plan.cluster.stats.increment(ClusterStat::RqRetryLimitExceeded);
+                session.record.flag(ResponseFlag::UpstreamRetryLimitExceeded);
+            }
+            Refusal::Budget => {
+                self.plan.cluster.stats.increment(ClusterStat::RqRetryOverflow);
+                session.record.flag(ResponseFlag::UpstreamOverflow);
+            }
+            Refusal::NoPolicy | Refusal::Policy(_) | Refusal::NotReplayable => {}
+        }
+    }
+
+    async fn back_off(&mut self, session: &mut Session) -> Result<(), Failed> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let pause = policy.back_off(self.retries, &mut *session.worker.random.borrow_mut());
+        let pause = pause.min(remaining(&self.timers));
+        // The attempt's deadline went with the attempt.
+        self.timers.end_attempt(tokio::time::Instant::now());
+        self.plan.cluster.stats.increment(ClusterStat::RqRetry);
+        let waited = session.downstream.watch(tokio::time::sleep(pause), &self.timers).await;
+        waited.map_err(|broken| match broken {
+            Broken::Expired(_) => Failure::ResponseTimeout.into(),
+            _ => Failure::DownstreamDisconnect.into(),
+        })
+    }
+
+    /// Tells the budget how the exchange ended.
+    fn settle(&mut self, session: &Session) {
+        let mut budget = self.plan.cluster.budget.borrow_mut();
+        if session.response.status() < 500 {
+            match self.token.take() {
+                Some(token) => {
+                    budget.on_retry_success(token, Instant::now());
+                    self.plan.cluster.stats.increment(ClusterStat::RqRetrySuccess);
+                }
+                None => budget.on_success(),
+            }
+        }
+    }
+}
+
+fn remaining(timers: &Timers) -> Duration {
+    timers
+        .route_at()
+        .map_or(Duration::MAX, |at| at.saturating_duration_since(tokio::time::Instant::now()))
+}
+
+fn refused(failure: Failure, outcome: AttemptOutcome) -> Unanswered {
+    Unanswered { failure, outcome, is_stale: false }
+}
