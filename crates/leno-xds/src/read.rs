@@ -138,6 +138,11 @@ impl<'a, 'p> Reader<'a, 'p> {
         self.skip();
     }
 
+    /// Says that a field has no effect here, and that this is harmless.
+    pub(crate) fn not_acted_on(&self, name: &str) {
+        self.report.unsupported(self.path.field(name).problem("is not acted on", self.place));
+    }
+
     /// Takes every field without looking.
     pub(crate) fn skip(&mut self) {
         for slot in &mut self.slots {

@@ -1,9 +1,12 @@
-//! The control plane as its users meet it: real kubectl, raw requests, and a process that is killed.
+//! The control plane as its users meet it: real kubectl, real Envoy, raw requests, and a process that is killed.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 mod apply;
 mod crash;
+mod envoy;
+mod envoy_takes_everything;
 mod mesh;
+mod served;
 mod start;
 mod verbs;
 mod watch;

@@ -13,6 +13,9 @@ use crate::wire::{self, Wire};
 /// `google.protobuf.Struct` nested deeper than this is refused: reading it recurses.
 const STRUCT_DEPTH: usize = 32;
 
+/// Hold a message of a type that whoever passes them on need not know.
+const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
+
 /// A field that was given.
 pub(crate) struct Field<'a, 'p> {
     pub(super) value: Value<'a>,
@@ -225,7 +228,7 @@ impl<'a> Field<'a, '_> {
     /// `google.protobuf.Any`; `decode` gets the message's full name.
     pub(crate) fn any<T>(self, decode: impl FnOnce(&str, &mut Reader<'a, '_>) -> T) -> Option<T> {
         let mut reader = Reader::of(&self)?;
-        let (url, inner) = match self.value {
+        let (url, mut inner) = match self.value {
             Value::Text(tree) => {
                 let url = reader.field(0, "@type").and_then(|field| field.text());
                 let mut inner = Reader::text(tree, self.path, self.report);
@@ -245,8 +248,13 @@ impl<'a> Field<'a, '_> {
             self.problem("has no @type");
             return None;
         };
-        let name = url.rsplit_once('/').map_or(url, |(_, name)| name);
-        Some(inner.read(|r| decode(name, r)))
+        let name = message_name(url);
+        if !TYPED_STRUCTS.contains(&name) {
+            return Some(inner.read(|r| decode(name, r)));
+        }
+        // What is inside can only be skipped: `value` is a field that decoders do not ask for.
+        let url = inner.field(1, "type_url").and_then(|field| field.text()).unwrap_or_default();
+        Some(inner.read(|r| decode(message_name(url), r)))
     }
 
     pub(crate) fn structure(self) -> Map<String, Json> {
@@ -305,6 +313,11 @@ fn struct_value(r: &mut Reader<'_, '_>, depth: usize) -> Json {
     let list =
         r.message(6, "list_value", |r| r.messages(1, "values", |r| struct_value(r, depth + 1)));
     list.map_or(Json::Null, Json::Array)
+}
+
+/// The part of a type URL behind the host.
+fn message_name(url: &str) -> &str {
+    url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
 
 /// `1.5s`: decimal seconds, at most nine digits behind the point.

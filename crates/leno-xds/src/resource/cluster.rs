@@ -78,7 +78,11 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Cluster {
         r.harmless(HARMLESS_BALANCING);
         r.message(1, "healthy_panic_threshold", value::percent)
     });
-    let panic = panic.flatten().unwrap_or(DEFAULT_PANIC) / 100;
+    let panic = panic.flatten().unwrap_or(DEFAULT_PANIC);
+    let outlier = r.message(19, "outlier_detection", |r| upstream::outlier(r, panic / 100));
+    if outlier.is_none() && panic != DEFAULT_PANIC {
+        r.not_acted_on("common_lb_config.healthy_panic_threshold");
+    }
     Cluster {
         name: r.required_string(1, "name"),
         discovery: discovery(r),
@@ -89,7 +93,7 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Cluster {
             .unwrap_or(UpstreamTransport::Plaintext),
         transport_matches: r.messages(43, "transport_socket_matches", transport_match),
         circuit: upstream::circuit(r),
-        outlier: r.message(19, "outlier_detection", |r| upstream::outlier(r, panic)),
+        outlier,
         http: upstream::http(r),
         services: istio.map(services).unwrap_or_default(),
         origin: value::text_at(istio, "config"),

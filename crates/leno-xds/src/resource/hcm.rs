@@ -267,11 +267,18 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
     for filter in &manager.http_filters {
         let found = FILTERS.iter().find(|(.., each)| each == filter);
         let (name, full_name, _) = found.expect("every HTTP filter is in the table");
+        // A proxy that is not Istio's does not have these two, and may go without; it can print a typed struct.
+        let is_istio = matches!(filter, HttpFilter::IstioStats | HttpFilter::PeerMetadata);
         w.message(5, |w| {
             w.string(1, name);
-            w.any(4, full_name, |_| ());
-            // A proxy that is not Istio's does not have these two and may go without.
-            w.bool(6, matches!(filter, HttpFilter::IstioStats | HttpFilter::PeerMetadata));
+            if is_istio {
+                w.any(4, "udpa.type.v1.TypedStruct", |w| {
+                    w.string(1, &format!("type.googleapis.com/{full_name}"));
+                });
+            } else {
+                w.any(4, full_name, |_| ());
+            }
+            w.bool(6, is_istio);
         });
     }
     write_access_logs(w, 13, &manager.access_log);

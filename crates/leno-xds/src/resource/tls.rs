@@ -1,4 +1,6 @@
 //! `envoy.extensions.transport_sockets.tls.v3`: secrets by name, never key material.
+//!
+//! Files are named as Istio names them, `file-cert:CHAIN~KEY` and `file-root:FILE`; no name for the roots is the system's.
 
 use leno_core::config::{
     DownstreamTls, StringMatch, StringPattern, UpstreamTls, UpstreamTransport,
@@ -26,6 +28,16 @@ const HARMLESS_DOWNSTREAM: &Names = &[
 
 /// Resumption, and a check that rustls makes anyway.
 const HARMLESS_UPSTREAM: &Names = &[(4, "max_session_keys"), (5, "enforce_rsa_key_usage")];
+
+/// Where systems keep their roots; Envoy has no other way to say "the system's".
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+const CERTIFICATE_FILES: &str = "file-cert:";
+const ROOT_FILE: &str = "file-root:";
 
 const SAN_TYPES: [(u32, &str, ()); 2] = [(2, "DNS", ()), (3, "URI", ())];
 
@@ -102,9 +114,7 @@ fn upstream_context(r: &mut Reader<'_, '_>) -> UpstreamTls {
     let common = r.message(1, "common_tls_context", common).unwrap_or_default();
     let verifies = |v: &Validation| v.bundle.is_some() || v.system_roots;
     if !common.validation.as_ref().is_some_and(verifies) {
-        r.problem(
-            "nothing says what the server is verified with; name a secret or system_root_certs",
-        );
+        r.problem("nothing says what the server is verified with; name a secret or trusted_ca");
     }
     let validation = common.validation.unwrap_or_default();
     UpstreamTls {
@@ -119,8 +129,13 @@ fn upstream_context(r: &mut Reader<'_, '_>) -> UpstreamTls {
 fn common(r: &mut Reader<'_, '_>) -> Common {
     r.harmless(HARMLESS);
     let mut certificates = r.messages(6, "tls_certificate_sds_secret_configs", secret_name);
+    certificates.extend(r.messages(2, "tls_certificates", |r| {
+        let chain = r.message(1, "certificate_chain", file_name).unwrap_or_default();
+        let key = r.message(2, "private_key", file_name).unwrap_or_default();
+        format!("{CERTIFICATE_FILES}{chain}~{key}")
+    }));
     if certificates.len() > 1 {
-        r.problem_at("tls_certificate_sds_secret_configs", "has several entries; one is supported");
+        r.problem("has several certificates; one is supported");
     }
     let plain = r.message(3, "validation_context", validation);
     let named = r.message(7, "validation_context_sds_secret_config", |r| Validation {
@@ -130,13 +145,18 @@ fn common(r: &mut Reader<'_, '_>) -> Common {
     let combined = r.message(8, "combined_validation_context", |r| {
         let checks = r.message(1, "default_validation_context", validation).unwrap_or_default();
         let bundle = r.message(2, "validation_context_sds_secret_config", secret_name);
-        Validation { bundle, ..checks }
+        Validation { bundle: bundle.or(checks.bundle), ..checks }
     });
     Common {
         alpn: r.strings(4, "alpn_protocols"),
         certificate: certificates.pop(),
         validation: combined.or(named).or(plain),
     }
+}
+
+/// `DataSource` that is a file.
+fn file_name(r: &mut Reader<'_, '_>) -> String {
+    r.required_string(1, "filename")
 }
 
 /// `SdsSecretConfig`: which secret. Where it comes from is the proxy's own business: it makes its key itself.
@@ -152,8 +172,11 @@ fn validation(r: &mut Reader<'_, '_>) -> Validation {
     });
     let mut sans: Vec<_> = typed.into_iter().flatten().collect();
     sans.extend(r.messages(9, "match_subject_alt_names", value::string_match));
-    let system_roots = r.message(17, "system_root_certs", |_| ()).is_some();
-    Validation { bundle: None, system_roots, sans }
+    let file = r.message(1, "trusted_ca", file_name);
+    let is_system = file.as_ref().is_some_and(|file| SYSTEM_ROOTS.contains(&file.as_str()));
+    let system_roots = r.message(17, "system_root_certs", |_| ()).is_some() || is_system;
+    let bundle = file.filter(|_| !is_system).map(|file| format!("{ROOT_FILE}{file}"));
+    Validation { bundle, system_roots, sans }
 }
 
 pub(crate) fn write_downstream(w: &mut Writer, number: u32, tls: &DownstreamTls) {
@@ -193,7 +216,14 @@ pub(crate) fn write_upstream(w: &mut Writer, number: u32, transport: &UpstreamTr
 fn write_common(w: &mut Writer, certificate: Option<&String>, alpn: &[String]) {
     w.strings(4, alpn);
     if let Some(certificate) = certificate {
-        write_secret(w, 6, certificate);
+        let files = certificate.strip_prefix(CERTIFICATE_FILES);
+        match files.and_then(|files| files.split_once('~')) {
+            None => write_secret(w, 6, certificate),
+            Some((chain, key)) => w.message(2, |w| {
+                w.message(1, |w| w.string(1, chain));
+                w.message(2, |w| w.string(1, key));
+            }),
+        }
     }
 }
 
@@ -205,17 +235,21 @@ fn write_secret(w: &mut Writer, number: u32, name: &str) {
 }
 
 fn write_validation(w: &mut Writer, bundle: Option<&str>, sans: &[StringMatch], verifies: bool) {
+    let file = match bundle {
+        Some(name) => name.strip_prefix(ROOT_FILE),
+        None => verifies.then_some(SYSTEM_ROOTS[0]),
+    };
     match bundle {
-        Some(bundle) if sans.is_empty() => write_secret(w, 7, bundle),
-        Some(bundle) => w.message(8, |w| {
+        Some(bundle) if file.is_none() && sans.is_empty() => write_secret(w, 7, bundle),
+        Some(bundle) if file.is_none() => w.message(8, |w| {
             w.message(1, |w| write_sans(w, sans));
             write_secret(w, 2, bundle);
         }),
-        None => w.message(3, |w| {
-            write_sans(w, sans);
-            if verifies {
-                w.message(17, |_| ());
+        _ => w.message(3, |w| {
+            if let Some(file) = file {
+                w.message(1, |w| w.string(1, file));
             }
+            write_sans(w, sans);
         }),
     }
 }

@@ -159,17 +159,26 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
         })
 }
 
+fn certificate() -> impl Strategy<Value = String> {
+    prop_oneof![name(), Just("file-cert:/etc/a.pem~/etc/a.key".to_owned())]
+}
+
+fn bundle() -> impl Strategy<Value = String> {
+    prop_oneof![name(), Just("file-root:/etc/a.pem".to_owned())]
+}
+
 fn transport() -> impl Strategy<Value = UpstreamTransport> {
-    let tls = (of(name()), vec(name(), 0..2), of(name()), of(name()), vec(string_match(), 0..2))
-        .prop_map(|(sni, alpn, certificate, trust_bundle, peer_sans)| {
-            UpstreamTransport::Tls(Box::new(UpstreamTls {
-                sni,
-                alpn,
-                certificate,
-                trust_bundle,
-                peer_sans,
-            }))
-        });
+    let tls =
+        (of(name()), vec(name(), 0..2), of(certificate()), of(bundle()), vec(string_match(), 0..2))
+            .prop_map(|(sni, alpn, certificate, trust_bundle, peer_sans)| {
+                UpstreamTransport::Tls(Box::new(UpstreamTls {
+                    sni,
+                    alpn,
+                    certificate,
+                    trust_bundle,
+                    peer_sans,
+                }))
+            });
     prop_oneof![Just(UpstreamTransport::Plaintext), tls]
 }
 
@@ -443,10 +452,19 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
                 application_protocols: alpn,
                 server_names: names,
             });
-    let tls = (any::<bool>(), name(), of(name()), vec(string_match(), 0..2), vec(name(), 0..2))
-        .prop_map(|(require_client_certificate, certificate, trust_bundle, peer_sans, alpn)| {
-            DownstreamTls { require_client_certificate, certificate, trust_bundle, peer_sans, alpn }
-        });
+    let tls =
+        (any::<bool>(), certificate(), of(bundle()), vec(string_match(), 0..2), vec(name(), 0..2))
+            .prop_map(
+                |(require_client_certificate, certificate, trust_bundle, peer_sans, alpn)| {
+                    DownstreamTls {
+                        require_client_certificate,
+                        certificate,
+                        trust_bundle,
+                        peer_sans,
+                        alpn,
+                    }
+                },
+            );
     let filter = prop_oneof![
         connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
         tcp_proxy().prop_map(NetworkFilter::Tcp),
