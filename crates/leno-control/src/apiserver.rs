@@ -29,6 +29,7 @@ mod query;
 mod read;
 pub(crate) mod seed;
 mod selector;
+mod service_address;
 mod status;
 mod table;
 mod token;

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::metadata::{drop_nulls, unset};
 use super::path::{Part, Target};
 use super::query::FieldValidation;
+use super::service_address;
 use super::status::Failure;
+use crate::store::Store;
 
 /// Warnings in one answer; more would not fit into its headers.
 const WARNINGS_MAX: usize = 32;
@@ -129,10 +131,12 @@ pub(crate) fn check(
     document: &mut Value,
     live: Option<&Value>,
     warnings: &mut Vec<String>,
+    store: &dyn Store,
 ) -> Result<(), Failure> {
     let kind = target.kind;
     (kind.default)(document);
-    let mut problems = kind.problems(document);
+    let mut problems = service_address::assign(target, document, live, store);
+    problems.extend(kind.problems(document));
     if let Some(live) = live {
         problems.extend(frozen(document, live));
     }

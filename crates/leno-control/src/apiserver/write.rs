@@ -159,7 +159,7 @@ impl Call<'_> {
         let reset = Managers::are_reset_by(&document);
         admission::keep_other_part(target, &mut document, Some(live));
         metadata::carry(&mut document, live);
-        admission::check(target, &mut document, Some(live), &mut self.warnings)?;
+        admission::check(target, &mut document, Some(live), &mut self.warnings, self.store)?;
         // Once more: defaults belong to the wish too.
         metadata::carry(&mut document, live);
 
@@ -191,7 +191,7 @@ impl Call<'_> {
             apply::apply(target, &writer, live, &managers, (&wanted, conflicts))?;
         admission::keep_other_part(target, &mut document, Some(live));
         metadata::carry(&mut document, live);
-        admission::check(target, &mut document, Some(live), &mut self.warnings)?;
+        admission::check(target, &mut document, Some(live), &mut self.warnings, self.store)?;
         metadata::carry(&mut document, live);
         managers.record_apply(target, &writer, (live, &document), (applied, now));
         // Not a change of anybody's: whoever owned the annotation still does.
@@ -240,7 +240,7 @@ impl Call<'_> {
         let (target, now) = (self.target, metadata::now());
         admission::keep_other_part(target, &mut document, None);
         metadata::unset(&mut document["metadata"], "managedFields");
-        admission::check(target, &mut document, None, &mut self.warnings)?;
+        admission::check(target, &mut document, None, &mut self.warnings, self.store)?;
         metadata::begin(&mut document, &now);
         let nothing = json!({"metadata": {}});
         let mut managers = Managers::default();
