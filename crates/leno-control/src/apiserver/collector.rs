@@ -2,7 +2,7 @@
 //!
 //! One task, woken by every deletion; it reads the store and writes like anybody else, and starts over when it was late.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -33,8 +33,10 @@ pub(crate) async fn run(store: Arc<dyn Store>, mut stop: watch::Receiver<bool>) 
 }
 
 fn concerns_deletion(event: &Event) -> bool {
-    let owned = || !event.document.value["metadata"]["ownerReferences"].is_null();
-    event.change == Change::Deleted || is_terminating(&event.document.value) || owned()
+    let owners = |document: &Document| document.value["metadata"]["ownerReferences"].clone();
+    let (now, before) = (owners(&event.document), event.previous.as_deref().map(owners));
+    let is_newly_owned = !now.is_null() && before.as_ref() != Some(&now);
+    event.change == Change::Deleted || is_terminating(&event.document.value) || is_newly_owned
 }
 
 /// Repeats until nothing is left to do: what one round deletes may set others free.
@@ -61,31 +63,30 @@ async fn sweep(store: &dyn Store) {
 
 /// Every write that the state of deletion asks for. Pure but for the time.
 fn work(everything: &[Arc<Document>]) -> Vec<Write> {
-    let uids: HashSet<&str> = everything.iter().filter_map(|found| uid(&found.value)).collect();
+    let by_uid: HashMap<&str, &Value> =
+        everything.iter().filter_map(|found| Some((uid(&found.value)?, &found.value))).collect();
+    let owning: HashSet<&str> = everything.iter().flat_map(|found| owners(&found.value)).collect();
     let mut writes = Vec::new();
     for found in everything {
         let document = &found.value;
         let own = owners(document);
-        let has_live_owner = own.iter().any(|owner| uids.contains(owner));
-        if !own.is_empty() && !has_live_owner {
+        let living: Vec<&Value> =
+            own.iter().filter_map(|owner| by_uid.get(owner).copied()).collect();
+        if !own.is_empty() && living.is_empty() {
             writes.extend(delete(found));
             continue;
         }
         if !is_terminating(document) {
-            if own.iter().any(|owner| is_deleted_first(everything, owner)) {
+            if living.iter().any(|owner| waits_for_dependents(owner)) {
                 writes.extend(delete(found));
             }
             continue;
         }
+        let has_dependents = uid(document).is_some_and(|uid| owning.contains(uid));
         if has_finalizer(document, ORPHAN) {
             writes.extend(let_go(everything, found));
-        } else if has_finalizer(document, FOREGROUND) {
-            let has_dependents = everything
-                .iter()
-                .any(|other| uid(document).is_some_and(|uid| owners(&other.value).contains(&uid)));
-            if !has_dependents {
-                writes.push(without_finalizer(found, FOREGROUND));
-            }
+        } else if has_finalizer(document, FOREGROUND) && !has_dependents {
+            writes.push(without_finalizer(found, FOREGROUND));
         }
         if document["kind"] == "Namespace" {
             writes.extend(empty_namespace(everything, found));
@@ -108,13 +109,9 @@ fn has_finalizer(document: &Value, name: &str) -> bool {
     finalizers.is_some_and(|list| list.iter().any(|known| known == name))
 }
 
-/// Whether the owner goes away and waits for its dependents to go first.
-fn is_deleted_first(everything: &[Arc<Document>], owner: &str) -> bool {
-    everything.iter().any(|found| {
-        uid(&found.value) == Some(owner)
-            && is_terminating(&found.value)
-            && has_finalizer(&found.value, FOREGROUND)
-    })
+/// Whether this document goes away and its dependents go first.
+fn waits_for_dependents(document: &Value) -> bool {
+    is_terminating(document) && has_finalizer(document, FOREGROUND)
 }
 
 /// Deletes, or marks what has finalizers and is not marked yet.
