@@ -27,7 +27,7 @@ pub(crate) struct FieldSet {
     /// Whether the field at this place is in the set, besides what is below it.
     pub(crate) member: bool,
     /// What is below.
-    pub(crate) below: BTreeMap<Step, FieldSet>,
+    pub(crate) below: BTreeMap<Step, Self>,
 }
 
 impl FieldSet {
@@ -334,3 +334,6 @@ fn insert(set: &mut FieldSet, path: &[Step], below: &FieldSet) {
     let place = path.iter().fold(set, |set, step| set.below.entry(step.clone()).or_default());
     place.add(below);
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,9 +243,12 @@ impl FieldSelector {
             let path = if test.path == "source" { "source.component" } else { &test.path };
             let found = path.split('.').fold(document, |value, name| &value[name]);
             let equal = match found {
-                Value::String(text) => *text == test.value,
+                Value::String(text) => *text == *test.value,
                 Value::Null => test.value.is_empty() || test.value == "false",
-                other => other.to_string() == test.value,
+                other => {
+                    let text = other.to_string();
+                    text == test.value
+                }
             };
             equal == test.equal
         })

@@ -193,7 +193,7 @@ fn damaged(what: impl Display) -> Unreadable {
 
 fn load(database: &Database) -> Result<State, Unreadable> {
     let storage = |error: redb::StorageError| Unreadable::from(redb::Error::from(error));
-    let transaction = database.begin_read().map_err(|error| redb::Error::from(error))?;
+    let transaction = database.begin_read().map_err(redb::Error::from)?;
     let facts = match transaction.open_table(FACTS) {
         Ok(facts) => facts,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(State::default()),

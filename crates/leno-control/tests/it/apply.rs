@@ -27,10 +27,9 @@ async fn apply(mesh: &Mesh, step: &Step) -> Said {
     mesh.kubectl_with(&arguments, &document.to_string()).await
 }
 
-#[tokio::test]
-async fn managers_own_what_they_apply() {
+fn story() -> Vec<Step> {
     let port = |number: u16, name: &str| json!({"port": number, "name": name});
-    let table = [
+    vec![
         // a creates.
         Step {
             manager: "a",
@@ -84,9 +83,13 @@ async fn managers_own_what_they_apply() {
             ports: json!([port(80, "web")]),
             expected: Ok((json!({"x": "2"}), json!([[80, "web"]]))),
         },
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn managers_own_what_they_apply() {
     let mesh = Mesh::start().await;
-    for (index, step) in table.iter().enumerate() {
+    for (index, step) in story().iter().enumerate() {
         let said = apply(&mesh, step).await;
         match &step.expected {
             Ok((labels, ports)) => {

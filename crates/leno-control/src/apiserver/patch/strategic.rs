@@ -178,7 +178,7 @@ fn is_same(keys: &[&str], current: &Value, patch: &Map<String, Value>) -> bool {
 }
 
 /// Puts the elements that `order` names into that order; the others keep their place among them.
-fn reorder(node: Option<&Node>, list: &mut Vec<Value>, order: &[Value]) {
+fn reorder(node: Option<&Node>, list: &mut [Value], order: &[Value]) {
     let rank = |element: &Value| {
         order.iter().position(|wanted| match (elements(node), wanted) {
             (Some((_, Identity::Keys(keys))), Value::Object(wanted)) => {
