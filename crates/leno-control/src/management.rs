@@ -20,9 +20,14 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
 
 mod admin;
+mod changes;
 mod frame;
+mod mesh;
 
-pub(crate) use frame::{Change, Mesh, ProxyView, ServiceRef};
+pub(crate) use changes::Changes;
+pub(crate) use mesh::{mesh, targets};
+
+use frame::{Mesh, ProxyView};
 
 use crate::telemetry::{Latest, Picture};
 
