@@ -22,7 +22,7 @@ mod up;
 
 /// Leno: a service mesh in one binary.
 #[derive(Parser)]
-#[command(name = "leno", version, propagate_version = true)]
+#[command(name = "leno", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -20,9 +20,12 @@ pub(crate) struct Args {
     /// Where the page and the API listen. Port 0 picks a free one; for every address here.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15080")]
     front_door: SocketAddr,
-    /// Where proxies get resources and certificates.
+    /// Where proxies of this machine get resources and certificates, in plaintext.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15010")]
     xds: SocketAddr,
+    /// The same for other machines, over TLS.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
+    xds_tls: SocketAddr,
     /// Where the control plane's own metrics and health are.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
     metrics: SocketAddr,
@@ -37,8 +40,8 @@ impl Args {
             Some(data) => data,
             None => data_home().context("name a directory with --data").code(Code::Usage)?,
         };
-        let Self { front_door, xds, metrics, trust_domain, .. } = self;
-        Ok(Options { front_door, xds, metrics, trust_domain, ..Options::new(data) })
+        let Self { front_door, xds, xds_tls, metrics, trust_domain, .. } = self;
+        Ok(Options { data, front_door, xds, xds_tls, metrics, trust_domain })
     }
 }
 

@@ -12,8 +12,10 @@ pub struct Options {
     pub data: PathBuf,
     /// Where the front door listens. Port 0 picks a free one; here and below.
     pub front_door: SocketAddr,
-    /// Where proxies get their resources and certificates.
+    /// Where proxies of this machine get their resources and certificates, in plaintext: loopback only.
     pub xds: SocketAddr,
+    /// The same for all others, over TLS.
+    pub xds_tls: SocketAddr,
     /// Where the control plane's own metrics and health are.
     pub metrics: SocketAddr,
     /// The trust domain of every identity.
@@ -29,6 +31,7 @@ impl Options {
             data,
             front_door: local(15080),
             xds: local(15010),
+            xds_tls: local(15012),
             metrics: local(15014),
             trust_domain: "cluster.local".to_owned(),
         }
@@ -38,7 +41,8 @@ impl Options {
     #[must_use]
     pub fn on_free_ports(data: PathBuf) -> Self {
         let mut options = Self::new(data);
-        for address in [&mut options.front_door, &mut options.xds, &mut options.metrics] {
+        let Self { front_door, xds, xds_tls, metrics, .. } = &mut options;
+        for address in [front_door, xds, xds_tls, metrics] {
             address.set_port(0);
         }
         options
@@ -51,8 +55,10 @@ impl Options {
 pub struct Ports {
     /// The front door.
     pub front_door: SocketAddr,
-    /// xDS and certificates.
+    /// xDS and certificates, plaintext.
     pub xds: SocketAddr,
+    /// xDS and certificates, TLS.
+    pub xds_tls: SocketAddr,
     /// Own metrics and health.
     pub metrics: SocketAddr,
 }

@@ -5,12 +5,14 @@
 
 mod codec;
 mod resources;
+mod serve;
 mod service;
 mod stream;
 mod table;
 
 pub use leno_xds::server::Encoded;
 pub use resources::{ResourceSet, Resources};
+pub(crate) use serve::{Security, serve};
 pub use service::{DiscoveryService, Push};
 pub use table::{ProxyEntry, ProxyTable, Refusal, TypeProgress};
 

@@ -15,9 +15,11 @@ use tokio::task::JoinSet;
 
 use crate::apiserver::{self, Api};
 use crate::identity::{Identity, IdentityError, IdentityOptions, IssueError};
-use crate::management::{self, Mesh, Sources};
+use crate::management::{self, Changes, Sources};
 use crate::options::{Options, Ports};
+use crate::push::{self, ProxyTable, Push, Security};
 use crate::store::{CommitError, Embedded, OpenError, Store};
+use crate::translate::Translation;
 use crate::{front_door, portal, telemetry};
 
 /// Why a control plane did not start. Each ends with what to do about it or a code that says so.
@@ -97,6 +99,8 @@ impl Running {
         let store: Arc<dyn Store> = Arc::new(Embedded::open(&options.data)?);
         let door = listen("--front-door", options.front_door).await?;
         let metrics = listen("--metrics", options.metrics).await?;
+        let xds = listen("--xds", options.xds).await?;
+        let xds_tls = listen("--xds-tls", options.xds_tls).await?;
         let identity = open_identity(options)?;
         let tls = identity.front_door_tls()?;
         apiserver::seed::seed(&*store).await?;
@@ -104,7 +108,8 @@ impl Running {
         let address = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
         let ports = Ports {
             front_door: address(&door, options.front_door),
-            xds: options.xds,
+            xds: address(&xds, options.xds),
+            xds_tls: address(&xds_tls, options.xds_tls),
             metrics: address(&metrics, options.metrics),
         };
         let token = token(&options.data.join("token"))?;
@@ -117,6 +122,19 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(apiserver::collector::run(Arc::clone(&store), stopped.clone()));
+        let translation = Translation::new(&*store);
+        tasks.spawn(Arc::clone(&translation).follow(Arc::clone(&store), stopped.clone()));
+        let push = Push {
+            resources: Arc::clone(&translation) as _,
+            proxies: ProxyTable::new(),
+            identity: Arc::clone(&identity),
+        };
+        let secure = Security::Tls(identity.secure_listener()?);
+        tasks.spawn(push::serve(xds, Security::Plaintext, push.clone(), stopped.clone()));
+        tasks.spawn(push::serve(xds_tls, secure, push.clone(), stopped.clone()));
+        let changes = Changes::default();
+        tasks.spawn(changes.clone().follow(Arc::clone(&store), stopped.clone()));
+        let sources = sources(&store, translation, push.proxies, changes, ports.xds);
         let api = Arc::new(Api {
             store: Arc::clone(&store),
             token,
@@ -124,12 +142,6 @@ impl Running {
             stop: stopped.clone(),
             address: ports.front_door.to_string(),
         });
-        let mesh_store = Arc::clone(&store);
-        let sources = Sources {
-            traffic: telemetry::start(Vec::new),
-            mesh: Arc::new(move || Mesh { revision: mesh_store.revision(), ..Mesh::default() }),
-            discovery: ports.xds.to_string().into(),
-        };
         let router =
             apiserver::router(api).merge(portal::router()).merge(management::router(sources));
         tasks.spawn(front_door::serve(door, Some(tls), router, stopped.clone()));
@@ -163,6 +175,23 @@ impl Running {
 }
 
 mod metrics;
+
+/// What the management API reads.
+fn sources(
+    store: &Arc<dyn Store>,
+    translation: Arc<Translation>,
+    proxies: ProxyTable,
+    changes: Changes,
+    xds: SocketAddr,
+) -> Sources {
+    let (store, table) = (Arc::clone(store), proxies.clone());
+    let mesh = move || management::mesh(store.revision(), &translation.world(), &table, &changes);
+    Sources {
+        traffic: telemetry::start(move || management::targets(&proxies)),
+        mesh: Arc::new(mesh),
+        discovery: xds.to_string().into(),
+    }
+}
 
 async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {

@@ -71,6 +71,8 @@ impl ControlPlane {
         command.arg("up").arg("--data").arg(&self.data);
         command.args(["--front-door", &self.front_door.to_string()]);
         command.args(["--xds", &self.discovery.to_string()]);
+        // The demo's proxies are all on this machine: any free port does for the others.
+        command.args(["--xds-tls", "127.0.0.1:0"]);
         command.args(["--metrics", &self.monitoring.to_string()]);
         self.child = Some(Kept::spawn("control", command, &self.log)?);
         let front_door = self.front_door;
