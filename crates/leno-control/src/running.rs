@@ -18,9 +18,10 @@ use crate::identity::{Identity, IdentityError, IdentityOptions, IssueError};
 use crate::management::{self, Changes, Sources};
 use crate::options::{Options, Ports};
 use crate::push::{self, ProxyTable, Push, Security};
+use crate::status::StatusWriter;
 use crate::store::{CommitError, Embedded, OpenError, Store};
 use crate::translate::Translation;
-use crate::{front_door, portal, telemetry};
+use crate::{front_door, lease, portal, telemetry};
 
 /// Why a control plane did not start. Each ends with what to do about it or a code that says so.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +133,10 @@ impl Running {
         let secure = Security::Tls(identity.secure_listener()?);
         tasks.spawn(push::serve(xds, Security::Plaintext, push.clone(), stopped.clone()));
         tasks.spawn(push::serve(xds_tls, secure, push.clone(), stopped.clone()));
+        let status =
+            StatusWriter::new(Arc::clone(&store), Arc::clone(&translation), push.proxies.clone());
+        tasks.spawn(status.run(stopped.clone()));
+        tasks.spawn(lease::run(Arc::clone(&store), stopped.clone()));
         let changes = Changes::default();
         tasks.spawn(changes.clone().follow(Arc::clone(&store), stopped.clone()));
         let sources = sources(&store, translation, push.proxies, changes, ports.xds);
