@@ -4,7 +4,7 @@
 //! opened.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,9 @@ struct Serve {
     /// An inherited line to the socket supply inside the workload's namespace.
     #[arg(long, value_name = "FD")]
     supply_fd: Option<RawFd>,
+    /// Where the workload listens instead of 127.0.0.1, in our own network namespace.
+    #[arg(long, value_name = "IP", conflicts_with = "supply_fd")]
+    workload: Option<IpAddr>,
     /// How long connections may take to finish at the end.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     drain_seconds: u64,
@@ -119,9 +122,10 @@ fn serve(args: &Serve) -> Result<ExitCode> {
         metrics: args.metrics.clone(),
         inherited: inherited.listeners,
         inbound_addresses: args.inbound.clone(),
-        inbound_dialer: match inherited.supply {
-            Some(supply) => InboundDialer::Supply(supply),
-            None => InboundDialer::Host,
+        inbound_dialer: match (inherited.supply, args.workload) {
+            (Some(supply), _) => InboundDialer::Supply(supply),
+            (None, Some(workload)) => InboundDialer::At(workload),
+            (None, None) => InboundDialer::Host,
         },
         dns: inherited.dns,
         log_level: Some(log()),

@@ -18,6 +18,7 @@ mod destination;
 mod encode;
 mod endpoint;
 mod filter;
+mod http_proxy;
 mod inbound;
 mod memo;
 mod mtls;
@@ -61,6 +62,7 @@ pub struct Translator {
     listeners: Memo<outbound::ListenerInputs, Listener>,
     inbound: Memo<inbound::InboundInputs, Vec<Arc<Listener>>>,
     routes: Memo<virtual_host::RouteInputs, RouteConfiguration>,
+    http_proxies: Memo<http_proxy::HttpProxyInputs, (Arc<Listener>, Arc<RouteConfiguration>)>,
     clusters: Memo<cluster::ClusterInputs, Cluster>,
     endpoints: Memo<endpoint::EndpointInputs, ClusterLoadAssignment>,
     names: Memo<NameTable, NameTable>,
@@ -83,6 +85,12 @@ impl Translator {
             let routes = self.routes.get_or_make(&inputs, virtual_host::translate);
             translated.routes.insert(routes.name.as_str().into(), routes);
         }
+        if let Some(inputs) = http_proxy::inputs(&scope, proxy) {
+            let made = self.http_proxies.get_or_make(&inputs, http_proxy::make);
+            let (listener, routes) = &*made;
+            translated.listeners.insert(listener.name.as_str().into(), listener.clone());
+            translated.routes.insert(routes.name.as_str().into(), routes.clone());
+        }
         let clusters =
             cluster::outbound(&scope, proxy).into_iter().chain(cluster::inbound(&inbound));
         for inputs in clusters {
@@ -104,6 +112,7 @@ impl Translator {
         self.listeners.sweep();
         self.inbound.sweep();
         self.routes.sweep();
+        self.http_proxies.sweep();
         self.clusters.sweep();
         self.endpoints.sweep();
         self.names.sweep();

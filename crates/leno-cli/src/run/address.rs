@@ -26,6 +26,17 @@ pub(super) struct PodAddress {
     _guard: UdpSocket,
 }
 
+impl PodAddress {
+    /// Where a program listens that shares the host's network: the same place in 127.128.0.0/10, out of its sidecar's
+    /// way and of other programs' on the same port.
+    pub(super) fn of_program(&self) -> IpAddr {
+        match self.ip {
+            IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() ^ (0b11 << HOST_BITS))),
+            IpAddr::V6(ip) => IpAddr::V6(ip),
+        }
+    }
+}
+
 /// Takes a free address.
 pub(super) fn allocate() -> Result<PodAddress> {
     for _ in 0..ATTEMPTS {
@@ -71,6 +82,9 @@ mod tests {
         assert_ne!(first.ip, second.ip);
         let IpAddr::V4(ip) = first.ip else { panic!("{}", first.ip) };
         assert_eq!((ip.octets()[0], ip.octets()[1] & 0xc0), (127, 64));
+        let IpAddr::V4(program) = first.of_program() else { panic!("{}", first.of_program()) };
+        assert_eq!((program.octets()[0], program.octets()[1] & 0xc0), (127, 128));
+        assert_eq!(program.to_bits() & 0x3f_ffff, ip.to_bits() & 0x3f_ffff);
         assert_eq!(own(ip.to_bits()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
         own(ip.to_bits()).unwrap();

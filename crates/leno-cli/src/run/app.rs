@@ -1,7 +1,7 @@
 //! The program itself: its environment, its start, its end.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -21,16 +21,37 @@ pub(super) fn command(words: &[OsString]) -> Command {
     command
 }
 
-/// What the program finds in its environment, as in a Kubernetes pod with the downward API.
+/// What the program finds in its environment, as in a Kubernetes pod with the downward API; for one that is not
+/// captured also the way into the mesh.
 pub(super) fn environment(
-    pod: &str,
-    namespace: &str,
+    (pod, namespace): (&str, &str),
     address: IpAddr,
+    uncaptured: Option<&Uncaptured>,
 ) -> Vec<(OsString, OsString)> {
-    let address = address.to_string();
-    [("POD_NAME", pod), ("POD_NAMESPACE", namespace), ("POD_IP", &address)]
-        .map(|(name, value)| (name.into(), value.into()))
-        .into()
+    let mut pairs = vec![
+        ("POD_NAME", pod.to_owned()),
+        ("POD_NAMESPACE", namespace.to_owned()),
+        ("POD_IP", address.to_string()),
+    ];
+    if let Some(Uncaptured { proxy, program, port }) = uncaptured {
+        let proxy = format!("http://{proxy}");
+        // Lower case is what curl reads, upper case what most others do.
+        pairs.extend([("HTTP_PROXY", proxy.clone()), ("http_proxy", proxy)]);
+        pairs.push(("HOST", program.to_string()));
+        pairs.extend(port.map(|port| ("PORT", port.to_string())));
+    }
+    pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// What a program needs to know that shares the host's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Uncaptured {
+    /// Where its sidecar takes absolute-form requests.
+    pub(super) proxy: SocketAddr,
+    /// Where it should listen.
+    pub(super) program: IpAddr,
+    /// The port it should listen on.
+    pub(super) port: Option<u16>,
 }
 
 /// How starting it went.

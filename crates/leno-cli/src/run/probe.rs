@@ -16,8 +16,8 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 pub(super) enum Side {
     /// Inside its namespace, by sockets made there.
     Inside(SocketSupply),
-    /// On this host.
-    Host,
+    /// On this host, at the address it was told or at the usual one.
+    Host(IpAddr),
 }
 
 /// Waits until a connection to the program's port is accepted.
@@ -33,7 +33,10 @@ pub(super) async fn listens(side: &mut Side, port: u16) {
 
 async fn dial(side: &mut Side, address: SocketAddr) -> std::io::Result<()> {
     match side {
-        Side::Host => TcpStream::connect(address).await.map(drop),
+        Side::Host(ip) => {
+            let told = SocketAddr::new(*ip, address.port());
+            TcpStream::connect(&[told, address][..]).await.map(drop)
+        }
         Side::Inside(supply) => {
             let socket: std::net::TcpStream = supply.take(Family::V4)?.into();
             TcpSocket::from_std_stream(socket).connect(address).await.map(drop)

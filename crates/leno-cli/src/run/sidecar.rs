@@ -19,7 +19,9 @@ use tokio::process::Child;
 use super::directory::Directory;
 use super::workload::Workload;
 
-pub(super) const ADMIN_PORT: u16 = 15000;
+const ADMIN_PORT: u16 = 15000;
+/// Where absolute-form requests are taken for a program that is not captured.
+pub(super) const HTTP_PROXY_PORT: u16 = 15007;
 const METRICS_PORT: u16 = 15020;
 const PROXY_METRICS_PORT: u16 = 15090;
 /// The longest pause before another start.
@@ -34,6 +36,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct Passed {
     pub(super) captured: Sockets,
     pub(super) inbound: Vec<TcpListener>,
+    pub(super) http_proxy: Option<TcpListener>,
     pub(super) supply: Option<SocketSupply>,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Settings {
     pub(super) address: IpAddr,
     pub(super) namespace: String,
     pub(super) access_log: Option<PathBuf>,
+    /// Where the program listens, if it shares our network.
+    pub(super) program: Option<IpAddr>,
 }
 
 /// The running sidecar and how to make the next one.
@@ -143,6 +148,9 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     let at = |port: u16| SocketAddr::new(settings.address, port).to_string();
     command.args(["--admin", &at(ADMIN_PORT)]);
     command.args(["--metrics", &at(METRICS_PORT), "--metrics", &at(PROXY_METRICS_PORT)]);
+    if let Some(program) = settings.program {
+        command.args(["--workload", &program.to_string()]);
+    }
     command.args(["--drain-seconds", &DRAIN.as_secs().to_string()]);
 
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
@@ -154,6 +162,9 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     }
     for listener in &passed.inbound {
         pass("--listen-fd", "virtualInbound=", listener.as_fd());
+    }
+    for listener in &passed.http_proxy {
+        pass("--listen-fd", "http_proxy=", listener.as_fd());
     }
     for socket in &passed.captured.dns_udp {
         pass("--dns-udp-fd", "", socket.as_fd());
@@ -169,6 +180,7 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     }
     descriptors.extend(passed.captured.outbound.iter().map(AsFd::as_fd));
     descriptors.extend(passed.inbound.iter().map(AsFd::as_fd));
+    descriptors.extend(passed.http_proxy.iter().map(AsFd::as_fd));
     descriptors.extend(passed.captured.dns_udp.iter().map(AsFd::as_fd));
     descriptors.extend(passed.captured.dns_tcp.iter().map(AsFd::as_fd));
     descriptors.extend(supply.iter().map(AsFd::as_fd));
@@ -198,7 +210,7 @@ fn access_log(directory: &Path, settings: &Settings) -> PathBuf {
 fn node(workload: &Workload, settings: &Settings) -> Value {
     let Settings { namespace, address, .. } = settings;
     let domain = format!("{namespace}.svc.cluster.local");
-    json!({
+    let mut node = json!({
         "id": format!("sidecar~{address}~{}.{namespace}~{domain}", workload.pod),
         "cluster": format!("{}.{namespace}", workload.service),
         "metadata": {
@@ -211,7 +223,11 @@ fn node(workload: &Workload, settings: &Settings) -> Value {
             "LABELS": workload.labels(),
             "DNS_CAPTURE": "true",
         },
-    })
+    });
+    if settings.program.is_some() {
+        node["metadata"]["HTTP_PROXY_PORT"] = HTTP_PROXY_PORT.to_string().into();
+    }
+    node
 }
 
 #[cfg(test)]
@@ -236,6 +252,7 @@ mod tests {
             address: [127, 64, 0, 9].into(),
             namespace: "shop".into(),
             access_log: None,
+            program: None,
         };
         let node = node(&workload, &settings);
         assert_eq!(node["id"], "sidecar~127.64.0.9~reviews-v2-x7k2p.shop~shop.svc.cluster.local");

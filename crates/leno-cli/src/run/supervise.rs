@@ -14,12 +14,12 @@ use leno_sys::signals::{Caught, Sender, Signals};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::app::{self, Running, Started};
+use super::app::{self, Running, Started, Uncaptured};
 use super::directory::Directory;
 use super::events::{self, Event};
 use super::probe::{self, Side};
 use super::registration::{RENEW_EVERY, Registration};
-use super::sidecar::{Passed, Settings, Sidecar};
+use super::sidecar::{HTTP_PROXY_PORT, Passed, Settings, Sidecar};
 use super::workload::Workload;
 use super::{Args, Prepared, address};
 use crate::exit::{Code, WithCode as _};
@@ -46,6 +46,9 @@ pub(super) async fn supervise(
             inbound.push(address::listen(ip, port)?);
         }
     }
+    let is_captured = prepared.supply.is_some();
+    let http_proxy =
+        (!is_captured).then(|| address::listen(address.ip, HTTP_PROXY_PORT)).transpose()?;
     let control = registration.discovery().await?;
     let directory = Directory::make(&data(args, &kubeconfig), &workload.pod)?;
     let events = events::watch(signals, prepared.waiting.pid())?;
@@ -56,9 +59,12 @@ pub(super) async fn supervise(
         address: address.ip,
         namespace: registration.namespace.clone(),
         access_log: args.access_log.clone(),
+        program: (!is_captured).then(|| address.of_program()),
     };
+    let Prepared { waiting, sockets: captured, supply } = prepared;
+    let passed = Passed { captured, inbound, http_proxy, supply };
     let mut run = Run { args, workload, directory: &directory, events };
-    let outcome = run.live(&mut registration, prepared, inbound, settings).await;
+    let outcome = run.live(&mut registration, waiting, passed, settings).await;
     if let Err(error) = registration.deregister().await {
         eprintln!("leno: {error:#}; the control plane removes it when its lease ends");
     }
@@ -83,23 +89,27 @@ impl Run<'_> {
     async fn live(
         &mut self,
         registration: &mut Registration,
-        prepared: Prepared,
-        inbound: Vec<std::net::TcpListener>,
+        waiting: Waiting,
+        passed: Passed,
         settings: Settings,
     ) -> Result<ExitCode> {
-        let Prepared { waiting, sockets, supply } = prepared;
-        let probing = supply.as_ref().map(SocketSupply::open_another).transpose()?;
+        let probing = passed.supply.as_ref().map(SocketSupply::open_another).transpose()?;
         let token = registration.token().await?;
         self.directory.write("token", token.text.as_bytes())?;
         let namespace = settings.namespace.clone();
         let ip = settings.address;
-        let passed = Passed { captured: sockets, inbound: inbound.into_iter().collect(), supply };
+        let uncaptured = settings.program.map(|program| Uncaptured {
+            proxy: SocketAddr::new(ip, HTTP_PROXY_PORT),
+            program,
+            port: self.workload.port,
+        });
         let mut sidecar = Sidecar::start(self.directory, &self.workload, settings, passed)?;
         if let Some(code) = self.until_ready(&mut sidecar).await? {
             return Ok(code);
         }
 
-        let environment = app::environment(&self.workload.pod, &namespace, ip);
+        let names = (self.workload.pod.as_str(), namespace.as_str());
+        let environment = app::environment(names, ip, uncaptured.as_ref());
         let running = match self.start(waiting, &environment)? {
             Started::Runs(running) => running,
             Started::Refused(error, code) => {
@@ -109,7 +119,11 @@ impl Run<'_> {
             }
         };
         self.say(&format!("{} is in the mesh at {ip}", self.workload.pod));
-        let side = probing.map_or(Side::Host, Side::Inside);
+        let side = match (probing, uncaptured) {
+            (Some(supply), _) => Side::Inside(supply),
+            (None, Some(uncaptured)) => Side::Host(uncaptured.program),
+            (None, None) => Side::Host(ip),
+        };
         let watched = Watched { running, side, token_due: Instant::now() + token.renew_in };
         let code = self.watch(registration, &mut sidecar, watched).await;
         sidecar.stop().await;

@@ -16,7 +16,7 @@ fn rule(exported: &Value) -> Document {
 
 fn proxy(namespace: &str) -> Proxy {
     let labels = [("app".to_owned(), "a".to_owned())].into();
-    Proxy { name: "p".into(), namespace: namespace.into(), address: None, labels }
+    Proxy { name: "p".into(), namespace: namespace.into(), address: None, labels, http_proxy: None }
 }
 
 fn takes(namespace: &str, enforced: u64) -> Answer {

@@ -193,7 +193,7 @@ fn capture(address: SocketAddr) -> Listener {
     }
 }
 
-fn listener(name: String, address: SocketAddr) -> Listener {
+pub(super) fn listener(name: String, address: SocketAddr) -> Listener {
     Listener {
         name,
         address,
@@ -208,7 +208,7 @@ fn listener(name: String, address: SocketAddr) -> Listener {
     }
 }
 
-fn chain(name: &str, filter: NetworkFilter) -> FilterChain {
+pub(super) fn chain(name: &str, filter: NetworkFilter) -> FilterChain {
     let filter_chain_match = FilterChainMatch::default();
     FilterChain { name: name.to_owned(), filter_chain_match, tls: None, filter }
 }

@@ -20,6 +20,8 @@ pub struct Proxy {
     pub address: Option<IpAddr>,
     /// The workload's labels.
     pub labels: Labels,
+    /// Where calls come in by `HTTP_PROXY`, for a workload that is not captured.
+    pub http_proxy: Option<u16>,
 }
 
 impl Proxy {
@@ -33,12 +35,14 @@ impl Proxy {
             None => (node.id.as_str(), "default"),
         };
         let namespace = node.text("NAMESPACE").unwrap_or(namespace);
+        let http_proxy = node.text("HTTP_PROXY_PORT").and_then(|port| port.parse().ok());
         if let Some(workload) = world.workload(namespace, name) {
             return Self {
                 name: workload.name.clone(),
                 namespace: workload.namespace.clone(),
                 address: workload.address.or(address),
                 labels: workload.labels.clone(),
+                http_proxy,
             };
         }
         let labels = node.metadata.get("LABELS").and_then(Value::as_object).into_iter().flatten();
@@ -49,6 +53,7 @@ impl Proxy {
             namespace: namespace.into(),
             address,
             labels: labels.filter_map(label).collect(),
+            http_proxy,
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn proxy(world: &World, name: &str) -> Proxy {
         namespace: workload.namespace.clone(),
         address: workload.address,
         labels: workload.labels.clone(),
+        http_proxy: None,
     }
 }
 

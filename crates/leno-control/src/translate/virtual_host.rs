@@ -25,6 +25,17 @@ pub(super) struct RouteInputs {
     hosts: Vec<HostInputs>,
 }
 
+impl RouteInputs {
+    /// Whether these are the routes of a port, not of one service.
+    pub(super) fn is_of_port(&self) -> bool {
+        self.name == self.port.to_string()
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct HostInputs {
     host: Arc<str>,

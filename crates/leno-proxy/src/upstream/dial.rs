@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use leno_core::config::Address;
 use leno_sys::capture::{Family, SocketSupply};
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::wire::Wire;
@@ -20,6 +20,9 @@ use crate::wire::Wire;
 pub enum InboundDialer {
     /// Over the host's loopback: the workload runs in our network namespace.
     Host,
+    /// The same, but the workload was told to listen on this address, so that several can have one port. One that
+    /// listens on the usual address all the same is found there.
+    At(IpAddr),
     /// By sockets made inside the workload's network namespace.
     Supply(SocketSupply),
 }
@@ -32,6 +35,7 @@ impl InboundDialer {
     pub fn for_worker(&self) -> io::Result<Self> {
         match self {
             Self::Host => Ok(Self::Host),
+            Self::At(address) => Ok(Self::At(*address)),
             Self::Supply(supply) => supply.open_another().map(Self::Supply),
         }
     }
@@ -86,7 +90,7 @@ impl Dialer {
         let connected = async {
             match address {
                 Address::Socket(address) => {
-                    let stream = self.socket(*address, route)?.connect(*address).await?;
+                    let stream = self.connect(*address, route).await?;
                     // Small writes are whole messages: waiting for more would only add latency.
                     stream.set_nodelay(true)?;
                     Ok(Wire::Tcp(stream))
@@ -96,6 +100,22 @@ impl Dialer {
             }
         };
         timeout(limit, connected).await.map_err(|_| DialError::Timeout(limit))?
+    }
+
+    async fn connect(&self, address: SocketAddr, route: Route) -> io::Result<TcpStream> {
+        let told = match (route, &*self.inbound.borrow()) {
+            (Route::Inbound(_), InboundDialer::At(ip)) => {
+                Some(SocketAddr::new(*ip, address.port()))
+            }
+            _ => None,
+        };
+        if let Some(told) = told {
+            match self.socket(told, route)?.connect(told).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                other => return other,
+            }
+        }
+        self.socket(address, route)?.connect(address).await
     }
 
     fn socket(&self, address: SocketAddr, route: Route) -> io::Result<TcpSocket> {

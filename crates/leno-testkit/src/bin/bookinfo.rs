@@ -4,7 +4,7 @@
 //! `SERVICES_DOMAIN`, ...) is taken here too, beside flags.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -154,11 +154,11 @@ async fn serve_role(role: Role, options: Serve) -> anyhow::Result<()> {
         ..Fault::default()
     };
     fault.validate().context("--fault")?;
-    let host = variable("HOST").unwrap_or_else(|| "0.0.0.0".to_owned());
-    let listen = match options.listen {
-        Some(listen) => listen,
-        None => SocketAddr::new(host.parse().context("HOST is not an IP address")?, options.port),
-    };
+    // Some shells put the machine's name there, which says nothing about where to listen.
+    let host = variable("HOST").and_then(|host| host.parse::<IpAddr>().ok());
+    let any = IpAddr::from([0, 0, 0, 0]);
+    let listen =
+        options.listen.unwrap_or_else(|| SocketAddr::new(host.unwrap_or(any), options.port));
     let pod = options.pod.or_else(|| variable("HOSTNAME")).unwrap_or_else(|| name(role));
     let upstreams = upstreams_of_environment();
     let stop = stop_signal()?;

@@ -180,3 +180,31 @@ spec: {hosts: [shop.example.com], http: [{route: [{destination: {host: reviews, 
     assert_eq!(goes(rule, &Call::get("shop.example.com:80", "/")), "9080||reviews");
     assert_eq!(goes(rule, &Call::get("shop.example.com", "/")), "9080||reviews");
 }
+
+#[test]
+fn a_program_without_a_namespace_reaches_services_by_name_and_port() {
+    let world = mesh(&rule(
+        "hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v2}}]}]",
+    ));
+    let captured = proxy(&world, "productpage");
+    assert!(!translate(&world, &captured).listeners.contains_key("http_proxy"));
+    let proxy = Proxy { http_proxy: Some(15007), ..captured };
+    let translated = translate(&world, &proxy);
+    snapshot(&translated);
+    let listener = &translated.listeners["http_proxy"];
+    assert_eq!(Some(listener.address), proxy.address.map(|ip| (ip, 15007).into()));
+    let routes = &translated.routes["http_proxy"];
+    let host = |domain: &str| {
+        let mut hosts = routes.virtual_hosts.iter();
+        hosts.find(|host| host.domains.iter().any(|d| d == domain)).map(|host| host.name.as_str())
+    };
+    // (authority, virtual host)
+    for (authority, expected) in [
+        ("reviews:9080", Some("reviews.default.svc.cluster.local:9080")),
+        ("ratings.default:9080", Some("ratings.default.svc.cluster.local:9080")),
+        ("reviews", None),
+        ("*", Some("not_a_service")),
+    ] {
+        assert_eq!(host(authority), expected, "{authority}");
+    }
+}

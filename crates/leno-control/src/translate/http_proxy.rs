@@ -1,0 +1,82 @@
+//! For a workload without a network namespace: a listener that takes what `HTTP_PROXY` brings.
+//!
+//! As in Istio, asked for by the node's `HTTP_PROXY_PORT`. Such a call has no original destination, so its authority
+//! must name a service and its port; the routes are those that a captured call to that port would find.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use leno_core::config::{
+    DirectResponse, HeaderMutations, Listener, RouteAction, RouteConfiguration, RouteSource,
+    TrafficDirection, VirtualHost,
+};
+
+use super::filter;
+use super::outbound::{chain, listener};
+use super::proxy::Proxy;
+use super::route::plain;
+use super::virtual_host::{RouteInputs, named, routes, translate};
+use crate::scope::Scope;
+
+/// The listener's and the route configuration's name.
+const NAME: &str = "http_proxy";
+/// A URL without a port means this one.
+const DEFAULT_PORT: u16 = 80;
+
+const NOT_A_SERVICE: &str = "the mesh has no service of this name and port; without a network namespace a program reaches \
+     others only when NO_PROXY names them\n";
+
+/// Everything that may influence the pair, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HttpProxyInputs {
+    address: SocketAddr,
+    ports: Vec<RouteInputs>,
+}
+
+/// `None` for a proxy that captures.
+pub(super) fn inputs(scope: &Scope<'_>, proxy: &Proxy) -> Option<HttpProxyInputs> {
+    let address = SocketAddr::new(proxy.address?, proxy.http_proxy?);
+    let ports = routes(scope, proxy).into_iter().filter(RouteInputs::is_of_port).collect();
+    Some(HttpProxyInputs { address, ports })
+}
+
+/// The listener and its routes.
+pub(super) fn make(inputs: &HttpProxyInputs) -> (Arc<Listener>, Arc<RouteConfiguration>) {
+    let source = RouteSource::Rds(NAME.to_owned());
+    let filter = filter::http(NAME.to_owned(), source, TrafficDirection::Outbound);
+    let listener = Listener {
+        bind_to_port: true,
+        default_filter_chain: Some(chain(NAME, filter)),
+        ..listener(NAME.to_owned(), inputs.address)
+    };
+    let mut virtual_hosts: Vec<VirtualHost> = inputs.ports.iter().flat_map(of_port).collect();
+    virtual_hosts.push(rest());
+    let routes = RouteConfiguration {
+        name: NAME.to_owned(),
+        virtual_hosts,
+        request_headers: HeaderMutations::default(),
+        response_headers: HeaderMutations::default(),
+        validate_clusters: false,
+    };
+    (Arc::new(listener), Arc::new(routes))
+}
+
+/// The hosts of one port by the names that include it.
+fn of_port(inputs: &RouteInputs) -> Vec<VirtualHost> {
+    let suffix = format!(":{}", inputs.port());
+    let is_default = inputs.port() == DEFAULT_PORT;
+    let mut hosts = translate(inputs).virtual_hosts;
+    for host in &mut hosts {
+        host.domains.retain(|domain| {
+            domain.ends_with(&suffix) || (is_default && domain != "*" && !domain.contains(':'))
+        });
+    }
+    hosts.retain(|host| !host.domains.is_empty());
+    hosts
+}
+
+fn rest() -> VirtualHost {
+    let answer = DirectResponse { status: 404, body: NOT_A_SERVICE.as_bytes().to_vec() };
+    let route = plain("not_a_service", RouteAction::DirectResponse(answer));
+    named("not_a_service".to_owned(), vec!["*".to_owned()], vec![route])
+}
