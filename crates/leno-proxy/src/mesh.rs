@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use crate::ads;
+use crate::dns::{Resolvers, Table};
 use crate::identity::control_channel;
 use crate::options::Mesh;
 use crate::process::Process;
@@ -27,7 +28,16 @@ pub(crate) async fn follow(process: Arc<Process>, mesh: Mesh) {
     let dial = ControlPlane { mesh: mesh.clone(), process: Arc::clone(&process) };
     let publisher = Arc::clone(&process.publisher);
     let names = Arc::clone(&process.dns);
+    names.store(Arc::new(own_names(&mesh)));
     tokio::join!(ads::run(&mesh, &dial, publisher, names, state), noting);
+}
+
+/// No name of the mesh is known yet, but which short forms there will be: they follow from the node id's last part,
+/// `NAMESPACE.svc.DOMAIN`.
+fn own_names(mesh: &Mesh) -> Table {
+    let domain = mesh.node.id.rsplit('~').next().unwrap_or_default();
+    let (namespace, mesh_domain) = domain.split_once(".svc.").unwrap_or_default();
+    Table::new(&[], namespace, mesh_domain, &Resolvers::of_host().search)
 }
 
 /// How the control plane is dialled: the token is read for each attempt, since it is renewed.
