@@ -180,6 +180,10 @@ fn page(api: &Api, headers: &HeaderMap, path: &str) -> Option<Result<Response, F
         ["apis", group, version] => found(discovery::resource_list(group, version)),
         ["openapi", "v3"] => found(Some(openapi::index())),
         ["openapi", "v3", rest @ ..] => openapi_page(&rest.join("/")),
+        ["openapi", "v2"] => {
+            Ok(([(header::CONTENT_TYPE, openapi::v2::MEDIA_TYPE)], openapi::v2::document())
+                .into_response())
+        }
         ["openapi", ..] => Err(Failure::no_such_page()),
         _ => return None,
     };

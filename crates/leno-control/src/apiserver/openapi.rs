@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::discovery::{group_versions, kinds_of};
 
+pub(crate) mod v2;
+
 /// One group and version.
 struct Page {
     /// `api/v1`, `apis/networking.istio.io/v1`.
