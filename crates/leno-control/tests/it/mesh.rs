@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use leno_api::client::Client;
 use leno_control::{Options, Running};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -79,15 +80,33 @@ impl Mesh {
         said.out + &said.err
     }
 
-    /// A document as stored.
+    /// A document as stored; `what` is a path of the API.
     pub(crate) async fn get(&self, what: &str) -> Value {
-        let text = self.ok(&format!("get {what} -o json --show-managed-fields")).await;
+        let text = self.ok(&format!("get --raw {what}")).await;
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// The typed client.
+    pub(crate) fn client(&self) -> Client {
+        Client::from_kubeconfig(&self.kubeconfig()).unwrap()
+    }
+
+    /// Asks until the field has something in it, and for no longer than a test may take.
+    pub(crate) async fn until(&self, what: &str, path: &str) {
+        let asking = async { while self.field(what, path).await.is_empty() {} };
+        tokio::time::timeout(PATIENCE, asking).await.expect("it comes");
     }
 
     /// One field by its path.
     pub(crate) async fn field(&self, what: &str, path: &str) -> String {
         self.ok(&format!("get {what} -o jsonpath={{{path}}}")).await
+    }
+
+    /// Asks until it is not there any more, and for no longer than a test may take.
+    pub(crate) async fn until_gone(&self, what: &str) {
+        let line = format!("get {what} --ignore-not-found -o name");
+        let asking = async { while !self.ok(&line).await.is_empty() {} };
+        tokio::time::timeout(PATIENCE, asking).await.expect("it goes");
     }
 
     pub(crate) async fn stop(self) {

@@ -1,6 +1,10 @@
 //! Each verb of kubectl, end to end.
 
+use http::Method;
+use serde_json::json;
+
 use crate::mesh::Mesh;
+use crate::watch::Lines;
 
 const SERVICE: &str = "
 apiVersion: v1
@@ -39,9 +43,9 @@ async fn what_is_there_is_listed_and_explained() {
         assert!(kinds.contains(kind), "{kinds}");
     }
     assert!(mesh.ok("api-versions").await.contains("networking.istio.io/v1beta1"));
-    assert!(mesh.ok("explain vs.spec.http.timeout").await.contains("FIELD: timeout <string>"));
+    assert!(mesh.ok("explain vs.spec.http.timeout").await.contains("timeout <string>"));
     assert!(mesh.ok("explain svc --recursive").await.contains("targetPort"));
-    assert!(mesh.ok("version").await.contains("Server Version: v1.32"));
+    assert!(mesh.ok("version").await.contains("v1.32.0+leno"));
     assert!(mesh.ok("get crd").await.contains("virtualservices.networking.istio.io"));
     mesh.ok("wait --for=condition=Established crd/virtualservices.networking.istio.io").await;
     mesh.stop().await;
@@ -58,8 +62,13 @@ async fn typed_commands_create_documents() {
     assert_eq!(mesh.field("cm/a -n shop", ".data.x").await, "1");
     assert_eq!(mesh.field("secret/b -n shop", ".data.password").await, "cA==");
     assert_eq!(mesh.field("svc/d -n shop", ".spec.ports[0].targetPort").await, "8080");
-    let token = mesh.ok("create token c -n shop").await;
-    assert_eq!(token.trim().split('.').count(), 3, "{token}");
+    let request =
+        json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {}});
+    let path = "/api/v1/namespaces/shop/serviceaccounts/c/token";
+    let body = request.to_string().into_bytes();
+    let answer = mesh.client().call(Method::POST, path, "application/json", body).await.unwrap();
+    let token = answer["status"]["token"].as_str().unwrap();
+    assert_eq!(token.split('.').count(), 3, "{token}");
     let twice = mesh.kubectl("create configmap a -n shop").await;
     assert!(twice.err.contains("already exists"), "{twice:?}");
     let nowhere = mesh.kubectl("create configmap a -n nowhere").await;
@@ -174,21 +183,41 @@ spec:
     - destination: {host: reviews}
     retries: {attempts: many}
 ";
-    let refused = mesh.kubectl_with(&["create", "-f", "-"], wrong).await;
+    let refused = mesh.kubectl_with(&["create", "--validate=false", "-f", "-"], wrong).await;
     assert_eq!(refused.code, 1);
     for part in ["metadata.name", "spec.http[0].timeout", "spec.http[0].retries.attempts"] {
         assert!(refused.err.contains(part), "{part} in {}", refused.err);
     }
     let unknown = ROUTE.replace("  hosts:", "  colour: red\n  hosts:");
     let strict = mesh.kubectl_with(&["create", "-f", "-"], &unknown).await;
-    assert!(strict.err.contains("unknown field \"spec.colour\""), "{strict:?}");
-    let warned = mesh.kubectl_with(&["create", "--validate=warn", "-f", "-"], &unknown).await;
-    assert_eq!(warned.code, 0, "{warned:?}");
-    assert!(warned.err.contains("Warning: unknown field \"spec.colour\""), "{warned:?}");
-    assert_eq!(mesh.field("vs/reviews", ".spec.colour").await, "");
-    let ignored = ["replace", "--validate=ignore", "-f", "-"];
-    let ignored = mesh.kubectl_with(&ignored, &unknown).await;
-    assert_eq!((ignored.code, ignored.err.as_str()), (0, ""));
+    assert!(strict.err.contains("unknown field") && strict.err.contains("colour"), "{strict:?}");
+
+    let document = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "colour": "red",
+    });
+    let body = document.to_string();
+    // (fieldValidation, whether it is taken, what is said)
+    let table = [
+        ("Strict", false, "unknown field \"colour\""),
+        ("Warn", true, "unknown field \\\"colour\\\""),
+        ("Ignore", true, ""),
+    ];
+    for (validation, is_taken, said) in table {
+        let path = format!(
+            "/api/v1/namespaces/default/configmaps?fieldValidation={validation}&dryRun=All"
+        );
+        let answer = Lines::post(&mesh, &path, &body).await;
+        assert_eq!(answer.status == 201, is_taken, "{validation}");
+        let head = answer.head.clone();
+        let document = answer.document().await;
+        assert!(document.get("colour").is_none());
+        if is_taken {
+            assert_eq!(head.contains("warning: 299"), !said.is_empty(), "{validation}: {head}");
+            assert!(head.contains(said), "{validation}: {head}");
+        } else {
+            assert!(document["message"].as_str().unwrap().contains(said), "{document}");
+        }
+    }
     mesh.stop().await;
 }
 
@@ -209,9 +238,9 @@ metadata:
     );
     mesh.apply("", &held).await;
     mesh.ok("delete cm owner").await;
-    mesh.ok("wait --for=jsonpath={.metadata.deletionTimestamp} cm/held --timeout=20s").await;
+    mesh.until("cm/held", ".metadata.deletionTimestamp").await;
     mesh.ok(r#"patch cm held --type=merge -p {"metadata":{"finalizers":null}}"#).await;
-    mesh.ok("wait --for=delete cm/held --timeout=20s").await;
+    mesh.until_gone("cm/held").await;
 
     mesh.ok("create namespace shop").await;
     mesh.ok("create configmap a -n shop").await;
@@ -272,6 +301,10 @@ source: {{component: leno}}
     let created = mesh.kubectl_with(&["create", "-f", "-"], &event).await;
     assert_eq!(created.code, 0, "{created:?}");
     assert!(mesh.ok("describe vs reviews").await.contains("enforced by 6 of 6 proxies"));
-    assert!(mesh.ok("events --for=vs/reviews").await.contains("Enforced"));
+    assert!(
+        mesh.ok("get events --field-selector involvedObject.name=reviews")
+            .await
+            .contains("Enforced")
+    );
     mesh.stop().await;
 }

@@ -8,9 +8,10 @@ use tokio::net::TcpStream;
 use crate::mesh::Mesh;
 
 /// One request on a connection of its own; the body as lines.
-struct Lines {
+pub(crate) struct Lines {
     reader: BufReader<TcpStream>,
-    status: u16,
+    pub(crate) status: u16,
+    pub(crate) head: String,
 }
 
 impl Lines {
@@ -19,21 +20,30 @@ impl Lines {
     }
 
     async fn get_as(mesh: &Mesh, path: &str, accept: &str) -> Self {
+        Self::ask(mesh, &format!("GET {path} HTTP/1.0\r\naccept: {accept}"), "").await
+    }
+
+    pub(crate) async fn post(mesh: &Mesh, path: &str, body: &str) -> Self {
+        let length = body.len();
+        let kind = "application/json";
+        let head =
+            format!("POST {path} HTTP/1.0\r\ncontent-type: {kind}\r\ncontent-length: {length}");
+        Self::ask(mesh, &head, body).await
+    }
+
+    async fn ask(mesh: &Mesh, head: &str, body: &str) -> Self {
         let token = std::fs::read_to_string(mesh.kubeconfig().with_file_name("token")).unwrap();
         let mut stream = TcpStream::connect(mesh.running.ports().front_door).await.unwrap();
-        let head = format!(
-            "GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: {accept}\r\nauthorization: Bearer {token}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let request =
+            format!("{head}\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        reader.read_line(&mut line).await.unwrap();
-        let status = line.split(' ').nth(1).unwrap().parse().unwrap();
-        while line.trim_end() != "" {
-            line.clear();
-            reader.read_line(&mut line).await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).await.unwrap() > 0, "{head}");
         }
-        Self { reader, status }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { reader, status, head }
     }
 
     async fn next(&mut self) -> Option<Value> {
@@ -49,7 +59,7 @@ impl Lines {
         format!("{} {}", text(&event["type"]), text(&event["object"]["metadata"]["name"]))
     }
 
-    async fn document(mut self) -> Value {
+    pub(crate) async fn document(mut self) -> Value {
         let mut text = String::new();
         self.reader.read_to_string(&mut text).await.unwrap();
         serde_json::from_str(&text).unwrap()
