@@ -24,6 +24,7 @@ mod secret;
 mod service;
 mod service_account;
 mod service_entry;
+mod shared_rules;
 mod virtual_service;
 
 pub use column::{Cell, Column};
@@ -116,9 +117,11 @@ impl Kind {
     pub fn problems(&self, document: &Value) -> Vec<Problem> {
         let mut problems = self.schema.problems(document);
         problems.extend(metadata::problems(self, document));
+        let of_schema = problems.len();
         for problem in (self.validate)(document) {
             // The schema may have said the same about the same place already.
-            if !problems.iter().any(|p| p.field == problem.field && p.cause == problem.cause) {
+            let said = &problems[..of_schema];
+            if !said.iter().any(|p| p.field == problem.field && p.cause == problem.cause) {
                 problems.push(problem);
             }
         }

@@ -1,6 +1,8 @@
 //! `networking.istio.io DestinationRule`: how a service is called once routing has chosen it, and its subsets.
 
-use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, no_remarks, no_rules, schema};
+use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, schema};
+
+mod rules;
 
 const FIELDS: &str = "
 spec {} How a service is called.
@@ -162,7 +164,7 @@ pub(super) fn kind() -> Kind {
         schema: schema(FIELDS, GROUPS),
         columns: COLUMNS,
         default: no_defaults,
-        validate: no_rules,
-        remarks: no_remarks,
+        validate: rules::validate,
+        remarks: rules::remarks,
     }
 }

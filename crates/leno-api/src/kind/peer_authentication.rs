@@ -1,6 +1,8 @@
 //! `security.istio.io PeerAuthentication`: whether workloads take plain text, mutual TLS, or both.
 
-use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, no_remarks, no_rules, schema};
+use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, no_remarks, schema};
+
+mod rules;
 
 const FIELDS: &str = "
 spec {} Which connections workloads take.
@@ -34,7 +36,7 @@ pub(super) fn kind() -> Kind {
         schema: schema(FIELDS, &[]),
         columns: COLUMNS,
         default: no_defaults,
-        validate: no_rules,
+        validate: rules::validate,
         remarks: no_remarks,
     }
 }

@@ -1,6 +1,8 @@
 //! `networking.istio.io ServiceEntry`: a service that is not in the registry, such as one outside the mesh.
 
-use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, no_remarks, no_rules, schema};
+use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, schema};
+
+mod rules;
 
 const FIELDS: &str = "
 spec {} A service that is not in the registry.
@@ -51,7 +53,7 @@ pub(super) fn kind() -> Kind {
         schema: schema(FIELDS, &[]),
         columns: COLUMNS,
         default: no_defaults,
-        validate: no_rules,
-        remarks: no_remarks,
+        validate: rules::validate,
+        remarks: rules::remarks,
     }
 }

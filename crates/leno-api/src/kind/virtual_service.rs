@@ -1,6 +1,9 @@
 //! `networking.istio.io VirtualService`: where calls to a host go, and what happens to them on the way.
 
-use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, no_remarks, no_rules, schema};
+use super::{Access, Column, Kind, Scope, StatusWrites, no_defaults, schema};
+
+mod http_rules;
+mod rules;
 
 const FIELDS: &str = "
 spec {} Where calls to some hosts go.
@@ -164,7 +167,7 @@ pub(super) fn kind() -> Kind {
         schema: schema(FIELDS, GROUPS),
         columns: COLUMNS,
         default: no_defaults,
-        validate: no_rules,
-        remarks: no_remarks,
+        validate: rules::validate,
+        remarks: rules::remarks,
     }
 }
