@@ -12,6 +12,7 @@ const ROLES: [&str; 5] = ["config", "discovery", "identity", "policy", "telemetr
 
 /// Run the control plane as a service.
 #[derive(Debug, clap::Args)]
+#[group(id = "control")]
 pub(crate) struct Args {
     /// Which roles run in this process.
     #[arg(long, value_name = "ROLE", value_delimiter = ',', default_value = "all")]

@@ -13,6 +13,7 @@ use crate::exit::{Code, WithCode as _};
 
 /// Run a control plane here: every role in one process.
 #[derive(Debug, clap::Args)]
+#[group(id = "up")]
 pub(crate) struct Args {
     /// Where state is kept; made if it is not there. `~/.local/share/leno` unless named.
     #[arg(long, value_name = "DIR", env = "LENO_DATA")]
@@ -40,6 +41,8 @@ impl Args {
             Some(data) => data,
             None => data_home().context("name a directory with --data").code(Code::Usage)?,
         };
+        // What is printed and written must hold in other directories too.
+        let data = std::path::absolute(data).code(Code::Usage)?;
         let Self { front_door, xds, xds_tls, metrics, trust_domain, .. } = self;
         Ok(Options { data, front_door, xds, xds_tls, metrics, trust_domain })
     }

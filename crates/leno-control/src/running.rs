@@ -36,10 +36,10 @@ pub enum StartError {
     #[error(transparent)]
     Store(OpenError),
     /// The store took nothing.
-    #[error("{0} (LN0005)")]
+    #[error("the store took nothing (LN0005)")]
     Seed(#[from] CommitError),
     /// The root cannot be used.
-    #[error("{0} (LN0006)")]
+    #[error("the root of identity cannot be used (LN0006)")]
     Identity(#[from] IdentityError),
     /// A certificate for the front door cannot be made.
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub enum StartError {
         address: SocketAddr,
     },
     /// An address cannot be listened on.
-    #[error("{flag} {address}: {source}")]
+    #[error("{flag} {address} cannot be listened on")]
     Listen {
         /// Which flag chooses it.
         flag: &'static str,
@@ -66,7 +66,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A file of the data directory cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read or written", path.display())]
     File {
         /// Which one.
         path: PathBuf,

@@ -212,7 +212,7 @@ pub enum OpenError {
         known: u64,
     },
     /// No space, no permission, not a directory and the like.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be opened", path.display())]
     Io {
         /// What was opened.
         path: PathBuf,
