@@ -183,6 +183,13 @@ fn check_ports(ports: &[Field<'_>], findings: &mut Findings) {
     }
 }
 
+/// As the control plane reads a port's name or appProtocol.
+fn speaks_http2(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    let first = word.rsplit('/').next().unwrap_or("").split('-').next().unwrap_or("");
+    matches!(first, "grpc" | "http2" | "h2c")
+}
+
 fn remarks(document: &Value) -> Vec<Warning> {
     let spec = Field::document(document).at("spec");
     let mut warnings = Vec::new();
@@ -201,6 +208,13 @@ fn remarks(document: &Value) -> Vec<Warning> {
     );
     for port in spec.at("ports").items() {
         let protocol = port.at("protocol");
+        let said = [port.at("appProtocol"), port.at("name")];
+        if let Some(said) = said.iter().find(|said| said.has_content() && speaks_http2(said.text()))
+        {
+            let reason =
+                "HTTP/2 and gRPC pass as TCP in this version of Leno: not routed by request";
+            warnings.push(Warning::new(said.path(), reason));
+        }
         if matches!(protocol.text(), "UDP" | "SCTP") {
             let reason = format!("{} is not captured and goes past the proxies", protocol.text());
             warnings.push(Warning::new(protocol.path(), reason));

@@ -16,7 +16,14 @@ fn rule(exported: &Value) -> Document {
 
 fn proxy(namespace: &str) -> Proxy {
     let labels = [("app".to_owned(), "a".to_owned())].into();
-    Proxy { name: "p".into(), namespace: namespace.into(), address: None, labels, http_proxy: None }
+    Proxy {
+        name: "p".into(),
+        namespace: namespace.into(),
+        address: None,
+        labels,
+        http_proxy: None,
+        http2: crate::scope::Http2::Passed,
+    }
 }
 
 fn takes(namespace: &str, enforced: u64) -> Answer {

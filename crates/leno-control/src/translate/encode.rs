@@ -62,9 +62,8 @@ impl<T> Encoder<T> {
 }
 
 fn same_versions(a: &Wanted, b: &Wanted) -> bool {
-    let same =
-        |((name, one), (other_name, other)): ((&Arc<str>, &Encoded), (&Arc<str>, &Encoded))| {
-            name == other_name && one.version == other.version
-        };
-    a.len() == b.len() && a.iter().zip(b).all(same)
+    let versions = |wanted: &Wanted| -> Vec<(Arc<str>, Arc<str>)> {
+        wanted.iter().map(|(name, one)| (name.clone(), one.version.clone())).collect()
+    };
+    a.len() == b.len() && versions(a) == versions(b)
 }

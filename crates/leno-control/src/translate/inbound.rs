@@ -53,6 +53,7 @@ pub(super) fn inputs(world: &World, proxy: &Proxy) -> InboundInputs {
         let Some(service) = services.into_iter().find(|one| one.namespace == *namespace) else {
             continue;
         };
+        let service = &proxy.http2.of(service);
         for (number, endpoints) in &endpoints.by_port {
             let Some(port) = service.port(*number) else { continue };
             if port.protocol == Protocol::Udp {

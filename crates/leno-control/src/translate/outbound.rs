@@ -28,7 +28,7 @@ pub(super) enum ListenerInputs {
         port: u16,
         protocol: WildcardProtocol,
         /// Services without a virtual address, by the addresses they have.
-        chains: Vec<(Vec<IpNet>, TcpRoute)>,
+        chains: Vec<AddressChain>,
     },
     /// One virtual address and port.
     Exact {
@@ -38,6 +38,9 @@ pub(super) enum ListenerInputs {
         sniffed: Option<String>,
     },
 }
+
+/// Addresses, and where connections to them go.
+type AddressChain = (Vec<IpNet>, TcpRoute);
 
 /// What a connection is whose address no chain has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,11 +59,10 @@ const DETECTABLE_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
 
 pub(super) fn listeners(scope: &Scope<'_>, proxy: &Proxy) -> Vec<ListenerInputs> {
     let mut inputs = vec![ListenerInputs::Virtual];
-    let mut wildcards: BTreeMap<u16, (WildcardProtocol, Vec<(Vec<IpNet>, TcpRoute)>)> =
-        http_ports(scope)
-            .into_iter()
-            .map(|port| (port, (WildcardProtocol::Http, vec![])))
-            .collect();
+    let mut wildcards: BTreeMap<u16, (WildcardProtocol, Vec<AddressChain>)> = http_ports(scope)
+        .into_iter()
+        .map(|port| (port, (WildcardProtocol::Http, vec![])))
+        .collect();
     for service in scope.services() {
         for port in &service.ports {
             if port.protocol.is_http() || port.protocol == Protocol::Udp {

@@ -7,7 +7,11 @@ use leno_api::spec::Labels;
 use leno_xds::Node;
 use serde_json::Value;
 
+use crate::scope::Http2;
 use crate::world::World;
+
+/// How our own proxy names itself.
+const LENO: &str = "leno";
 
 /// Who asks. Part of every key that depends on the asker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +26,8 @@ pub struct Proxy {
     pub labels: Labels,
     /// Where calls come in by `HTTP_PROXY`, for a workload that is not captured.
     pub http_proxy: Option<u16>,
+    /// What it makes of HTTP/2.
+    pub http2: Http2,
 }
 
 impl Proxy {
@@ -35,6 +41,7 @@ impl Proxy {
             None => (node.id.as_str(), "default"),
         };
         let namespace = node.text("NAMESPACE").unwrap_or(namespace);
+        let http2 = if node.user_agent == LENO { Http2::Passed } else { Http2::Routed };
         let http_proxy = node.text("HTTP_PROXY_PORT").and_then(|port| port.parse().ok());
         if let Some(workload) = world.workload(namespace, name) {
             return Self {
@@ -43,6 +50,7 @@ impl Proxy {
                 address: workload.address.or(address),
                 labels: workload.labels.clone(),
                 http_proxy,
+                http2,
             };
         }
         let labels = node.metadata.get("LABELS").and_then(Value::as_object).into_iter().flatten();
@@ -53,6 +61,7 @@ impl Proxy {
             namespace: namespace.into(),
             address,
             labels: labels.filter_map(label).collect(),
+            http2,
             http_proxy,
         }
     }

@@ -176,3 +176,22 @@ spec: {hosts: [db], tcp: [{match: [{port: 6379}], route: [{destination: {host: d
     assert!(text.contains("outbound|6379|a|db.default.svc.cluster.local"), "{text}");
     assert!(text.contains("\"weight\":20"), "{text}");
 }
+
+#[test]
+fn http2_is_routed_by_proxies_that_speak_it_and_passed_by_others() {
+    let world = mesh(
+        "apiVersion: v1
+kind: Service
+metadata: {name: rpc, namespace: default}
+spec: {clusterIP: 240.240.0.9, ports: [{name: grpc, port: 50051}]}",
+    );
+    let leno = proxy(&world, "productpage");
+    let envoy = Proxy { http2: crate::scope::Http2::Routed, ..leno.clone() };
+    let passed = translate(&world, &leno);
+    assert!(passed.listeners.contains_key("240.240.0.9_50051"));
+    assert!(!passed.routes.contains_key("50051"));
+    let routed = translate(&world, &envoy);
+    assert!(routed.routes.contains_key("50051"));
+    snapshot(&passed);
+    snapshot(&routed);
+}
