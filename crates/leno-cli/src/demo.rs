@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::exit::{Code, WithCode as _};
+use crate::run::Capture;
 use crate::tour;
 
 mod child;
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// With --check: only these steps.
     #[arg(long, value_name = "N", requires = "check", value_delimiter = ',')]
     only: Vec<usize>,
+    /// How the workloads' traffic is taken.
+    #[arg(long, value_enum, default_value = "auto")]
+    capture: Capture,
     /// Where the front door listens; another port is taken if this one is not free.
     #[arg(long, default_value = "127.0.0.1:15080")]
     front_door: SocketAddr,
@@ -78,6 +82,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut demo = Demo::start(args)?;
     let outcome = demo.follow(args, &signals, began);
     demo.stop();
+    if let Some(path) = &args.ready_file {
+        // What it says is no longer so.
+        let _ = std::fs::remove_file(path);
+    }
     outcome
 }
 
@@ -92,7 +100,8 @@ impl Demo {
         let folder = Folder::open(args.data.as_deref())?;
         let control = ControlPlane::start(&folder, args.front_door)?;
         let page = free(PAGE);
-        let workloads = Workloads::start(&folder, &bookinfo, &control.kubeconfig(), page)?;
+        let workloads =
+            Workloads::start(&folder, &bookinfo, &control.kubeconfig(), (page, args.capture))?;
         let page = page.unwrap_or(PAGE);
         Ok(Self { folder, bookinfo, control, workloads, prometheus: None, load: None, page })
     }

@@ -22,6 +22,7 @@ mod address;
 mod app;
 mod directory;
 mod events;
+mod orphans;
 mod probe;
 mod registration;
 mod sidecar;
@@ -33,6 +34,8 @@ use workload::Workload;
 /// Where captured connections and queries arrive inside the namespace (Istio's numbers).
 const OUTBOUND_PORT: u16 = 15001;
 const DNS_PORT: u16 = 15053;
+/// Where the sidecar takes what is sent to the workload on the host side.
+const INBOUND_PORT: u16 = 15006;
 
 /// Forwarded to the program, unless the terminal sent them: then it has them already.
 const FORWARDED: [i32; 6] =
@@ -116,7 +119,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let prepared = prepare(args)?;
     // Threads may exist from here on.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(supervise::supervise(args, workload, prepared, signals))
+    let outcome = runtime.block_on(supervise::supervise(args, workload, prepared, signals));
+    drop(runtime);
+    orphans::end_all();
+    outcome
 }
 
 fn prepare(args: &Args) -> Result<Prepared> {

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
+use clap::builder::PossibleValue;
 use serde::Deserialize;
 
 use super::child::Kept;
 use super::folder::Folder;
+use crate::run::Capture;
 
 const PORT: u16 = 9080;
 const METRICS_PORT: u16 = 15020;
@@ -45,13 +48,15 @@ impl Workloads {
         folder: &Folder,
         bookinfo: &Path,
         kubeconfig: &Path,
-        page: Option<SocketAddr>,
+        (page, capture): (Option<SocketAddr>, Capture),
     ) -> Result<Self> {
         let mut runs = Vec::new();
         for (service, version) in ALL {
             let name = format!("{service}-{version}");
             let mut command = run(folder, kubeconfig, &name, service)?;
             command.args(["--version", version, "--port", &PORT.to_string()]);
+            let capture = capture.to_possible_value();
+            command.arg("--capture").args(capture.iter().map(PossibleValue::get_name));
             if let Some(page) = page.filter(|_| service == "productpage") {
                 command.args(["--expose", &page.ip().to_string()]);
             }

@@ -86,6 +86,10 @@ pub(super) struct Running {
 }
 
 impl Running {
+    pub(super) fn pid(self) -> Pid {
+        self.pid
+    }
+
     /// Sends it a signal; not after its end was told.
     pub(super) fn signal(self, number: i32) {
         if let Some(signal) = Signal::from_named_raw(number) {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use leno_sys::capture::{SocketSupply, Sockets};
 use leno_sys::process::prepare_child;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::Child;
 
@@ -95,6 +96,11 @@ impl<'a> Sidecar<'a> {
         SocketAddr::new(self.settings.address, ADMIN_PORT)
     }
 
+    /// Its process, while it runs.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
+    }
+
     /// Waits for its end, which is never expected.
     pub(super) async fn ended(&mut self) -> Result<ExitStatus> {
         self.child.wait().await.context("waiting for the sidecar")
@@ -126,10 +132,10 @@ impl<'a> Sidecar<'a> {
     /// Lets it finish what is in flight, then ends it.
     pub(super) async fn stop(mut self) {
         // New connections are nobody's from here on.
+        let pid = self.pid();
         drop(self.passed);
-        let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
         if let Some(pid) = pid {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = kill_process(pid, Signal::TERM);
         }
         let waited = tokio::time::timeout(DRAIN + Duration::from_secs(1), self.child.wait()).await;
         if waited.is_err() {

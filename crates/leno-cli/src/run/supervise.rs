@@ -21,7 +21,7 @@ use super::probe::{self, Side};
 use super::registration::{RENEW_EVERY, Registration};
 use super::sidecar::{HTTP_PROXY_PORT, Passed, Settings, Sidecar};
 use super::workload::Workload;
-use super::{Args, Prepared, address};
+use super::{Args, INBOUND_PORT, OUTBOUND_PORT, Prepared, address, orphans};
 use crate::exit::{Code, WithCode as _};
 
 /// A sidecar with a reachable control plane is ready in a fraction of a second.
@@ -40,7 +40,8 @@ pub(super) async fn supervise(
     let address = address::allocate()?;
     let kubeconfig = args.connection.path();
     let mut registration = Registration::new(&kubeconfig, workload.clone(), address.ip)?;
-    let mut inbound = Vec::new();
+    // Also for a workload that only calls: its sidecar must not take the port on every address of the host.
+    let mut inbound = vec![address::listen(address.ip, INBOUND_PORT)?];
     if let Some(port) = workload.port {
         for ip in std::iter::once(address.ip).chain(args.expose) {
             inbound.push(address::listen(ip, port)?);
@@ -61,7 +62,10 @@ pub(super) async fn supervise(
         access_log: args.access_log.clone(),
         program: (!is_captured).then(|| address.of_program()),
     };
-    let Prepared { waiting, sockets: captured, supply } = prepared;
+    let Prepared { waiting, sockets: mut captured, supply } = prepared;
+    if !is_captured {
+        captured.outbound.push(address::listen(address.ip, OUTBOUND_PORT)?);
+    }
     let passed = Passed { captured, inbound, http_proxy, supply };
     let mut run = Run { args, workload, directory: &directory, events };
     let outcome = run.live(&mut registration, waiting, passed, settings).await;
@@ -195,6 +199,7 @@ impl Run<'_> {
                     is_announced = is_retired || self.announce(registration).await;
                 }
                 _ = renewals.tick() => {
+                    orphans::reap(&[Some(running.pid()), sidecar.pid()]);
                     let is_new = matches!(registration.renew().await, Ok(true));
                     if is_listening && !is_retired && (is_new || !is_announced) {
                         is_announced = self.announce(registration).await;
