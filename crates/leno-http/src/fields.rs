@@ -233,9 +233,10 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
+        // No branch in the loop: values are short, and this is done many bytes at a time.
+        if value.iter().fold(0, |found, byte| found | u8::from(ends_line(*byte))) != 0 {
             for byte in &mut self.bytes[start..] {
-                if matches!(*byte, b'\r' | b'\n' | 0) {
+                if ends_line(*byte) {
                     *byte = b' ';
                 }
             }
@@ -256,25 +257,33 @@ impl Fields {
 
 /// What the machines need beyond the public list.
 impl Fields {
-    /// Indexes a line that the arena already holds: name, value and the whole line with its CRLF.
+    /// Starts over with the bytes of a received head or trailer section, whose lines are indexed next.
+    pub(crate) fn begin(&mut self, head: &[u8]) {
+        assert!(head.len() < u32::MAX as usize, "heads are bounded far below 4 GiB");
+        self.clear();
+        self.bytes.extend_from_slice(head);
+    }
+
+    /// Indexes a line of the arena that starts with `name`; `value` and the line's end (behind its CRLF) are positions
+    /// in what [`Fields::begin`] was given.
     pub(crate) fn index_line(
         &mut self,
-        name: Range<usize>,
+        name: &[u8],
+        start: usize,
         value: Range<usize>,
-        line_end: usize,
-    ) -> Known {
-        let known = Known::recognize(&self.bytes[name.clone()]);
+        end: usize,
+    ) {
+        let known = Known::recognize(name);
         let state = if known.is_hop_by_hop() { State::HopByHop } else { State::Live };
         self.index.push(Entry {
-            line: narrow(name.start),
-            name_end: narrow(name.end),
-            value: Span::new(value),
-            line_end: narrow(line_end),
+            line: start as u32,
+            name_end: (start + name.len()) as u32,
+            value: Span { start: value.start as u32, end: value.end as u32 },
+            line_end: end as u32,
             known,
             state,
         });
         self.present |= bit(known);
-        known
     }
 
     /// Number of fields with this well-known name.
@@ -332,6 +341,11 @@ impl Fields {
         }
         out.extend_from_slice(&self.bytes[start..end]);
     }
+}
+
+/// What would end a line, or the text, for some reader.
+const fn ends_line(byte: u8) -> bool {
+    (byte == b'\r') | (byte == b'\n') | (byte == 0)
 }
 
 const fn bit(known: Known) -> u128 {

@@ -199,12 +199,12 @@ fn folds_to(token: &[u8], lower: &[u8]) -> bool {
     }
     let (token_words, token_rest) = token.as_chunks::<8>();
     let (lower_words, lower_rest) = lower.as_chunks::<8>();
-    let words = token_words.iter().zip(lower_words);
-    let rest = token_rest.iter().zip(lower_rest);
-    words.fold(0, |differ, (a, b)| {
-        differ | ((u64::from_ne_bytes(*a) | FOLD) ^ u64::from_ne_bytes(*b))
-    }) == 0
-        && rest.fold(0, |differ, (a, b)| differ | ((a | 0x20) ^ b)) == 0
+    for (token, lower) in token_words.iter().zip(lower_words) {
+        if u64::from_ne_bytes(*token) | FOLD != u64::from_ne_bytes(*lower) {
+            return false;
+        }
+    }
+    token_rest.iter().zip(lower_rest).all(|(token, lower)| token | 0x20 == *lower)
 }
 
 #[cfg(test)]

@@ -158,36 +158,32 @@ fn index(
     lines: &[httparse::Header<'_>],
     fields: &mut Fields,
 ) -> Result<(), Invalid> {
-    fields.clear();
-    fields.bytes.extend_from_slice(head);
+    fields.begin(head);
+    // The first line of a trailer section has nothing before it.
+    let mut is_strict = fields_start == 0 || ends_in_crlf(head, fields_start);
     let offset = |part: &[u8]| part.as_ptr() as usize - head.as_ptr() as usize;
     let mut line_start = fields_start;
     for (at, line) in lines.iter().enumerate() {
-        let name = offset(line.name.as_bytes());
         let line_end = match lines.get(at + 1) {
             Some(next) => offset(next.name.as_bytes()),
-            None => end_of_last_line(head),
+            None => head.len().saturating_sub(2),
         };
-        if name != line_start || !ends_in_crlf(head, name) || !ends_in_crlf(head, line_end) {
-            return Err(Invalid::BareLf);
-        }
+        is_strict &= offset(line.name.as_bytes()) == line_start && ends_in_crlf(head, line_end);
         let value = offset(line.value);
-        fields.index_line(name..name + line.name.len(), value..value + line.value.len(), line_end);
+        fields.index_line(
+            line.name.as_bytes(),
+            line_start,
+            value..value + line.value.len(),
+            line_end,
+        );
         line_start = line_end;
     }
-    let end_holds = line_start + 2 == head.len()
-        && ends_in_crlf(head, head.len())
-        && ends_in_crlf(head, line_start);
-    if end_holds { Ok(()) } else { Err(Invalid::BareLf) }
+    is_strict &= line_start + 2 == head.len() && ends_in_crlf(head, head.len());
+    if is_strict { Ok(()) } else { Err(Invalid::BareLf) }
 }
 
-const fn end_of_last_line(head: &[u8]) -> usize {
-    head.len().saturating_sub(2)
-}
-
-/// The first line of a trailer section has nothing before it.
 fn ends_in_crlf(head: &[u8], end: usize) -> bool {
-    end == 0 || head[..end].ends_with(b"\r\n")
+    end >= 2 && head.get(end - 2..end) == Some(b"\r\n")
 }
 
 /// Checks target and Host, and makes the Host field agree with the target (RFC 9112 §3.2.2, §3.3).

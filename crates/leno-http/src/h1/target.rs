@@ -50,13 +50,17 @@ fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [
 
 /// `host [":" port]`, possibly empty, without user information: names, addresses and bracketed IPv6 addresses.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = split_port(text);
-    let host_holds = match host {
-        [b'[', inner @ .., b']'] => {
+    let name_end = text.iter().position(|&byte| !NAME_BYTES[usize::from(byte)]);
+    let Some(name_end) = name_end else { return true };
+    let (host, port) =
+        if text[0] == b'[' { split_port(text) } else { (&[][..], text.get(name_end + 1..)) };
+    let host_holds = match (text[name_end], host) {
+        (b':', _) => true,
+        (b'[', [b'[', inner @ .., b']']) => {
             !inner.is_empty()
                 && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
         }
-        _ => host.iter().all(|&byte| is_name_byte(byte)),
+        _ => false,
     };
     host_holds && port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit))
 }
@@ -79,6 +83,16 @@ fn split_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// RFC 3986 §3.2.2 reg-name, percent-encoding included.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_name_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
