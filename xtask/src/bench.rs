@@ -4,7 +4,9 @@
 //! of all contenders are interleaved and medians are reported, with what is needed to repeat them.
 
 mod contender;
+mod converge;
 mod http1;
+mod kubernetes;
 mod load;
 mod machine;
 mod process;
@@ -26,10 +28,13 @@ pub(crate) struct Args {
 enum Bench {
     /// A hop of HTTP/1.1: Leno, haproxy, nginx, Envoy; plain, and with what a mesh adds.
     Http1(http1::Args),
+    /// From an applied document to its enforcement by every proxy.
+    Converge(converge::Args),
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     match &args.bench {
         Bench::Http1(args) => http1::run(root, args),
+        Bench::Converge(args) => converge::run(root, args),
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::contender::{CONTENDERS, Running, Setting};
 use super::load::{Load, Tools};
 use super::machine;
+use super::process::Ahead;
 use super::report::{Bar, Circumstances, Document, Figures, median, round};
 
 /// `cargo xtask bench http1`
@@ -131,6 +132,7 @@ fn measure(root: &Path, args: &Args, folder: &Path) -> Result<Measured> {
     for contender in &running {
         tools.run(LOADS[0].1, contender.address, Duration::from_secs(1))?;
     }
+    let _ahead = Ahead::of_other_work();
     let mut rounds = Rounds::new();
     for round in 1..=count {
         eprintln!("bench: round {round} of {count}");
