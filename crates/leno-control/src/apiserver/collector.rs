@@ -13,6 +13,9 @@ use super::metadata::{has_finalizers, is_terminating, now};
 use crate::front_door::stopped;
 use crate::store::{Change, CommitError, Document, Event, Expect, Store, Write};
 
+/// Writes that are handed to the store before the first is waited for.
+const TOGETHER_MAX: usize = 128;
+
 /// Runs until `stop` turns true.
 pub(crate) async fn run(store: Arc<dyn Store>, mut stop: watch::Receiver<bool>) {
     loop {
@@ -47,14 +50,18 @@ async fn sweep(store: &dyn Store) {
         if writes.is_empty() {
             return;
         }
-        for write in writes {
-            let name = write.key().name.clone();
-            match store.commit(vec![write]).await {
-                // Somebody was faster; the next round, or the next event, looks again.
-                Ok(_) | Err(CommitError::Conflict { .. } | CommitError::Missing { .. }) => {}
-                Err(error) => {
-                    tracing::warn!(%error, name, "deletion not finished, tried again at the next one");
-                    return;
+        for part in writes.chunks(TOGETHER_MAX) {
+            // Handed over together, so that they share the store's transactions.
+            let commits: Vec<_> =
+                part.iter().map(|write| store.commit(vec![write.clone()])).collect();
+            for commit in commits {
+                match commit.await {
+                    // Somebody was faster; the next round, or the next event, looks again.
+                    Ok(_) | Err(CommitError::Conflict { .. } | CommitError::Missing { .. }) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "deletion not finished, tried again at the next");
+                        return;
+                    }
                 }
             }
         }

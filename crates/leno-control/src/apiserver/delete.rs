@@ -1,5 +1,7 @@
 //! Delete one document or a whole collection, and what deletion waits for.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use leno_api::kind::Access;
 use serde_json::{Value, json};
@@ -20,6 +22,9 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) const ORPHAN: &str = "orphan";
 
 const ATTEMPTS_MAX: usize = 8;
+
+/// Deletions that are handed to the store before the first is waited for.
+const TOGETHER_MAX: usize = 128;
 
 /// What to do with documents that name this one as their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,20 +115,9 @@ impl Call<'_> {
         for found in &selected {
             check_protected(target, &found.value)?;
         }
-        for found in &selected {
-            let mut live = std::sync::Arc::clone(found);
-            loop {
-                match self.delete_one(&live, &options).await {
-                    Ok(_) | Err(CommitError::Missing { .. }) => break,
-                    Err(CommitError::Conflict { .. }) => match self.store.get(&live.key) {
-                        Some(newer) => live = newer,
-                        None => break,
-                    },
-                    Err(error) => {
-                        return Err(Failure::commit(target.kind, &found.key.name, &error));
-                    }
-                }
-            }
+        let mut left: Vec<Arc<Document>> = selected.clone();
+        while !left.is_empty() {
+            left = self.delete_round(&left, &options).await?;
         }
         let documents: Vec<&Value> = selected.iter().map(|found| &found.value).collect();
         let version = json!({"resourceVersion": self.store.revision().to_string()});
@@ -146,42 +140,95 @@ impl Call<'_> {
         Options::parse(&document, self.query)
     }
 
+    /// Deletes many at once, so that they share the store's transactions; gives those that changed in between.
+    async fn delete_round(
+        &self,
+        documents: &[Arc<Document>],
+        options: &Options,
+    ) -> Result<Vec<Arc<Document>>, Failure> {
+        let mut left = Vec::new();
+        for part in documents.chunks(TOGETHER_MAX) {
+            let writes = part.iter().map(|live| plan(live, options.propagation).into_write());
+            let writes = writes.filter(|_| !options.dry_run);
+            let commits: Vec<_> =
+                writes.map(|write| write.map(|write| self.store.commit(vec![write]))).collect();
+            for (live, commit) in part.iter().zip(commits) {
+                let Some(commit) = commit else { continue };
+                match commit.await {
+                    Ok(_) | Err(CommitError::Missing { .. }) => {}
+                    Err(CommitError::Conflict { .. }) => left.extend(self.store.get(&live.key)),
+                    Err(error) => {
+                        return Err(Failure::commit(self.target.kind, &live.key.name, &error));
+                    }
+                }
+            }
+        }
+        Ok(left)
+    }
+
     /// Removes the document, or marks it while something holds it: then its new state.
     async fn delete_one(
         &self,
         live: &Document,
         options: &Options,
     ) -> Result<Option<Value>, CommitError> {
-        let expect = Expect::Revision(live.revision);
-        let mut document = live.value.clone();
-        add_finalizer(&mut document, options.propagation);
-        if !metadata::has_finalizers(&document) {
-            if !options.dry_run {
-                let key = live.key.clone();
-                self.store.commit(vec![Write::Delete { key, expect }]).await?;
+        let plan = plan(live, options.propagation);
+        match &plan {
+            Plan::Wait => return Ok(Some(live.value.clone())),
+            Plan::Mark(Write::Put { value, .. }) if options.dry_run => {
+                return Ok(Some(value.clone()));
             }
-            return Ok(None);
+            _ if options.dry_run => return Ok(None),
+            Plan::Mark(_) | Plan::Remove(_) => {}
         }
-        if metadata::is_terminating(&document) && document == live.value {
-            return Ok(Some(document));
-        }
-        if !metadata::is_terminating(&document) {
-            document["metadata"]["deletionTimestamp"] = metadata::now().into();
-            document["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-            if let Some(generation) = document["metadata"]["generation"].as_u64() {
-                document["metadata"]["generation"] = (generation + 1).into();
-            }
-            if document["kind"] == "Namespace" {
-                document["status"]["phase"] = "Terminating".into();
-            }
-        }
-        if options.dry_run {
-            return Ok(Some(document));
-        }
-        let write = Write::Put { key: live.key.clone(), value: document, expect };
-        let written = self.store.commit(vec![write]).await?;
-        Ok(written.first().map(|document| document.value.clone()))
+        let is_marked = matches!(plan, Plan::Mark(_));
+        let written = self.store.commit(plan.into_write().into_iter().collect()).await?;
+        Ok(written.first().filter(|_| is_marked).map(|document| document.value.clone()))
     }
+}
+
+/// What deleting a document takes.
+enum Plan {
+    /// Nothing holds it.
+    Remove(Write),
+    /// Something does: it is marked, and goes when that lets it.
+    Mark(Write),
+    /// It is marked already.
+    Wait,
+}
+
+impl Plan {
+    fn into_write(self) -> Option<Write> {
+        match self {
+            Self::Remove(write) | Self::Mark(write) => Some(write),
+            Self::Wait => None,
+        }
+    }
+}
+
+fn plan(live: &Document, propagation: Propagation) -> Plan {
+    let (key, expect) = (live.key.clone(), Expect::Revision(live.revision));
+    let mut value = live.value.clone();
+    add_finalizer(&mut value, propagation);
+    if !metadata::has_finalizers(&value) {
+        return Plan::Remove(Write::Delete { key, expect });
+    }
+    if metadata::is_terminating(&value) {
+        return if value == live.value {
+            Plan::Wait
+        } else {
+            Plan::Mark(Write::Put { key, value, expect })
+        };
+    }
+    value["metadata"]["deletionTimestamp"] = metadata::now().into();
+    value["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    if let Some(generation) = value["metadata"]["generation"].as_u64() {
+        value["metadata"]["generation"] = (generation + 1).into();
+    }
+    if value["kind"] == "Namespace" {
+        value["status"]["phase"] = "Terminating".into();
+    }
+    Plan::Mark(Write::Put { key, value, expect })
 }
 
 fn add_finalizer(document: &mut Value, propagation: Propagation) {
