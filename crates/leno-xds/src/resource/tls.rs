@@ -52,7 +52,6 @@ struct Common {
 #[derive(Default)]
 struct Validation {
     bundle: Option<String>,
-    system_roots: bool,
     sans: Vec<StringMatch>,
 }
 
@@ -94,17 +93,20 @@ fn unknown(r: &mut Reader<'_, '_>, kind: &str) {
 fn downstream_context(r: &mut Reader<'_, '_>) -> DownstreamTls {
     r.harmless(HARMLESS_DOWNSTREAM);
     let common = r.message(1, "common_tls_context", common).unwrap_or_default();
-    let validation = common.validation.unwrap_or_default();
+    let Validation { bundle, sans } = common.validation.unwrap_or_default();
+    let require_client_certificate =
+        r.wrapped_bool(2, "require_client_certificate").unwrap_or(false);
+    if bundle.is_none() && (require_client_certificate || !sans.is_empty()) {
+        r.problem("nothing says what clients are verified with; name a secret or trusted_ca");
+    }
     DownstreamTls {
-        require_client_certificate: r
-            .wrapped_bool(2, "require_client_certificate")
-            .unwrap_or(false),
+        require_client_certificate,
         certificate: common.certificate.unwrap_or_else(|| {
             r.problem("a certificate named by tls_certificate_sds_secret_configs is expected");
             String::new()
         }),
-        trust_bundle: validation.bundle,
-        peer_sans: validation.sans,
+        trust_bundle: bundle,
+        peer_sans: sans,
         alpn: common.alpn,
     }
 }
@@ -112,18 +114,22 @@ fn downstream_context(r: &mut Reader<'_, '_>) -> DownstreamTls {
 fn upstream_context(r: &mut Reader<'_, '_>) -> UpstreamTls {
     r.harmless(HARMLESS_UPSTREAM);
     let common = r.message(1, "common_tls_context", common).unwrap_or_default();
-    let verifies = |v: &Validation| v.bundle.is_some() || v.system_roots;
-    if !common.validation.as_ref().is_some_and(verifies) {
+    let Validation { bundle, sans } = common.validation.unwrap_or_default();
+    if bundle.is_none() {
         r.problem("nothing says what the server is verified with; name a secret or trusted_ca");
     }
-    let validation = common.validation.unwrap_or_default();
+    let is_system = |name: &String| SYSTEM_ROOTS.iter().any(|file| name[..] == root_file(file));
     UpstreamTls {
         sni: r.optional_string(2, "sni"),
         alpn: common.alpn,
         certificate: common.certificate,
-        trust_bundle: validation.bundle,
-        peer_sans: validation.sans,
+        trust_bundle: bundle.filter(|name| !is_system(name)),
+        peer_sans: sans,
     }
+}
+
+fn root_file(file: &str) -> String {
+    format!("{ROOT_FILE}{file}")
 }
 
 fn common(r: &mut Reader<'_, '_>) -> Common {
@@ -140,12 +146,12 @@ fn common(r: &mut Reader<'_, '_>) -> Common {
     let plain = r.message(3, "validation_context", validation);
     let named = r.message(7, "validation_context_sds_secret_config", |r| Validation {
         bundle: Some(secret_name(r)),
-        ..Validation::default()
+        sans: Vec::new(),
     });
     let combined = r.message(8, "combined_validation_context", |r| {
         let checks = r.message(1, "default_validation_context", validation).unwrap_or_default();
         let bundle = r.message(2, "validation_context_sds_secret_config", secret_name);
-        Validation { bundle: bundle.or(checks.bundle), ..checks }
+        Validation { bundle: bundle.or(checks.bundle), sans: checks.sans }
     });
     Common {
         alpn: r.strings(4, "alpn_protocols"),
@@ -172,11 +178,9 @@ fn validation(r: &mut Reader<'_, '_>) -> Validation {
     });
     let mut sans: Vec<_> = typed.into_iter().flatten().collect();
     sans.extend(r.messages(9, "match_subject_alt_names", value::string_match));
-    let file = r.message(1, "trusted_ca", file_name);
-    let is_system = file.as_ref().is_some_and(|file| SYSTEM_ROOTS.contains(&file.as_str()));
-    let system_roots = r.message(17, "system_root_certs", |_| ()).is_some() || is_system;
-    let bundle = file.filter(|_| !is_system).map(|file| format!("{ROOT_FILE}{file}"));
-    Validation { bundle, system_roots, sans }
+    let file = r.message(1, "trusted_ca", file_name).map(|file| root_file(&file));
+    let system = r.message(17, "system_root_certs", |_| root_file(SYSTEM_ROOTS[0]));
+    Validation { bundle: file.or(system), sans }
 }
 
 pub(crate) fn write_downstream(w: &mut Writer, number: u32, tls: &DownstreamTls) {
@@ -217,7 +221,8 @@ fn write_common(w: &mut Writer, certificate: Option<&String>, alpn: &[String]) {
     w.strings(4, alpn);
     if let Some(certificate) = certificate {
         let files = certificate.strip_prefix(CERTIFICATE_FILES);
-        match files.and_then(|files| files.split_once('~')) {
+        let files = files.and_then(|files| files.split_once('~'));
+        match files.filter(|(chain, key)| !chain.is_empty() && !key.is_empty()) {
             None => write_secret(w, 6, certificate),
             Some((chain, key)) => w.message(2, |w| {
                 w.message(1, |w| w.string(1, chain));
@@ -236,7 +241,7 @@ fn write_secret(w: &mut Writer, number: u32, name: &str) {
 
 fn write_validation(w: &mut Writer, bundle: Option<&str>, sans: &[StringMatch], verifies: bool) {
     let file = match bundle {
-        Some(name) => name.strip_prefix(ROOT_FILE),
+        Some(name) => name.strip_prefix(ROOT_FILE).filter(|file| !file.is_empty()),
         None => verifies.then_some(SYSTEM_ROOTS[0]),
     };
     match bundle {

@@ -452,19 +452,26 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
                 application_protocols: alpn,
                 server_names: names,
             });
+    let verified = of((bundle(), any::<bool>(), vec(string_match(), 0..2)));
     let tls =
-        (any::<bool>(), certificate(), of(bundle()), vec(string_match(), 0..2), vec(name(), 0..2))
-            .prop_map(
-                |(require_client_certificate, certificate, trust_bundle, peer_sans, alpn)| {
-                    DownstreamTls {
-                        require_client_certificate,
-                        certificate,
-                        trust_bundle,
-                        peer_sans,
-                        alpn,
-                    }
+        (certificate(), verified, vec(name(), 0..2)).prop_map(|(certificate, verified, alpn)| {
+            let plain = DownstreamTls {
+                require_client_certificate: false,
+                certificate,
+                trust_bundle: None,
+                peer_sans: vec![],
+                alpn,
+            };
+            match verified {
+                None => plain,
+                Some((bundle, require_client_certificate, peer_sans)) => DownstreamTls {
+                    require_client_certificate,
+                    trust_bundle: Some(bundle),
+                    peer_sans,
+                    ..plain
                 },
-            );
+            }
+        });
     let filter = prop_oneof![
         connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
         tcp_proxy().prop_map(NetworkFilter::Tcp),

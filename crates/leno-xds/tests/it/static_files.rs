@@ -168,3 +168,47 @@ fn hostile_files_end() {
     }
     assert!(parse(&laughs).is_err());
 }
+
+/// What a listener's `transport_socket` with this context becomes, or is told.
+fn downstream(context: &str) -> Result<DownstreamTls, Vec<String>> {
+    let text = format!(
+        "static_resources: {{ listeners: [{{ name: a,
+  address: {{ socket_address: {{ address: 127.0.0.1, port_value: 1 }} }},
+  filter_chains: [{{
+    filters: [{{ name: tcp, typed_config: {{
+      '@type': x/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, cluster: a }} }}],
+    transport_socket: {{ name: tls, typed_config: {{
+      '@type': x/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, {context} }} }} }}] }}] }}"
+    );
+    let parsed = parse(&text).map_err(|p| p.into_iter().map(|p| p.what).collect::<Vec<_>>())?;
+    Ok(parsed.value.listeners[0].filter_chains[0].tls.clone().unwrap())
+}
+
+#[test]
+fn nobody_goes_unverified_by_accident() {
+    const CERTIFICATE: &str = "tls_certificates: [{ certificate_chain: { filename: /c }, private_key: { filename: /k } }]";
+    let tls = downstream(&format!("common_tls_context: {{ {CERTIFICATE} }}")).unwrap();
+    assert_eq!((&*tls.certificate, tls.trust_bundle), ("file-cert:/c~/k", None));
+
+    // The system's roots are roots: clients are verified with them.
+    let roots =
+        "validation_context: { trusted_ca: { filename: /etc/ssl/certs/ca-certificates.crt } }";
+    let tls = downstream(&format!("common_tls_context: {{ {CERTIFICATE}, {roots} }}")).unwrap();
+    assert_eq!(tls.trust_bundle.as_deref(), Some("file-root:/etc/ssl/certs/ca-certificates.crt"));
+
+    for context in [
+        format!("require_client_certificate: true, common_tls_context: {{ {CERTIFICATE} }}"),
+        format!(
+            "common_tls_context: {{ {CERTIFICATE}, validation_context: {{
+               match_typed_subject_alt_names: [{{ san_type: URI, matcher: {{ exact: a }} }}] }} }}"
+        ),
+    ] {
+        let told = downstream(&context).unwrap_err();
+        assert_eq!(
+            told,
+            ["nothing says what clients are verified with; name a secret or trusted_ca"]
+        );
+    }
+    let refused = "common_tls_context: { validation_context: { trust_chain_verification: ACCEPT_UNTRUSTED } }";
+    assert_eq!(downstream(refused).unwrap_err()[0], "is not a supported field");
+}
