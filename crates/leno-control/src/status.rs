@@ -18,6 +18,7 @@ use crate::store::{CommitError, Document, Expect, Key, Range, Store, Write};
 use crate::translate::{Proxy, Translation};
 use crate::world::World;
 
+mod blame;
 mod condition;
 mod event;
 mod verdict;
@@ -102,7 +103,11 @@ impl StatusWriter {
             .proxies
             .list()
             .iter()
-            .map(|entry| Answer::new(entry, Proxy::from_node(&entry.node, &world)))
+            .map(|entry| {
+                let translated = self.translation.last_told(&entry.node);
+                let proxy = Proxy::from_node(&entry.node, &world);
+                Answer::new(entry, proxy, translated.as_deref())
+            })
             .collect();
         let mut writes = Vec::new();
         let mut round = Round::Done;
@@ -144,7 +149,7 @@ impl StatusWriter {
             *known = fresh;
         }
         let known = *known;
-        let verdict = Verdict::new(kind, document, world, known.since, answers);
+        let verdict = Verdict::new(kind, document, known.since.min(world.revision()), answers);
         if verdict.is_pending() && known.first_seen.elapsed() < PATIENCE {
             return None;
         }

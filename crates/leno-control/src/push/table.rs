@@ -73,7 +73,7 @@ impl ProxyTable {
     }
 
     /// Adds a proxy whose stream has begun; it is there until the row is dropped.
-    pub(super) fn add(&self, node: Node) -> Row {
+    pub(crate) fn add(&self, node: Node) -> Row {
         let entry = ProxyEntry {
             node: Arc::new(node),
             connected_since: SystemTime::now(),
@@ -114,17 +114,17 @@ impl ProxyEntry {
 
 /// A connected proxy's place in the table; only its stream writes it.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     table: ProxyTable,
     key: u64,
 }
 
 impl Row {
-    pub(super) fn subscribed(&self, kind: ResourceType) {
+    pub(crate) fn subscribed(&self, kind: ResourceType) {
         self.write(kind, |progress| progress.subscribed = true);
     }
 
-    pub(super) fn acknowledged(&self, kind: ResourceType, revision: u64) {
+    pub(crate) fn acknowledged(&self, kind: ResourceType, revision: u64) {
         self.write(kind, |progress| {
             progress.acknowledged = revision;
             progress.refused = None;
@@ -132,12 +132,12 @@ impl Row {
     }
 
     /// Problems come one a line.
-    pub(super) fn refused(&self, kind: ResourceType, revision: u64, problems: &str) {
+    pub(crate) fn refused(&self, kind: ResourceType, revision: u64, problems: &str) {
         let problems = problems.lines().map(str::to_owned).collect();
         self.write(kind, |progress| progress.refused = Some(Refusal { revision, problems }));
     }
 
-    pub(super) fn progress(&self, kind: ResourceType, sent: u64, acknowledged: u64) {
+    pub(crate) fn progress(&self, kind: ResourceType, sent: u64, acknowledged: u64) {
         self.write(kind, |progress| {
             progress.sent = sent;
             progress.acknowledged = acknowledged;

@@ -1,12 +1,14 @@
 //! From a verdict to the status on the document: conditions in Kubernetes' form, and the numbers for programs.
 
+use std::collections::BTreeSet;
+
 use leno_api::Kind;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::text;
-use super::verdict::Verdict;
+use super::verdict::{Refused, Verdict};
 use crate::store::Document;
 use crate::world::World;
 
@@ -79,13 +81,19 @@ fn accepted(kind: &Kind, document: &Document, world: &World) -> Value {
 
 /// `Enforced`, and Istio's name for the same.
 fn enforced(verdict: &Verdict) -> [Value; 2] {
-    let Verdict { proxies, enforced, refused, since } = verdict;
+    let Verdict { proxies, enforced, refused, held_up, since } = verdict;
     let count =
         format!("enforced by {enforced} of {proxies} {}", plural(*proxies, "proxy", "proxies"));
     let (status, reason, message) = if *proxies == 0 {
         ("Unknown", "NoProxies", "no connected proxy is concerned".to_owned())
     } else if !refused.is_empty() {
-        ("False", "Refused", format!("{count}; {}", told(verdict)))
+        ("False", "Refused", format!("{count}; {}", told(refused)))
+    } else if !held_up.is_empty() {
+        let others: BTreeSet<&str> =
+            held_up.iter().flat_map(|one| &one.blamed).map(String::as_str).collect();
+        let others: Vec<&str> = others.into_iter().collect();
+        let message = format!("{count}; held up by {}: {}", others.join(", "), told(held_up));
+        ("False", "HeldUp", message)
     } else if enforced < proxies {
         let waiting = proxies - enforced;
         ("Unknown", "Pending", format!("{count}; {waiting} did not answer yet"))
@@ -96,14 +104,13 @@ fn enforced(verdict: &Verdict) -> [Value; 2] {
 }
 
 /// `reviews-v1.default refused routes[9080]…: why`.
-fn told(verdict: &Verdict) -> String {
-    let lines: Vec<String> = verdict
-        .refused
+fn told(refusals: &[Refused]) -> String {
+    let lines: Vec<String> = refusals
         .iter()
         .take(REFUSALS_MAX)
         .map(|refused| format!("{} refused {}", refused.proxy, refused.problems.join("; ")))
         .collect();
-    match verdict.refused.len().saturating_sub(REFUSALS_MAX) {
+    match refusals.len().saturating_sub(REFUSALS_MAX) {
         0 => lines.join("; "),
         more => format!("{}; and {more} more", lines.join("; ")),
     }

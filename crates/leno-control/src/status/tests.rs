@@ -3,6 +3,7 @@ use serde_json::json;
 use super::verdict::Refused;
 use super::*;
 use crate::store::Embedded;
+use crate::translate::tests::{changed, mesh_documents};
 
 fn rule(exported: &Value) -> Document {
     let value = json!({
@@ -32,7 +33,8 @@ fn takes(namespace: &str, enforced: u64) -> Answer {
 
 fn refuses(revision: u64) -> Answer {
     let problems = vec!["routes[80].regex: too large".to_owned()];
-    let refused = Refused { proxy: "p.default".to_owned(), revision, problems };
+    let proxy_name = "p.default".to_owned();
+    let refused = Refused { proxy: proxy_name, revision, problems, blamed: Default::default() };
     Answer::made(proxy("default"), revision - 1, vec![refused])
 }
 
@@ -53,7 +55,7 @@ fn enforced(document: &Document, answers: &[Answer]) -> String {
             document: Some(&document.value),
         }],
     );
-    let verdict = Verdict::new(kind(), document, &world, 9, answers);
+    let verdict = Verdict::new(kind(), document, 9, answers);
     let status = condition::status(kind(), document, &world, &verdict);
     let found = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Enforced");
     let found = found.unwrap();
@@ -114,6 +116,125 @@ fn fields_without_effect_are_named_and_foreign_conditions_stay() {
     let again = condition::status(kind(), &document, &World::default(), &verdict);
     assert_eq!(again, status);
     assert!(condition::says_the_same(&status, &again));
+}
+
+/// A store with Bookinfo and `documents`, a writer at work, and a table to put proxies into.
+struct Stage {
+    _directory: tempfile::TempDir,
+    store: Arc<dyn Store>,
+    translation: Arc<Translation>,
+    proxies: ProxyTable,
+    stop: watch::Sender<bool>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(directory.path()).unwrap());
+        let puts = mesh_documents().iter().map(put).collect();
+        store.commit(puts).await.unwrap();
+        let translation = Translation::new(&*store);
+        let proxies = ProxyTable::new();
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(Arc::clone(&translation).follow(store.clone(), stopped.clone()));
+        let writer = StatusWriter::new(store.clone(), translation.clone(), proxies.clone());
+        tasks.spawn(writer.run(stopped));
+        Self { _directory: directory, store, translation, proxies, stop, tasks }
+    }
+
+    async fn apply(&self, document: &Value) -> u64 {
+        self.store.commit(vec![put(document)]).await.unwrap()[0].revision
+    }
+
+    /// Waits until `Enforced` of a document has this reason; its message.
+    async fn reason(&self, name: &str, reason: &str) -> String {
+        let key = Key::new("networking.istio.io", "virtualservices", "default", name);
+        let mut events = self.store.subscribe(0).unwrap();
+        loop {
+            let document = self.store.get(&key).unwrap();
+            let conditions = document.value["status"]["conditions"].as_array().cloned();
+            let found = conditions.into_iter().flatten().find(|c| c["type"] == "Enforced");
+            if let Some(found) = found.filter(|found| found["reason"] == reason) {
+                return text(&found, "message").to_owned();
+            }
+            let next = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+            next.unwrap_or_else(|_| panic!("{name} is not {reason}: {document:?}")).unwrap();
+        }
+    }
+
+    async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn put(document: &Value) -> Write {
+    let change = changed(document);
+    let key = Key::new(change.group, change.plural, change.namespace, change.name);
+    Write::Put { key, value: document.clone(), expect: Expect::Anything }
+}
+
+fn routes_to(host: &str, generation: i64) -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": host, "namespace": "default", "generation": generation, "uid": "u"},
+        "spec": {"hosts": [host], "http": [{"timeout": format!("{generation}s"), "route": [{"destination": {"host": host}}]}]},
+    })
+}
+
+#[tokio::test]
+async fn a_status_follows_what_proxies_answer() {
+    use leno_xds::ResourceType::Route;
+    let stage = Stage::new().await;
+    let id = "sidecar~127.64.1.0~productpage.default~x".to_owned();
+    let row = stage.proxies.add(leno_xds::Node { id, ..Default::default() });
+    row.subscribed(Route);
+    let revision = stage.apply(&routes_to("reviews", 1)).await;
+    assert!(stage.reason("reviews", "Pending").await.contains("0 of 1 proxy"));
+    row.acknowledged(Route, revision);
+    let expected = format!("enforced by 1 of 1 proxy at revision {revision}");
+    assert_eq!(stage.reason("reviews", "AllProxies").await, expected);
+
+    // The proxy refuses a rule; it is the one that is told, and one that came later is held up.
+    let poison = stage.apply(&routes_to("ratings", 1)).await;
+    let mut revisions = stage.translation.revision();
+    revisions.wait_for(|known| *known >= poison).await.unwrap();
+    stage.translation.current(&stage.proxies.list()[0].node);
+    let later = stage.apply(&routes_to("details", 1)).await;
+    row.refused(
+        Route,
+        later,
+        "routes[9080].virtual_hosts[ratings.default.svc.cluster.local:9080].routes[0].match.path: no",
+    );
+    let told = stage.reason("ratings", "Refused").await;
+    assert!(
+        told.contains("0 of 1") && told.contains("productpage.default refused routes[9080]"),
+        "{told}"
+    );
+    let told = stage.reason("details", "HeldUp").await;
+    assert!(
+        told.contains(
+            "held up by /apis/networking.istio.io/v1/namespaces/default/virtual-service/ratings"
+        ),
+        "{told}"
+    );
+    assert_eq!(stage.reason("reviews", "AllProxies").await, expected, "the old one stays in force");
+    let events = Range { group: "", plural: "events", namespace: Some("default") };
+    let events = stage.store.list(events).documents;
+    assert_eq!(events.len(), 1, "one event, for the document that is to blame");
+    assert_eq!(events[0].value["involvedObject"]["name"], "ratings");
+    assert_eq!(leno_api::kind_of("", "Event").unwrap().problems(&events[0].value), []);
+
+    // Repaired, and acknowledged by a proxy that then goes away.
+    let repaired = stage.apply(&routes_to("ratings", 2)).await;
+    row.acknowledged(Route, repaired);
+    stage.reason("ratings", "AllProxies").await;
+    stage.reason("details", "AllProxies").await;
+    drop(row);
+    stage.reason("details", "NoProxies").await;
+    stage.stop().await;
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Who enforces one document, and who does not and why. Pure.
 
 use leno_api::Kind;
+use std::collections::BTreeSet;
+
 use leno_api::spec::core::Metadata;
 use leno_api::spec::peer_authentication::PeerAuthentication;
 use leno_api::spec::{ExportTo, is_subset};
 use serde::Deserialize as _;
 
+use super::blame::blamed;
 use crate::push::ProxyEntry;
 use crate::store::Document;
-use crate::translate::Proxy;
-use crate::world::{ROOT_NAMESPACE, World};
+use crate::translate::{Proxy, Translated};
+use crate::world::{DocumentRef, ROOT_NAMESPACE};
 
 /// What one proxy said last.
 #[derive(Clone, Debug)]
@@ -27,10 +30,13 @@ pub(super) struct Refused {
     pub(super) proxy: String,
     pub(super) revision: u64,
     pub(super) problems: Vec<String>,
+    /// The documents it is about, as Istio names them; empty when nobody can say.
+    pub(super) blamed: BTreeSet<String>,
 }
 
 impl Answer {
-    pub(super) fn new(entry: &ProxyEntry, proxy: Proxy) -> Self {
+    /// `translated` is what the proxy was told last.
+    pub(super) fn new(entry: &ProxyEntry, proxy: Proxy, translated: Option<&Translated>) -> Self {
         let name = format!("{}.{}", proxy.name, proxy.namespace);
         let standing = |(kind, refusal): (leno_xds::ResourceType, &crate::push::Refusal)| {
             // What was in force afterwards was taken; the refusal is history.
@@ -38,6 +44,10 @@ impl Answer {
                 proxy: name.clone(),
                 revision: refusal.revision,
                 problems: refusal.problems.clone(),
+                blamed: translated
+                    .iter()
+                    .flat_map(|told| refusal.problems.iter().flat_map(|one| blamed(told, one)))
+                    .collect(),
             })
         };
         let refusals = entry.refusals().filter_map(standing).collect();
@@ -57,30 +67,34 @@ pub(super) struct Verdict {
     pub(super) proxies: usize,
     /// Those that enforce it.
     pub(super) enforced: usize,
-    /// Those that refused it, or what came with it.
+    /// Those that refused it.
     pub(super) refused: Vec<Refused>,
+    /// Those that refused something else, and with it what came at the same time or later.
+    pub(super) held_up: Vec<Refused>,
     /// The revision they had to take.
     pub(super) since: u64,
 }
 
 impl Verdict {
-    pub(super) fn new(
-        kind: &Kind,
-        document: &Document,
-        world: &World,
-        since: u64,
-        answers: &[Answer],
-    ) -> Self {
+    pub(super) fn new(kind: &Kind, document: &Document, since: u64, answers: &[Answer]) -> Self {
         let mut verdict = Self { since, ..Self::default() };
+        let origin = DocumentRef {
+            kind: kind.kind,
+            namespace: document.key.namespace.as_str().into(),
+            name: document.key.name.as_str().into(),
+        }
+        .origin();
         let concerned = answers.iter().filter(|answer| concerns(kind, document, &answer.proxy));
         for answer in concerned {
             verdict.proxies += 1;
-            let refusals = answer.refusals.iter().filter(|refused| refused.revision >= since);
-            let refused: Vec<Refused> = refusals.cloned().collect();
-            if answer.enforced >= since.min(world.revision()) {
+            if answer.enforced >= since {
                 verdict.enforced += 1;
-            } else {
-                verdict.refused.extend(refused);
+                continue;
+            }
+            for refused in answer.refusals.iter().filter(|refused| refused.revision >= since) {
+                let own = refused.blamed.is_empty() || refused.blamed.contains(&origin);
+                let list = if own { &mut verdict.refused } else { &mut verdict.held_up };
+                list.push(refused.clone());
             }
         }
         verdict
@@ -88,7 +102,7 @@ impl Verdict {
 
     /// Whether somebody has neither taken nor refused it yet.
     pub(super) fn is_pending(&self) -> bool {
-        self.refused.is_empty() && self.enforced < self.proxies
+        self.refused.is_empty() && self.held_up.is_empty() && self.enforced < self.proxies
     }
 }
 

@@ -49,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct Answer {
     proxy: Proxy,
+    translated: Arc<Translated>,
     set: Arc<ResourceSet>,
     used: u64,
 }
@@ -118,6 +119,12 @@ impl Translation {
         (state.world.clone(), state.seen)
     }
 
+    /// What a proxy was told last.
+    #[must_use]
+    pub fn last_told(&self, node: &Node) -> Option<Arc<Translated>> {
+        self.lock().answers.get(&node.id).map(|answer| answer.translated.clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // The world is replaced whole, memos hold only finished values.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,7 +182,8 @@ impl State {
         let before = self.answers.get(&node.id).map(|known| known.set.clone());
         let by_type = self.encode(&translated, before.as_deref());
         let set = Arc::new(ResourceSet { revision: world.revision(), by_type });
-        let answer = Answer { proxy, set: set.clone(), used: self.sweeps };
+        let translated = Arc::new(translated);
+        let answer = Answer { proxy, translated, set: set.clone(), used: self.sweeps };
         self.answers.insert(node.id.clone(), answer);
         set
     }
