@@ -169,7 +169,7 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     for listener in &passed.inbound {
         pass("--listen-fd", "virtualInbound=", listener.as_fd());
     }
-    for listener in &passed.http_proxy {
+    if let Some(listener) = &passed.http_proxy {
         pass("--listen-fd", "http_proxy=", listener.as_fd());
     }
     for socket in &passed.captured.dns_udp {

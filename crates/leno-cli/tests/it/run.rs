@@ -1,0 +1,285 @@
+//! `leno run` with real processes: a control plane, programs, their sidecars, and every way they can end.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const LENO: &str = env!("CARGO_BIN_EXE_leno");
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Serves one file for ever, on the port and at the place it is told.
+const SERVER: &str = "
+import http.server, os, sys
+class Hello(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        body = b'hello from ' + os.environ['POD_NAME'].encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer((os.environ.get('HOST', '0.0.0.0'), 8000), Hello).serve_forever()
+";
+
+const CLIENT: &str = "
+import sys, urllib.request
+for url in sys.argv[1:]:
+    print(urllib.request.urlopen(url, timeout=10).read().decode(), flush=True)
+";
+
+/// A control plane of its own for one test.
+struct Mesh {
+    folder: tempfile::TempDir,
+    control: Child,
+}
+
+impl Mesh {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(LENO);
+        command.arg("up").arg("--data").arg(folder.path());
+        for flag in ["--front-door", "--xds", "--xds-tls", "--metrics"] {
+            command.args([flag, "127.0.0.1:0"]);
+        }
+        let control = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut mesh = Self { folder, control };
+        let mut line = String::new();
+        BufReader::new(mesh.control.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("export KUBECONFIG="), "{line}");
+        mesh
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    fn leno(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(LENO);
+        command.args(words).env("KUBECONFIG", self.kubeconfig());
+        command.env_remove("HTTP_PROXY").env_remove("http_proxy");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a program as a workload that only calls, to its end.
+    fn shell(&self, flags: &[&str], program: &[&str]) -> Output {
+        let mut words = vec!["run", "--service", "shell", "--quiet"];
+        words.extend(flags);
+        words.push("--");
+        words.extend(program);
+        self.leno(&words).output().unwrap()
+    }
+
+    /// Starts a server as a workload and waits until the mesh calls it.
+    fn serve(&self, flags: &[&str]) -> Served {
+        let mut words = vec!["run", "--service", "hello", "--port", "8000"];
+        words.extend(flags);
+        words.extend(["--", "python3", "-c", SERVER]);
+        let mut child = self.leno(&words).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let served = Served { child, stderr };
+        self.until("an endpoint", || self.names("endpointslices").len() == 1);
+        served
+    }
+
+    fn names(&self, kind: &str) -> Vec<String> {
+        let output = self.leno(&["get", kind, "-o", "json"]).output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let items = document["items"].as_array().unwrap();
+        items.iter().map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What the one run says of itself.
+    fn report(&self) -> Option<Value> {
+        let folder = fs::read_dir(self.folder.path().join("run")).ok()?.flatten().next()?.path();
+        serde_json::from_slice(&fs::read(folder.join("run.json")).ok()?).ok()
+    }
+
+    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < PATIENCE, "not in time: {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        let _ = self.control.kill();
+        let _ = self.control.wait();
+    }
+}
+
+struct Served {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Served {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its exit code and what it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        (code, said)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+#[test]
+fn a_program_calls_another_by_every_name_under_mutual_tls() {
+    let mesh = Mesh::start();
+    let log = mesh.folder.path().join("hello.log");
+    let hello = mesh.serve(&["--access-log", log.to_str().unwrap()]);
+    let urls = [
+        "http://hello:8000/",
+        "http://hello.default:8000/",
+        "http://hello.default.svc.cluster.local:8000/",
+    ];
+    let output = mesh.shell(&[], &[&["python3", "-c", CLIENT][..], &urls].concat());
+    let said = text(&output.stdout);
+    assert_eq!(said.lines().count(), 3, "{said}{}", text(&output.stderr));
+    assert!(said.lines().all(|line| line.starts_with("hello from hello-v1-")), "{said}");
+    mesh.until("records", || fs::read_to_string(&log).unwrap().lines().count() >= 3);
+    for line in fs::read_to_string(&log).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["peer"], "spiffe://cluster.local/ns/default/sa/shell", "{line}");
+    }
+    hello.signal(Signal::TERM);
+    assert_eq!(hello.end().0, Some(128 + 15));
+    assert_eq!((mesh.names("pods").len(), mesh.names("endpointslices").len()), (0, 0));
+    assert_eq!(mesh.names("services"), ["hello"], "others may still serve it");
+    assert_eq!(fs::read_dir(mesh.folder.path().join("run")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_exit_status_is_the_programs() {
+    let mesh = Mesh::start();
+    // (program, code)
+    let table: [(&[&str], i32); 5] = [
+        (&["true"], 0),
+        (&["sh", "-c", "exit 7"], 7),
+        (&["sh", "-c", "kill -KILL $$"], 128 + 9),
+        (&["/no/such/program"], 127),
+        (&["/etc/passwd"], 126),
+    ];
+    for (program, code) in table {
+        let output = mesh.shell(&[], program);
+        assert_eq!(output.status.code(), Some(code), "{program:?}: {}", text(&output.stderr));
+    }
+    assert_eq!(mesh.names("pods"), [""; 0]);
+}
+
+#[test]
+fn a_signal_reaches_the_program_after_its_endpoint_is_gone() {
+    let mesh = Mesh::start();
+    let program = "trap 'exit 5' TERM; python3 -m http.server 8000 >/dev/null 2>&1 & wait";
+    let words = ["run", "--service", "hello", "--port", "8000", "--", "sh", "-c", program];
+    let mut child = mesh.leno(&words).spawn().unwrap();
+    mesh.until("an endpoint", || mesh.names("endpointslices").len() == 1);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(mesh.names("endpointslices"), [""; 0]);
+}
+
+#[test]
+fn a_sidecar_that_dies_is_replaced_aloud_and_nobody_is_refused() {
+    let mesh = Mesh::start();
+    let hello = mesh.serve(&[]);
+    let old = mesh.report().unwrap()["proxy_pid"].as_i64().unwrap();
+    kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::KILL).unwrap();
+    let output = mesh.shell(&[], &["python3", "-c", CLIENT, "http://hello:8000/"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_ne!(mesh.report().map(|report| report["proxy_pid"].as_i64()), Some(Some(old)));
+    hello.signal(Signal::INT);
+    let (_, said) = hello.end();
+    assert!(said.contains("ended: signal: 9") && said.contains("starting another"), "{said}");
+}
+
+#[test]
+fn a_killed_run_takes_its_processes_along() {
+    let mesh = Mesh::start();
+    let hello = mesh.serve(&[]);
+    let proxy = mesh.report().unwrap()["proxy_pid"].as_i64().unwrap();
+    let proxy = PathBuf::from(format!("/proc/{proxy}"));
+    let program = children(hello.child.id())
+        .into_iter()
+        .find(|pid| command_line(*pid).contains("http.server"))
+        .expect("the program");
+    hello.signal(Signal::KILL);
+    let program = PathBuf::from(format!("/proc/{program}"));
+    mesh.until("their end", || is_gone(&program) && is_gone(&proxy));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_code() {
+    let mesh = Mesh::start();
+    // (flags, code, what is said)
+    let table: [(&[&str], i32, &str); 3] = [
+        (&["--namespace", "No Name"], 2, "--namespace \"No Name\""),
+        (&["--version", "v_1"], 2, "lower-case letters"),
+        (&["--kubeconfig", "/nowhere"], 3, "/nowhere"),
+    ];
+    for (flags, code, named) in table {
+        let output = mesh.shell(flags, &["true"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {said}");
+        assert!(said.contains(named), "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn without_namespaces_the_environment_is_used_and_the_setting_named() {
+    if Command::new("unshare").arg("--version").output().is_err() {
+        return println!("no unshare(1) here");
+    }
+    let mesh = Mesh::start();
+    let _hello = mesh.serve(&["--capture", "env"]);
+    // The limit counts per namespace, so a nested one can be its own machine.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
+    let forbidden = |capture: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-U", "-r", "sh", "-c", script, LENO, "run", "--service", "shell"]);
+        command.args(["--capture", capture, "--", "python3", "-c", CLIENT, "http://hello:8000/"]);
+        command.env("KUBECONFIG", mesh.kubeconfig()).env_remove("no_proxy").env_remove("NO_PROXY");
+        command.output().unwrap()
+    };
+    let output = forbidden("auto");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(stdout.starts_with("hello from hello-v1-"), "{stdout}{stderr}");
+    let named = "capture=env, since there is no namespace to be had: user.max_user_namespaces = 0";
+    assert!(stderr.contains(named), "{stderr}");
+    let output = forbidden("netns");
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("user.max_user_namespaces"));
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+fn command_line(pid: u32) -> String {
+    let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&raw).into_owned()
+}
+
+/// Ended, whether somebody took notice or not.
+fn is_gone(process: &Path) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
+}
