@@ -191,3 +191,58 @@ impl Feed {
         self.lines.send(line.into()).await.map_err(|_| Gone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::apiserver::path;
+    use crate::apiserver::read;
+    use crate::apiserver::table::{Form, RowObject};
+    use crate::store::{Embedded, Expect, Key, Write};
+
+    const PATH: &str = "/api/v1/namespaces/default/configmaps";
+
+    async fn put(store: &dyn Store, name: &str) {
+        let key = Key::new("", "configmaps", "default", name);
+        let value = json!({"metadata": {"name": name, "namespace": "default"}});
+        let write = Write::Put { key, value, expect: Expect::Anything };
+        store.commit(vec![write]).await.unwrap();
+    }
+
+    fn query(text: &str) -> Query {
+        Query::parse(&format!("{PATH}?{text}").parse().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_compacted_is_gone_and_a_list_can_go_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(Embedded::open_with_history(directory.path(), 4).unwrap());
+        for name in ["a", "b", "c"] {
+            put(&*store, name).await;
+        }
+        let target = path::parse(PATH).unwrap();
+        let view = View::new(&target, Form::Whole, RowObject::Metadata);
+        let page = read::list(&*store, &target, &query("limit=1"), &view).unwrap();
+        let resume = page["metadata"]["continue"].as_str().unwrap().to_owned();
+        for _ in 0..6 {
+            put(&*store, "z").await;
+        }
+
+        let (_keep, stop) = watch::channel(false);
+        let answer = watch(&store, &target, query("resourceVersion=2"), view, stop).unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let event: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+
+        let resumed = query(&format!("limit=1&continue={resume}"));
+        let expired = read::list(&*store, &target, &resumed, &view).unwrap_err();
+        assert_eq!(expired.status()["reason"], "Expired");
+        let fresh = expired.status()["metadata"]["continue"].as_str().unwrap().to_owned();
+        let rest = query(&format!("limit=1&continue={fresh}"));
+        let rest = read::list(&*store, &target, &rest, &view).unwrap();
+        assert_eq!(rest["items"][0]["metadata"]["name"], "b");
+    }
+}

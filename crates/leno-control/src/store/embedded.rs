@@ -45,7 +45,8 @@ impl Embedded {
     }
 
     /// As [`Embedded::open`], keeping `history` events: for tests of what happens to those who come too late.
-    pub fn open_with_history(directory: &Path, history: usize) -> Result<Self, OpenError> {
+    #[cfg(test)]
+    pub(crate) fn open_with_history(directory: &Path, history: usize) -> Result<Self, OpenError> {
         Self::open_with(directory, disk::file(), history)
     }
 

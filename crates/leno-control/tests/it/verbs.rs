@@ -244,7 +244,7 @@ metadata:
 
     mesh.ok("create namespace shop").await;
     mesh.ok("create configmap a -n shop").await;
-    mesh.ok("delete namespace shop --timeout=20s").await;
+    mesh.ok("delete namespace shop --timeout=90s").await;
     assert_eq!(mesh.ok("get cm -A -o name").await, "");
     let refused = mesh.kubectl("delete namespace default").await;
     assert!(refused.err.contains("may not be deleted"), "{refused:?}");
@@ -272,7 +272,7 @@ async fn orphans_stay_and_the_foreground_waits() {
             mesh.ok("create configmap child").await;
         }
         mesh.ok(&format!("patch cm child --type=merge -p {owner}")).await;
-        mesh.ok(&format!("delete cm owner --cascade={policy} --timeout=20s")).await;
+        mesh.ok(&format!("delete cm owner --cascade={policy} --timeout=90s")).await;
         assert_eq!(mesh.ok("get cm -o name").await, left, "{policy}");
     }
     mesh.stop().await;
