@@ -311,7 +311,13 @@ fn decode_all<T>(update: &Update, decode: Decode<T>) -> Result<Vec<(String, Arc<
     let mut problems = Vec::new();
     for resource in &update.upserts {
         match decode(&resource.bytes) {
-            Ok(one) => decoded.push((resource.name.clone(), Arc::new(one.value))),
+            Ok(one) => {
+                for finding in &one.unsupported {
+                    let (kind, name) = (update.kind.plural(), &resource.name);
+                    tracing::info!("not acted on: {kind}[{name}].{finding}");
+                }
+                decoded.push((resource.name.clone(), Arc::new(one.value)));
+            }
             Err(found) => {
                 let at = format!("{}[{}]", update.kind.plural(), resource.name);
                 problems.extend(found.iter().map(|problem| format!("{at}.{problem}")));
