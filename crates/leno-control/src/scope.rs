@@ -12,6 +12,10 @@ use leno_api::spec::{ExportTo, Labels, is_subset};
 
 use crate::world::{CLUSTER_DOMAIN, Port, Protocol, ROOT_NAMESPACE, Rule, Service, World};
 
+mod hosts;
+
+use hosts::Hosts;
+
 /// The gateway name that stands for every sidecar.
 pub const MESH: &str = "mesh";
 
@@ -47,6 +51,9 @@ pub struct Scope<'a> {
     namespace: Arc<str>,
     services: BTreeMap<Arc<str>, Arc<Service>>,
     virtual_services: Vec<Arc<Rule<VirtualService>>>,
+    routing: Hosts<Rule<VirtualService>>,
+    /// By the namespace they are in.
+    destinations: BTreeMap<&'a str, Hosts<Rule<DestinationRule>>>,
 }
 
 impl<'a> Scope<'a> {
@@ -64,11 +71,26 @@ impl<'a> Scope<'a> {
             .virtual_services()
             .iter()
             .filter(|rule| visible(&rule.spec.export_to, rule.namespace()))
+            .filter(|rule| speaks_of_mesh(&rule.spec))
             .cloned()
             .collect();
         // Private ones first, then those meant for this namespace, then everybody's; the oldest first among equals.
         virtual_services.sort_by_key(|rule| openness(&rule.spec.export_to));
-        Self { world, namespace: namespace.into(), services, virtual_services }
+        let mut routing = Hosts::default();
+        for rule in &virtual_services {
+            for host in &rule.spec.hosts {
+                routing.insert(&fqdn(host, rule.namespace()), rule);
+            }
+        }
+        let mut destinations: BTreeMap<&str, Hosts<Rule<DestinationRule>>> = BTreeMap::new();
+        for rule in world.destination_rules() {
+            if visible(&rule.spec.export_to, rule.namespace()) {
+                let host = fqdn(&rule.spec.host, rule.namespace());
+                destinations.entry(rule.namespace()).or_default().insert(&host, rule);
+            }
+        }
+        let namespace = namespace.into();
+        Self { world, namespace, services, virtual_services, routing, destinations }
     }
 
     /// The world this is a part of.
@@ -96,25 +118,13 @@ impl<'a> Scope<'a> {
 
     /// VirtualServices that hold for sidecars, the one that wins first.
     pub fn virtual_services(&self) -> impl Iterator<Item = &Arc<Rule<VirtualService>>> {
-        self.virtual_services.iter().filter(|rule| speaks_of_mesh(&rule.spec))
+        self.virtual_services.iter()
     }
 
     /// The VirtualService for a host: an exact host before a wildcard, a longer wildcard before a shorter one.
     #[must_use]
     pub fn virtual_service(&self, host: &str) -> Option<&Arc<Rule<VirtualService>>> {
-        let fits = |rule: &Arc<Rule<VirtualService>>| {
-            let hosts = rule.spec.hosts.iter();
-            hosts.filter_map(|named| closeness(&fqdn(named, rule.namespace()), host)).max()
-        };
-        let mut best: Option<(usize, &Arc<Rule<VirtualService>>)> = None;
-        for rule in self.virtual_services() {
-            if let Some(fit) = fits(rule)
-                && best.is_none_or(|(known, _)| fit > known)
-            {
-                best = Some((fit, rule));
-            }
-        }
-        best.map(|(_, rule)| rule)
+        self.routing.closest_first(host).next()?.first()
     }
 
     /// The DestinationRules for a service as a workload with these labels calls it. They are of one namespace: the
@@ -127,20 +137,14 @@ impl<'a> Scope<'a> {
         labels: &Labels,
     ) -> Vec<Arc<Rule<DestinationRule>>> {
         for home in [&*self.namespace, &*service.namespace, ROOT_NAMESPACE] {
-            let mut found: Vec<(usize, &Arc<Rule<DestinationRule>>)> = Vec::new();
-            for rule in self.world.destination_rules() {
-                let speaks = rule.namespace() == home
-                    && rule.spec.export_to.is_visible(home, &self.namespace)
-                    && chooses(rule, &self.namespace, labels);
-                let host = fqdn(&rule.spec.host, rule.namespace());
-                if speaks && let Some(fit) = closeness(&host, &service.host) {
-                    found.push((fit, rule));
+            let Some(rules) = self.destinations.get(home) else { continue };
+            for closest in rules.closest_first(&service.host) {
+                let chosen = closest.iter().filter(|rule| chooses(rule, &self.namespace, labels));
+                let mut chosen: Vec<_> = chosen.cloned().collect();
+                if !chosen.is_empty() {
+                    chosen.sort_by_key(|rule| rule.spec.workload_selector.is_none());
+                    return chosen;
                 }
-            }
-            if let Some(closest) = found.iter().map(|(fit, _)| *fit).max() {
-                found.retain(|(fit, _)| *fit == closest);
-                found.sort_by_key(|(_, rule)| rule.spec.workload_selector.is_none());
-                return found.into_iter().map(|(_, rule)| rule.clone()).collect();
             }
         }
         Vec::new()
@@ -184,28 +188,9 @@ pub fn fqdn(host: &str, namespace: &str) -> String {
     }
 }
 
-/// How closely `pattern` fits `host`; `None` when it does not. Exact is closest.
-fn closeness(pattern: &str, host: &str) -> Option<usize> {
-    if pattern == host {
-        return Some(usize::MAX);
-    }
-    let suffix = pattern.strip_prefix('*')?;
-    host.ends_with(suffix).then_some(suffix.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_closest_host_wins() {
-        let host = "a.shop.example.com";
-        assert_eq!(closeness(host, host), Some(usize::MAX));
-        assert!(closeness("*.shop.example.com", host) > closeness("*.example.com", host));
-        assert_eq!(closeness("*", host), Some(0));
-        assert_eq!(closeness("*.org", host), None);
-        assert_eq!(closeness("shop", host), None);
-    }
 
     #[test]
     fn short_names_are_of_the_documents_namespace() {

@@ -70,8 +70,27 @@ pub(crate) fn translate(world: &World, proxy: &Proxy) -> Translated {
     Translator::default().translate(world, proxy)
 }
 
-/// What the proxy would enforce; it must take all of it.
+/// What the proxy would enforce; it must take all of it, and read on the wire what was meant.
 pub(crate) fn snapshot(translated: &Translated) -> Snapshot {
+    for made in translated.listeners.values() {
+        assert_eq!(
+            leno_xds::decode_listener(&leno_xds::encode_listener(made)).unwrap().value,
+            **made
+        );
+    }
+    for made in translated.routes.values() {
+        assert_eq!(leno_xds::decode_route(&leno_xds::encode_route(made)).unwrap().value, **made);
+    }
+    for made in translated.clusters.values() {
+        assert_eq!(
+            leno_xds::decode_cluster(&leno_xds::encode_cluster(made)).unwrap().value,
+            **made
+        );
+    }
+    for made in translated.endpoints.values() {
+        let bytes = leno_xds::encode_endpoints(made);
+        assert_eq!(leno_xds::decode_endpoints(&bytes).unwrap().value, **made);
+    }
     let named = |name: &Arc<str>| name.to_string();
     let resources = Resources {
         listeners: translated.listeners.iter().map(|(n, r)| (named(n), r.clone())).collect(),

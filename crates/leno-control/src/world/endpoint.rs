@@ -46,17 +46,16 @@ pub struct Endpoint {
 
 /// What endpoints of Kubernetes services are made from.
 pub(super) struct Sources<'a> {
-    pub(super) slices: &'a BTreeMap<Place, Arc<Slice>>,
+    /// By the service's namespace and name.
+    pub(super) slices: BTreeMap<(&'a str, &'a str), Vec<&'a Slice>>,
     pub(super) workloads: &'a BTreeMap<Place, Arc<Workload>>,
     /// Workloads by address.
     pub(super) by_address: &'a BTreeMap<IpAddr, Arc<Workload>>,
 }
 
 pub(super) fn of_service(service: &KubernetesService, sources: &Sources<'_>) -> Endpoints {
-    let slices = sources.slices.values().filter(|slice| {
-        slice.service.as_deref() == Some(&*service.service.name)
-            && *slice.namespace == *service.service.namespace
-    });
+    let place = (&*service.service.namespace, &*service.service.name);
+    let slices = sources.slices.get(&place).into_iter().flatten();
     let mut endpoints = Endpoints::default();
     let mut sliced = false;
     for slice in slices {

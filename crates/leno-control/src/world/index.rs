@@ -9,7 +9,7 @@ use leno_api::spec::peer_authentication::PeerAuthentication;
 use leno_api::spec::virtual_service::VirtualService;
 
 use super::endpoint::{Endpoints, Sources};
-use super::read::Touched;
+use super::read::{Slice, Touched};
 use super::{Documents, Place, Rule, Service, World, endpoint, service};
 
 #[derive(Clone, Debug, Default)]
@@ -70,8 +70,13 @@ impl Index {
             .filter(|workload| !workload.is_leaving)
             .filter_map(|workload| Some((workload.address?, workload.clone())))
             .collect();
-        let sources =
-            Sources { slices: &world.slices, workloads: &world.workloads, by_address: &by_address };
+        let mut slices: BTreeMap<(&str, &str), Vec<&Slice>> = BTreeMap::new();
+        for slice in world.slices.values() {
+            if let Some(service) = &slice.service {
+                slices.entry((&slice.namespace, service)).or_default().push(slice);
+            }
+        }
+        let sources = Sources { slices, workloads: &world.workloads, by_address: &by_address };
         let mut endpoints = BTreeMap::new();
         let mut insert = |key: Place, made: Endpoints| {
             let before = self.endpoints.get(&key).filter(|known| ***known == made);
