@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) direction: TrafficDirection,
     /// The peer's side.
     pub(crate) peer: SocketAddr,
+    /// The peer's address as text, for `x-forwarded-for`.
+    pub(crate) peer_ip: Box<str>,
     /// Where the peer wanted to go.
     pub(crate) destination: SocketAddr,
     /// SNI.

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -38,6 +38,20 @@ impl Wire {
             Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Tls(stream) => pin!(stream.read_buf(buffer)).poll(cx),
         }
+    }
+
+    /// Whether nothing arrived and the other side is still there; asks the reactor first, so that a quiet connection
+    /// costs no system call. A byte that did arrive is lost.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut stray = [0];
+        let mut stray = ReadBuf::new(&mut stray);
+        let polled = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut stray),
+            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, &mut stray),
+            Self::Tls(stream) => Pin::new(stream).poll_read(&mut cx, &mut stray),
+        };
+        polled.is_pending()
     }
 
     /// Writes a prefix of `bytes`.

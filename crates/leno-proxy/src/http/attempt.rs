@@ -219,7 +219,7 @@ impl Attempt {
             match self.request.poll(cx, &mut ends) {
                 Poll::Ready(Ok(Step::Done)) => {
                     self.is_sent = true;
-                    kept.timers.request_received(Instant::now());
+                    kept.timers.request_received();
                     return Ok(());
                 }
                 Poll::Ready(Ok(Step::Starved)) => {}

@@ -89,7 +89,7 @@ impl<'a> Call<'a> {
 
     /// A request that is about to be sent for the first time.
     pub(super) fn new(session: &Session, plan: Plan<'a>) -> Self {
-        let now = Instant::now();
+        let now = session.record.now();
         let policy = plan.forward.retry.clone();
         let per_try = policy.as_ref().and_then(|policy| policy.per_try_timeout);
         let idle = plan.forward.idle_timeout.unwrap_or(limits::STREAM_IDLE);
@@ -97,7 +97,7 @@ impl<'a> Call<'a> {
         let has_body = session.request.body() != BodyLength::Empty;
         let mut timers = Timers::new(now.into(), plan.forward.timeout, per_try, idle);
         if !has_body {
-            timers.request_received(now.into());
+            timers.begin(now.into());
         }
         Self {
             timers,
@@ -119,7 +119,8 @@ impl<'a> Call<'a> {
         let request = cluster
             .acquire(Limited::Requests)
             .map_err(|_| refused(Failure::Overflow, AttemptOutcome::Overflow))?;
-        let now = Instant::now();
+        let is_first = self.retries == 0 && self.stale == 0;
+        let now = if is_first { session.record.now() } else { Instant::now() };
         self.timers.next_attempt(now.into());
         let pick = Pick { now, tried: &self.tried };
         let picked =

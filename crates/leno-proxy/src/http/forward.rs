@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use leno_core::circuit::CircuitGuard;
 use leno_core::endpoint::{ActiveRequest, Endpoint};
@@ -93,8 +92,9 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     if let Err(broken) = passed {
         return Ok(cut_off(session, broken));
     }
+    let now = session.record.tick();
     if let Some(connection) = attempt.finish(&session.worker.buffers) {
-        cluster.give_back(&endpoint, connection, Instant::now());
+        cluster.give_back(&endpoint, connection, now);
     }
     Ok(match session.downstream.server.finish() {
         Persistence::Keep => After::Next,

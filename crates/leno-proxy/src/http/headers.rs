@@ -16,8 +16,7 @@ pub(super) fn receive(session: &mut Session) {
     let fields = session.request.fields_mut();
     if settings.use_remote_address {
         // An edge: what strangers say about themselves is not believed (Envoy's `use_remote_address`).
-        let mut text = [0; 48];
-        let address = write_ip(&mut text, session.facts.peer.ip());
+        let address = session.facts.peer_ip.as_bytes();
         match fields.get(Known::XForwardedFor) {
             None => fields.append(Known::XForwardedFor, address),
             Some(before) => {
@@ -92,16 +91,6 @@ fn receive_client_cert(session: &mut Session) {
 
 fn new_id(worker: &crate::worker::Worker) -> RequestId {
     RequestId::random(&mut *worker.random.borrow_mut())
-}
-
-fn write_ip(text: &mut [u8; 48], ip: std::net::IpAddr) -> &[u8] {
-    use std::io::Write as _;
-    let mut rest = &mut text[..];
-    // The longest IPv6 address has 45 characters.
-    let written = write!(rest, "{}", ip.to_canonical());
-    debug_assert!(written.is_ok(), "an address fits");
-    let left = rest.len();
-    &text[..48 - left]
 }
 
 /// `x-envoy-attempt-count`, for virtual hosts that ask for it.

@@ -26,6 +26,7 @@ use crate::upstream::cluster::{ClusterState, UpstreamConnection};
 #[derive(Default)]
 pub(crate) struct Record {
     started: Option<Instant>,
+    moved_at: Option<Instant>,
     sent_at: Option<Instant>,
     service_time: Option<Duration>,
     status: u16,
@@ -145,6 +146,18 @@ impl Record {
         self.blame = Some(telemetry::blame(reaction.blame(side)));
     }
 
+    /// The time at which the exchange was last seen to move: good enough for whatever follows at once.
+    pub(super) fn now(&self) -> Instant {
+        self.moved_at.or(self.started).unwrap_or_else(Instant::now)
+    }
+
+    /// Something of the exchange ended now.
+    pub(super) fn tick(&mut self) -> Instant {
+        let now = Instant::now();
+        self.moved_at = Some(now);
+        now
+    }
+
     /// Whose fault the failure is.
     pub(super) fn blame(&self) -> Option<Blame> {
         self.blame
@@ -160,7 +173,8 @@ impl Session {
     /// Writes the record of the exchange that is under way, if there is one.
     pub(super) fn finish_record(&mut self) {
         let Some(started) = self.record.started.take() else { return };
-        let duration = started.elapsed();
+        let ended = self.record.moved_at.unwrap_or_else(Instant::now);
+        let duration = ended.duration_since(started);
         self.count(duration);
         if !self.logs.is_empty() {
             self.log(started, duration);

@@ -148,7 +148,7 @@ impl Session {
         let head_limit = settings.request_headers_timeout.unwrap_or(limits::REQUEST_HEAD);
         let (downstream, request) = (&mut self.downstream, &mut self.request);
         let (mut begun, mut is_draining) = (false, false);
-        if downstream.inbox.is_empty() && downstream.set_wait(idle) {
+        if downstream.inbox.is_empty() && downstream.set_wait(self.record.now().into(), idle) {
             return Next::End;
         }
         poll_fn(|cx| {
@@ -257,8 +257,8 @@ impl Downstream {
     }
 
     /// Arms the idle timer; `true` when a drain says not to wait at all.
-    fn set_wait(&mut self, idle: Duration) -> bool {
-        self.deadline.set(Some(Instant::now() + idle));
+    fn set_wait(&mut self, now: Instant, idle: Duration) -> bool {
+        self.deadline.set(Some(now + idle));
         self.watcher.phase() == Phase::Closing
     }
 

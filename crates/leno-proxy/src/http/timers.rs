@@ -43,7 +43,14 @@ impl Timers {
     }
 
     /// The request is complete: the route's time begins (once), and so does the attempt's.
-    pub(super) fn request_received(&mut self, now: Instant) {
+    pub(super) fn request_received(&mut self) {
+        if !self.is_complete {
+            self.begin(Instant::now());
+        }
+    }
+
+    /// The same at a known time.
+    pub(super) fn begin(&mut self, now: Instant) {
         self.is_complete = true;
         self.route_at = self.route_at.or_else(|| self.route.map(|timeout| now + timeout));
         self.attempt_at = self.attempt_at.or_else(|| self.attempt.map(|timeout| now + timeout));
@@ -112,11 +119,10 @@ mod tests {
         let start = Instant::now();
         let mut timers = Timers::new(start, Some(5 * SECOND), Some(2 * SECOND), 10 * SECOND);
         assert_eq!(timers.expired(start + 9 * SECOND), None, "the request is still arriving");
-        timers.request_received(start);
+        timers.begin(start);
         assert_eq!(timers.next(), start + 2 * SECOND);
         assert_eq!(timers.expired(start + 2 * SECOND), Some(Expired::Attempt));
         timers.next_attempt(start + 4 * SECOND);
-        timers.request_received(start + 4 * SECOND);
         assert_eq!(timers.next(), start + 5 * SECOND);
         assert_eq!(timers.expired(start + 6 * SECOND), Some(Expired::Route));
     }
@@ -125,7 +131,7 @@ mod tests {
     fn an_answer_ends_the_attempts_time_and_bytes_push_the_idle_one() {
         let start = Instant::now();
         let mut timers = Timers::new(start, None, Some(SECOND), 3 * SECOND);
-        timers.request_received(start);
+        timers.begin(start);
         timers.answered();
         assert_eq!(timers.expired(start + 2 * SECOND), None);
         timers.moved(start + 2 * SECOND);

@@ -51,6 +51,7 @@ pub(crate) async fn serve(
     let facts = Facts {
         direction: listener.source().direction,
         peer,
+        peer_ip: peer.ip().to_canonical().to_string().into(),
         destination,
         server_name: facts.server_name.map(Arc::from),
         proof: Proof::default(),

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -93,13 +94,42 @@ pub(crate) struct ClusterState {
     endpoints: RefCell<Cache<Arc<ArcSwap<EndpointSet>>, Arc<EndpointSet>>>,
     balancer: RefCell<Balancer>,
     pub(crate) budget: RefCell<Budget>,
-    pools: RefCell<HashMap<usize, PoolOf>>,
+    pools: RefCell<HashMap<usize, PoolOf, ByAddress>>,
     connections: Rc<Cell<u32>>,
     pub(crate) stats: ClusterStats,
     /// The service it stands for, for metrics.
     service: Cell<ServiceId>,
     /// One set of one endpoint per original destination met.
     originals: RefCell<HashMap<SocketAddr, Arc<EndpointSet>>>,
+}
+
+/// Hashes the address of an allocation: distinct already, so that mixing its bits is enough.
+#[derive(Clone, Copy, Debug, Default)]
+struct ByAddress(u64);
+
+impl BuildHasher for ByAddress {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for ByAddress {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // Fibonacci hashing: the high bits, which the table takes, depend on all of the address.
+        self.0 = (self.0 ^ address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 struct PoolOf {

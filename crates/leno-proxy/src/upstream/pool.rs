@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use leno_core::cluster::Transport;
@@ -41,11 +40,8 @@ impl<G> Connection<G> {
     }
 
     /// Whether nothing arrived since the last response: an end or a stray byte makes the connection useless.
-    /// Asks the reactor first, so a quiet connection costs no system call.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let mut stray = Vec::with_capacity(1);
-        let mut cx = Context::from_waker(Waker::noop());
-        matches!(self.wire.poll_read(&mut cx, &mut stray), Poll::Pending)
+        self.wire.is_quiet()
     }
 }
 
