@@ -1,23 +1,37 @@
 //! Finishes what deletions began: dependents of what is gone, the content of a namespace that goes, finalizers of ours.
+//! Forgets events that nobody will ask for any more.
 //!
 //! One task, woken by every deletion; it reads the store and writes like anybody else, and starts over when it was late.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use leno_api::field::parse_timestamp;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::delete::{FOREGROUND, ORPHAN};
 use super::metadata::{has_finalizers, is_terminating, now};
 use crate::front_door::stopped;
-use crate::store::{Change, CommitError, Document, Event, Expect, Store, Write};
+use crate::store::{Change, CommitError, Document, Event, Expect, Range, Store, Write};
 
 /// Writes that are handed to the store before the first is waited for.
 const TOGETHER_MAX: usize = 128;
 
+/// As Kubernetes keeps events.
+const EVENT_LIFE: time::Duration = time::Duration::hours(1);
+/// Between two looks at old events.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+const EVENTS: Range<'static> = Range { group: "", plural: "events", namespace: None };
+
 /// Runs until `stop` turns true.
 pub(crate) async fn run(store: Arc<dyn Store>, mut stop: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let Ok(mut events) = store.subscribe(store.revision()) else { continue };
         // What a crash left unfinished, and what was missed when the log ran ahead.
@@ -25,6 +39,11 @@ pub(crate) async fn run(store: Arc<dyn Store>, mut stop: watch::Receiver<bool>) 
         loop {
             let next = tokio::select! {
                 next = events.next() => next,
+                _ = tick.tick() => {
+                    let old = old_events(&store.list(EVENTS).documents, OffsetDateTime::now_utc());
+                    commit(&*store, &old).await;
+                    continue;
+                }
                 () = stopped(&mut stop) => return,
             };
             let Ok(next) = next else { break };
@@ -45,27 +64,46 @@ fn concerns_deletion(event: &Event) -> bool {
 /// Repeats until nothing is left to do: what one round deletes may set others free.
 async fn sweep(store: &dyn Store) {
     loop {
-        let everything = store.everything().documents;
-        let writes = work(&everything);
-        if writes.is_empty() {
+        let writes = work(&store.everything().documents);
+        if writes.is_empty() || commit(store, &writes).await == Outcome::Failed {
             return;
         }
-        for part in writes.chunks(TOGETHER_MAX) {
-            // Handed over together, so that they share the store's transactions.
-            let commits: Vec<_> =
-                part.iter().map(|write| store.commit(vec![write.clone()])).collect();
-            for commit in commits {
-                match commit.await {
-                    // Somebody was faster; the next round, or the next event, looks again.
-                    Ok(_) | Err(CommitError::Conflict { .. } | CommitError::Missing { .. }) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "deletion not finished, tried again at the next");
-                        return;
-                    }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Failed,
+}
+
+async fn commit(store: &dyn Store, writes: &[Write]) -> Outcome {
+    for part in writes.chunks(TOGETHER_MAX) {
+        // Handed over together, so that they share the store's transactions.
+        let commits: Vec<_> = part.iter().map(|write| store.commit(vec![write.clone()])).collect();
+        for commit in commits {
+            match commit.await {
+                // Somebody was faster; the next round, or the next event, looks again.
+                Ok(_) | Err(CommitError::Conflict { .. } | CommitError::Missing { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "deletion not finished, tried again at the next");
+                    return Outcome::Failed;
                 }
             }
         }
     }
+    Outcome::Done
+}
+
+/// The deletions of events that were seen last too long ago.
+fn old_events(events: &[Arc<Document>], now: OffsetDateTime) -> Vec<Write> {
+    let seen = |event: &Value| {
+        let times = [&event["lastTimestamp"], &event["metadata"]["creationTimestamp"]];
+        times.into_iter().filter_map(|time| parse_timestamp(time.as_str()?)).max()
+    };
+    let is_old =
+        |event: &&Arc<Document>| seen(&event.value).is_some_and(|seen| now - seen > EVENT_LIFE);
+    events.iter().filter(is_old).filter_map(|event| delete(event)).collect()
 }
 
 /// Every write that the state of deletion asks for. Pure but for the time.
@@ -186,4 +224,49 @@ fn empty_namespace(everything: &[Arc<Document>], namespace: &Document) -> Vec<Wr
     }
     let expect = Expect::Revision(namespace.revision);
     vec![Write::Delete { key: namespace.key.clone(), expect }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Key;
+
+    fn document(name: &str, value: Value) -> Arc<Document> {
+        Arc::new(Document { key: Key::new("", "things", "default", name), revision: 1, value })
+    }
+
+    fn names(writes: &[Write]) -> Vec<&str> {
+        writes.iter().map(|write| write.key().name.as_str()).collect()
+    }
+
+    #[test]
+    fn events_are_kept_for_an_hour_after_they_were_seen_last() {
+        let now = parse_timestamp("2030-01-01T12:00:00Z").unwrap();
+        let event = |name: &str, made: &str, last: &str| {
+            document(name, json!({"metadata": {"creationTimestamp": made}, "lastTimestamp": last}))
+        };
+        let events = [
+            event("old", "2030-01-01T10:00:00Z", "2030-01-01T10:59:59Z"),
+            event("seen-again", "2030-01-01T10:00:00Z", "2030-01-01T11:30:00Z"),
+            event("new", "2030-01-01T11:59:00Z", "-"),
+            event("odd", "-", "-"),
+        ];
+        assert_eq!(names(&old_events(&events, now)), ["old"]);
+    }
+
+    #[test]
+    fn dependents_go_when_their_last_owner_is_gone() {
+        let owned = |name: &str, owners: &[&str]| {
+            let owners: Vec<Value> = owners.iter().map(|uid| json!({"uid": uid})).collect();
+            document(name, json!({"metadata": {"uid": name, "ownerReferences": owners}}))
+        };
+        let documents = [
+            owned("root", &[]),
+            owned("kept", &["gone", "root"]),
+            owned("orphan", &["gone"]),
+            owned("below-orphan", &["orphan"]),
+        ];
+        assert_eq!(names(&work(&documents)), ["orphan"]);
+        assert_eq!(names(&work(&documents[3..])), ["below-orphan"]);
+    }
 }
