@@ -123,8 +123,11 @@ impl Workloads {
         }
     }
 
+    /// A workload by its name, or by its service's when that has one version.
     fn report(&self, name: &str) -> Result<Report> {
-        self.reports().remove(name).with_context(|| format!("{name} does not run"))
+        let mut reports = self.reports();
+        let found = reports.remove(name).or_else(|| reports.remove(&format!("{name}-v1")));
+        found.with_context(|| format!("{name} does not run"))
     }
 
     fn reports(&self) -> BTreeMap<String, Report> {

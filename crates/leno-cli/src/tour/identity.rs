@@ -24,6 +24,7 @@ kind: ServiceEntry
 metadata: {{name: wire}}
 spec:
   hosts: [wire.test]
+  addresses: [240.241.0.1]
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{{number: 9080, name: http, protocol: HTTP}}]

@@ -1,5 +1,7 @@
 //! Steps 6 and 7: limits, ejection, time-outs, retries.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
@@ -132,6 +134,8 @@ spec:
 }
 
 fn outage(stage: &mut Stage<'_>) -> Result<String> {
+    // The budget is a share of the last ten seconds' requests: let it forget those that went well.
+    std::thread::sleep(Duration::from_secs(10));
     stage.fault("ratings-v1", &json!({"status": 503}))?;
     stage.seen("ratings-v1", "DELETE")?;
     stage.call(&["-n", "2000", "-c", "8", RATINGS])?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::stage::{Stage, Summary};
-use super::within_three_sigma;
+use super::{drawn, within_three_sigma};
 
 /// Subsets of reviews by version; most steps begin with them.
 pub(super) const SUBSETS: &str = "
@@ -30,6 +30,10 @@ fn by_version(summary: &Summary, version: &str) -> u64 {
 
 /// 600 requests over one kept-alive connection reach each version 200 ± 3 σ times.
 pub(super) fn balancing(stage: &mut Stage<'_>) -> Result<String> {
+    drawn(stage, balance)
+}
+
+fn balance(stage: &mut Stage<'_>) -> Result<String> {
     let answers = stage.call(&["-n", "600", "-c", "1", "--count-field", "podname", REVIEWS])?;
     ensure!(answers.with_status(200) == 600, "not every request was answered: {answers:?}");
     let each = ["v1", "v2", "v3"]
@@ -51,6 +55,10 @@ spec:
     - {destination: {host: reviews, subset: v3}, weight: 1}
 ";
     stage.apply(&format!("{SUBSETS}{routes}"))?;
+    drawn(stage, split)
+}
+
+fn split(stage: &mut Stage<'_>) -> Result<String> {
     let answers = stage.call(&["-n", "20000", "-c", "8", "--count-field", "podname", REVIEWS])?;
     ensure!(
         answers.with_status(200) == 20_000,

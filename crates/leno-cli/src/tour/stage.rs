@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -33,6 +34,9 @@ pub(crate) trait Mesh {
 
 /// How long a document may take to be enforced everywhere.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long one run of the client may take; the longest takes a tenth of it.
+const RUN_SECONDS_MAX: i64 = 120;
 
 /// The documents a step may leave behind.
 const KINDS: &str = "virtualservices,destinationrules,peerauthentications,serviceentries";
@@ -108,9 +112,12 @@ impl<'a> Stage<'a> {
         self.client.call(arguments)
     }
 
-    /// Another client inside the mesh, for load beside what a step does.
+    /// Another client inside the mesh, for load beside what a step does. It has called reviews once.
     pub(super) fn second_client(&self) -> Result<Client> {
-        Client::start(&*self.mesh, "load")
+        let mut client = Client::start(&*self.mesh, "load")?;
+        let first = client.call(&["http://reviews:9080/reviews/0"])?;
+        ensure!(first.with_status(200) == 1, "the second client cannot reach reviews: {first:?}");
+        Ok(client)
     }
 
     /// Runs kubectl with `input` on its stdin and gives what it printed.
@@ -194,9 +201,10 @@ impl<'a> Stage<'a> {
         let output = Command::new("curl").args(["-sS", "-m", "5", &url]).output()?;
         ensure!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let series = text
-            .lines()
-            .filter(|line| line.starts_with(name) && parts.iter().all(|part| line.contains(part)));
+        let is_of =
+            |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let series =
+            text.lines().filter(|line| is_of(line) && parts.iter().all(|part| line.contains(part)));
         Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
@@ -249,6 +257,10 @@ impl Client {
 
     /// Waits for the summary of what [`Self::begin`] started.
     pub(super) fn finish(&mut self) -> Result<Summary> {
+        let limit = Timespec { tv_sec: RUN_SECONDS_MAX, tv_nsec: 0 };
+        let mut polled = [PollFd::new(self.stdout.get_ref(), PollFlags::IN)];
+        let ready = poll(&mut polled, Some(&limit)).context("wait for the client")?;
+        ensure!(ready > 0, "the client said nothing for {RUN_SECONDS_MAX} s");
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("the client printed {line:?}"))
