@@ -88,7 +88,7 @@ spec:
             ));
         }
         ensure!(started.elapsed().as_secs() < 15, "v3 did not come back within 15 s");
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
