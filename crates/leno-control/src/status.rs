@@ -4,7 +4,7 @@
 //! write, and writes only what is different: its own writes change nothing, so it never chases itself. A refusal also
 //! becomes a Kubernetes Event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,11 +111,11 @@ impl StatusWriter {
             .collect();
         let mut writes = Vec::new();
         let mut round = Round::Done;
-        let mut still_there = Vec::new();
+        let mut still_there = HashSet::new();
         for kind in kinds().iter().filter(|kind| is_judged(kind)) {
             let range = Range { group: kind.group, plural: kind.plural, namespace: None };
             for document in self.store.list(range).documents {
-                still_there.push(document.key.clone());
+                still_there.insert(document.key.clone());
                 if document.revision > seen {
                     round = Round::LookAgain;
                     continue;
@@ -126,8 +126,7 @@ impl StatusWriter {
                 }
             }
         }
-        self.known
-            .retain(|key, _| still_there.binary_search(key).is_ok() || still_there.contains(key));
+        self.known.retain(|key, _| still_there.contains(key));
         match self.commit(writes).await {
             Ok(()) => round,
             Err(_) => Round::LookAgain,
