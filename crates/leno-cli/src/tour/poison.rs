@@ -44,6 +44,6 @@ spec:
         "the status says {message:?}"
     );
     stage.kubectl(&["delete", "virtualservice", "poison"], "")?;
-    let first = message.split(';').next().unwrap_or_default();
+    let first = message.splitn(3, ';').take(2).collect::<Vec<_>>().join(";");
     Ok(format!("0 of 1500 failed; status: {first}, …"))
 }
