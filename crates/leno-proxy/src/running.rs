@@ -28,6 +28,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// When it cannot start: a port is taken, the configuration file is wrong.
 pub fn run(options: Options) -> Result<(), Error> {
     let running = begin(options, Signals::Obey)?;
+    // What only the start needed is most of what an idle sidecar would hold; without it all works the same.
+    if let Err(error) = leno_sys::memory::release_start() {
+        tracing::debug!(%error, "code of the start stays mapped");
+    }
     running.wait();
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The kernel's edges that need `unsafe`: namespaces, netlink, descriptors
-//! passed between processes, original destinations, signals.
+//! passed between processes, original destinations, signals, memory.
 //!
 //! No decisions live here: what to capture and what to do with it belongs to
 //! the callers (`leno-proxy`, `leno-cli`). Whatever a safe crate (`rustix`,
@@ -10,6 +10,8 @@
 pub mod capture;
 #[cfg(target_os = "linux")]
 mod loopback;
+#[cfg(target_os = "linux")]
+pub mod memory;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
