@@ -59,13 +59,14 @@ impl Attempt {
         buffers: &crate::buffers::Buffers,
         head: &RequestHead,
         replay: &Replay,
-    ) -> Self {
+    ) -> Box<Self> {
         let mut client = Client::new(Limits::DEFAULT);
         let mut out = Outgoing::default();
         buffers.ensure(&mut out.bytes);
         client.request(head, &mut out.bytes);
         replay.resend(client.request_body(), &mut out.bytes);
-        Self {
+        // Boxed: it is handed on by every stage of the exchange, and copying it each time costs more than parsing.
+        Box::new(Self {
             connection,
             client,
             inbox: Vec::new(),
@@ -75,7 +76,7 @@ impl Attempt {
             is_sent: false,
             write_error: None,
             has_answered: false,
-        }
+        })
     }
 
     /// Whether the failure of this attempt can be the closing of a kept connection that nobody could foresee.
@@ -258,7 +259,7 @@ impl Attempt {
 
     /// Ends the attempt and tells whether the connection can carry another exchange.
     pub(super) fn finish(
-        mut self,
+        mut self: Box<Self>,
         buffers: &crate::buffers::Buffers,
     ) -> Option<UpstreamConnection> {
         let persistence = self.client.finish(&self.inbox);
@@ -269,7 +270,7 @@ impl Attempt {
     }
 
     /// The parts of a connection that became a tunnel: its bytes, and those that came behind the head.
-    pub(super) fn into_tunnel(self) -> Option<(UpstreamConnection, Vec<u8>)> {
+    pub(super) fn into_tunnel(self: Box<Self>) -> Option<(UpstreamConnection, Vec<u8>)> {
         self.client.is_upgraded().then_some((self.connection, self.inbox))
     }
 

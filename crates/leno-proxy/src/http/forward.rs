@@ -35,7 +35,7 @@ pub(super) struct Plan<'a> {
 
 /// An attempt whose response has begun, with everything it holds.
 pub(super) struct Answered {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     pub(super) timers: Timers,
     pub(super) cluster: Rc<ClusterState>,
     pub(super) endpoint: Arc<Endpoint>,

@@ -20,7 +20,7 @@ impl RequestView for View<'_> {
     }
 
     fn authority(&self) -> &[u8] {
-        self.head.authority().as_bytes()
+        self.head.fields().get(Known::Host).unwrap_or_default()
     }
 
     fn scheme(&self) -> &[u8] {
