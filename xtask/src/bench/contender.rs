@@ -75,7 +75,9 @@ impl Contender {
         let config = self.configure(setting, address)?;
         let mut command = pinned(PROXY_CORE, &program);
         match self.program {
-            Program::Leno => command.args(["proxy", "--workers", "1", "--config"]).arg(&config),
+            Program::Leno => command
+                .args(["proxy", "--workers", "1", "--admin", "127.0.0.1:0", "--config"])
+                .arg(&config),
             Program::Haproxy => command.args(["-db", "-f"]).arg(&config),
             Program::Nginx => command.arg("-c").arg(&config),
             Program::Envoy => command
