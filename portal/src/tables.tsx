@@ -90,9 +90,10 @@ export function isLocked(edge: Edge): boolean {
 
 function Lock({ edge }: { edge: Edge }) {
   return isLocked(edge) ? (
-    <span className="lock" role="img" aria-label="mutual TLS">
-      🔒
-    </span>
+    <svg className="lock" role="img" aria-label="mutual TLS" viewBox="0 0 16 16" width="14" height="14">
+      <path d="M5 7V5a3 3 0 0 1 6 0v2" />
+      <rect x="3.5" y="7" width="9" height="6.5" rx="1.5" />
+    </svg>
   ) : (
     <span className="open">plaintext</span>
   );
