@@ -158,7 +158,7 @@ async fn a_proxy_does_not_join_a_control_plane_it_cannot_verify() {
 
 #[tokio::test]
 async fn short_lived_svids_are_renewed_before_they_end() {
-    let control = Control::start(Duration::from_secs(1)).await;
+    let control = Control::start(Duration::from_secs(4)).await;
     let joined = proxy(control.mesh(&control.plain, Some(control.token("reviews"))));
     let renewals = || joined.metrics.value(ProcessStat::CertificateRenewals);
     let watching = async {
@@ -173,7 +173,7 @@ async fn short_lived_svids_are_renewed_before_they_end() {
     tokio::select! {
         () = joined.identity.run() => panic!("it renews for ever"),
         () = watching => {}
-        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("{} renewals", renewals()),
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{} renewals", renewals()),
     }
 }
 
