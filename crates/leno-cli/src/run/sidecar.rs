@@ -63,7 +63,7 @@ pub(super) struct Sidecar<'a> {
 }
 
 impl<'a> Sidecar<'a> {
-    /// Starts it; [`Sidecar::ready`] waits for it.
+    /// Starts it.
     pub(super) fn start(
         directory: &'a Directory,
         workload: &Workload,
