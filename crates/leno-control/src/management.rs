@@ -92,9 +92,7 @@ async fn proxy_page(
     Path((name, page)): Path<(String, String)>,
 ) -> Response {
     let proxies = (sources.mesh)().proxies;
-    let named = |proxy: &&ProxyView| {
-        proxy.name == name || proxy.name.split('.').next() == Some(name.as_str())
-    };
+    let named = |proxy: &&ProxyView| is_called(&proxy.name, &name);
     match proxies.iter().filter(named).collect::<Vec<_>>().as_slice() {
         [proxy] => admin::page(&proxy.address, &page).await,
         [] => (StatusCode::NOT_FOUND, format!("no connected proxy {name}\n")).into_response(),
@@ -104,6 +102,13 @@ async fn proxy_page(
                 .into_response()
         }
     }
+}
+
+/// Whether `NAME.NAMESPACE` is meant: in full, by its pod, or by the workload that the pod's name begins with.
+fn is_called(proxy: &str, asked: &str) -> bool {
+    let pod = proxy.split('.').next().unwrap_or_default();
+    let of_workload = pod.strip_prefix(asked).is_some_and(|rest| rest.starts_with('-'));
+    proxy == asked || pod == asked || of_workload
 }
 
 async fn loopback_only(request: Request, next: Next) -> Response {
@@ -164,6 +169,22 @@ mod tests {
         ];
         for (host, status) in table {
             assert_eq!(ask(host, "/leno/v1/frame").await.status(), status, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_called_in_full_by_its_pod_or_by_its_workload() {
+        // (asked, meant)
+        let table = [
+            ("ratings-v1-x2k9q.default", true),
+            ("ratings-v1-x2k9q", true),
+            ("ratings-v1", true),
+            ("ratings", true),
+            ("rating", false),
+            ("reviews", false),
+        ];
+        for (asked, meant) in table {
+            assert_eq!(is_called("ratings-v1-x2k9q.default", asked), meant, "{asked}");
         }
     }
 
