@@ -7,7 +7,7 @@ CARGO ?= cargo
 .PHONY: demo test build setup check e2e portal fmt clean
 
 # Sets up, builds, and runs the meshed Bookinfo until Ctrl-C.
-demo: build
+demo: setup build
 	bin/leno demo
 
 # Sets up, then everything that has to hold before a change lands.
