@@ -12,17 +12,18 @@ fn a_client_that_leaves_is_gone_for_the_endpoint_too() {
     let (sender, ended) = channel();
     let origin = origin(move |mut peer| {
         peer.message();
+        sender.send("arrived").unwrap();
         // No answer: only the end of the connection frees this thread.
         peer.rest();
-        sender.send(()).unwrap();
+        sender.send("ended").unwrap();
     });
     let (_proxy, address) = start(to(origin));
     let mut client = Peer::connect(address);
     client.write(GET);
-    // The request has to be there first.
-    std::thread::sleep(Duration::from_millis(50));
+    let seen = || ended.recv_timeout(Duration::from_secs(5)).expect("the endpoint saw it");
+    assert_eq!(seen(), "arrived");
     drop(client);
-    ended.recv_timeout(Duration::from_secs(5)).expect("the endpoint saw the end");
+    assert_eq!(seen(), "ended");
 }
 
 #[test]
