@@ -143,8 +143,8 @@ pub enum Side {
     Inbound,
 }
 
-/// Where the source of the problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Where the source of the problem is: one closed set for decisions, access records and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Blame {
     /// A workload: the calling one or the called one.
     App,

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use leno_core::{config, reply};
-use leno_telemetry::{AccessLogs, AccessWriter, Blame, Metrics, ResponseFlag, Shard};
+use leno_core::config;
+use leno_telemetry::{AccessLogs, AccessWriter, Metrics, ResponseFlag, Shard};
 
 /// A log that several sessions of one worker write to.
 pub(crate) type SharedWriter = Rc<RefCell<AccessWriter>>;
@@ -74,21 +74,11 @@ pub(crate) fn flag(code: &str) -> Option<ResponseFlag> {
     ResponseFlag::ALL.iter().copied().find(|flag| flag.code() == code)
 }
 
-/// The rules' word for who is to blame, in the words of records and metrics.
-pub(crate) fn blame(blame: reply::Blame) -> Blame {
-    match blame {
-        reply::Blame::App => Blame::App,
-        reply::Blame::ClientProxy => Blame::ClientProxy,
-        reply::Blame::Network => Blame::Network,
-        reply::Blame::ServerProxy => Blame::ServerProxy,
-        reply::Blame::Policy => Blame::Policy,
-        reply::Blame::Config => Blame::Config,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{flag, reply};
+    use leno_core::reply;
+
+    use super::flag;
 
     #[test]
     fn every_flag_of_the_table_of_failures_is_known() {

@@ -4,7 +4,6 @@
 //! string. Everything is added up and written out only when somebody scrapes.
 
 mod access_log;
-mod blame;
 mod counters;
 mod exposition;
 mod flags;
@@ -14,12 +13,12 @@ pub mod peer;
 mod record;
 
 pub use access_log::{AccessLog, AccessLogs, AccessWriter, LogError};
-pub use blame::Blame;
 pub use counters::{ClusterStats, Exchange, Metrics, SeriesLimits, Shard, TcpStats};
 pub use exposition::CONTENT_TYPE;
 pub use flags::{ResponseFlag, ResponseFlags};
 pub use labels::{
     Party, PartyId, Protocol, Reporter, Security, SeriesKey, Service, ServiceId, Workload,
 };
+pub use leno_core::reply::Blame;
 pub use metrics::{ClusterStat, ProcessStat};
 pub use record::AccessRecord;

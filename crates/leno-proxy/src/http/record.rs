@@ -143,7 +143,7 @@ impl Record {
         if !is_finer {
             self.details = Some(reaction.detail);
         }
-        self.blame = Some(telemetry::blame(reaction.blame(side)));
+        self.blame = Some(reaction.blame(side));
     }
 
     /// The time at which the exchange was last seen to move: good enough for whatever follows at once.

@@ -135,7 +135,7 @@ impl Drop for TcpRecord {
         }
         let settings = self.cluster.as_ref().map(|cluster| cluster.settings().clone());
         let reaction = self.failure.map(Failure::reaction);
-        let blame = reaction.map(|reaction| telemetry::blame(reaction.blame(self.facts.side())));
+        let blame = reaction.map(|reaction| reaction.blame(self.facts.side()));
         let upstream_host = self.endpoint.as_ref().and_then(|e| match e.address {
             Address::Socket(address) => Some(address),
             Address::Host { .. } | Address::Pipe(_) => None,
