@@ -1,0 +1,71 @@
+//! What a request on a warm connection costs in heap allocations: counted by an allocator that counts, in a process in
+//! which the client and the origin allocate nothing themselves.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+#[path = "it/config.rs"]
+#[allow(dead_code, reason = "these tests need a part of it")]
+mod config;
+
+use std::alloc::System;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const REQUESTS: usize = 2_000;
+const GET: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: svc7\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Answers whatever arrives in one piece with [`ANSWER`].
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut head = [0; 4096];
+                while stream.read(&mut head).is_ok_and(|count| count > 0) {
+                    stream.write_all(ANSWER).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Sends a request and reads to the end of its answer.
+fn call(client: &mut TcpStream) {
+    client.write_all(GET).unwrap();
+    let mut answer = [0; 4096];
+    let mut length = 0;
+    while !answer[..length].ends_with(b"hello") {
+        let count = client.read(&mut answer[length..]).unwrap();
+        assert!(count > 0, "the proxy closed the connection");
+        length += count;
+    }
+}
+
+/// One allocation per request is documented (ARCHITECTURE.md, "What a request costs"): the attempt, boxed so that it is
+/// handed on by pointer. Timers and background work of the process allocate now and then, so the bound is a mean.
+#[test]
+fn a_request_on_a_warm_connection_allocates_once() {
+    let (_proxy, address) = config::start(config::to(origin()));
+    let mut client = TcpStream::connect(address).unwrap();
+    for _ in 0..100 {
+        call(&mut client);
+    }
+    let before = HEAP.stats();
+    for _ in 0..REQUESTS {
+        call(&mut client);
+    }
+    let used = HEAP.stats() - before;
+    let made = (used.allocations + used.reallocations) as f64 / REQUESTS as f64;
+    let leaked = used.bytes_allocated.saturating_sub(used.bytes_deallocated);
+    assert!(made < 1.5, "{made} allocations per request: {used:?}");
+    assert!(leaked < 64 * 1024, "{leaked} bytes more after {REQUESTS} requests");
+}
