@@ -91,6 +91,9 @@ struct Serve {
     /// Where the workload listens instead of 127.0.0.1, in our own network namespace.
     #[arg(long, value_name = "IP", conflicts_with = "supply_fd")]
     workload: Option<IpAddr>,
+    /// How long new connections are still taken at the end, after readiness went: what balancers need to notice.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
+    lame_duck_seconds: u64,
     /// How long connections may take to finish at the end.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     drain_seconds: u64,
@@ -129,6 +132,7 @@ fn serve(args: &Serve) -> Result<ExitCode> {
         },
         dns: inherited.dns,
         log_level: Some(log()),
+        lame_duck: Duration::from_secs(args.lame_duck_seconds),
         drain: Duration::from_secs(args.drain_seconds),
     };
     leno_proxy::run(options).code(Code::Usage)?;

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use leno_telemetry::{CONTENT_TYPE, ProcessStat};
 use serde_json::{Value, json};
 
-use crate::process::{Process, Shutdown};
+use crate::process::{Process, Shutdown, Then};
 
 mod dump;
 mod logging;
@@ -97,7 +97,7 @@ fn state(process: &Process) -> &'static str {
     match *process.shutdown.borrow() {
         Shutdown::No if process.is_ready() => "LIVE",
         Shutdown::No => "PRE_INITIALIZING",
-        Shutdown::Quiet | Shutdown::Drain | Shutdown::Now => "DRAINING",
+        Shutdown::LameDuck | Shutdown::Quiet | Shutdown::Drain | Shutdown::Now => "DRAINING",
     }
 }
 
@@ -144,11 +144,11 @@ async fn server_info(State(process): State<Arc<Process>>) -> Response {
 }
 
 async fn drain(State(process): State<Arc<Process>>) -> &'static str {
-    process.shut_down(Shutdown::Quiet);
+    process.leave(Then::Stay);
     "OK\n"
 }
 
 async fn quit(State(process): State<Arc<Process>>) -> &'static str {
-    process.shut_down(Shutdown::Drain);
+    process.leave(Then::End);
     "OK\n"
 }

@@ -1,18 +1,22 @@
 //! How connections learn that they should finish: the drain signal of one filter chain on one worker.
 //!
 //! Each connection registers its task's waker once and then only reads a flag, so waiting for a drain costs a
-//! request nothing. Per worker, no lock.
+//! request nothing. A drain does not end all connections at once: each has its turn within the first half of the
+//! time, so that clients come back one after the other. Per worker, no lock.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// What a connection should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// Go on.
     Serving,
-    /// Finish the request in flight, take no other.
+    /// From the connection's turn on finish the request in flight and take no other.
     Draining,
     /// End now.
     Closing,
@@ -22,6 +26,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     phase: Cell<Phase>,
+    /// When the drain began, and over how long the turns are spread.
+    turns: Cell<Option<(Instant, Duration)>>,
     watchers: RefCell<Watchers>,
 }
 
@@ -30,11 +36,20 @@ struct Watchers {
     slots: Vec<Option<Waker>>,
     free: Vec<usize>,
     alive: usize,
+    /// The next connection's place among the turns, in parts of 65536.
+    share: u16,
 }
+
+/// Steps of the golden ratio: however many connections there are, their turns lie evenly.
+const SHARE_STEP: u16 = 0x9E37;
 
 impl Default for Lifecycle {
     fn default() -> Self {
-        Self { phase: Cell::new(Phase::Serving), watchers: RefCell::default() }
+        Self {
+            phase: Cell::new(Phase::Serving),
+            turns: Cell::default(),
+            watchers: RefCell::default(),
+        }
     }
 }
 
@@ -48,7 +63,19 @@ impl Lifecycle {
             watchers.slots.push(None);
             watchers.slots.len() - 1
         });
-        Watcher { lifecycle: Rc::clone(self), slot }
+        let share = watchers.share;
+        watchers.share = share.wrapping_add(SHARE_STEP);
+        Watcher { lifecycle: Rc::clone(self), slot, share }
+    }
+
+    /// Begins a drain that may take `limit`, and wakes every connection; `false` when one began before.
+    pub(crate) fn drain(&self, limit: Duration) -> bool {
+        if self.phase.get() != Phase::Serving {
+            return false;
+        }
+        self.turns.set(Some((Instant::now(), limit / 2)));
+        self.advance(Phase::Draining);
+        true
     }
 
     /// Moves on to `phase` (never back) and wakes every connection.
@@ -75,6 +102,7 @@ impl Lifecycle {
 pub(crate) struct Watcher {
     lifecycle: Rc<Lifecycle>,
     slot: usize,
+    share: u16,
 }
 
 impl Watcher {
@@ -82,6 +110,23 @@ impl Watcher {
     #[must_use]
     pub(crate) fn phase(&self) -> Phase {
         self.lifecycle.phase.get()
+    }
+
+    /// When this connection is to end: from then on its next answer is the last. `None` while nothing drains.
+    #[must_use]
+    pub(crate) fn turn(&self) -> Option<Instant> {
+        let (begun, spread) = self.lifecycle.turns.get()?;
+        Some(begun + spread.mul_f64(f64::from(self.share) / 65536.0))
+    }
+
+    /// Whether the answer that leaves now is the connection's last.
+    #[must_use]
+    pub(crate) fn is_last(&self) -> bool {
+        match self.phase() {
+            Phase::Serving => false,
+            Phase::Draining => self.turn().is_none_or(|turn| turn <= Instant::now()),
+            Phase::Closing => true,
+        }
     }
 
     /// Names the task to wake when the phase changes; called once, since a connection stays in one task.
@@ -105,8 +150,9 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Wake, Waker};
+    use std::time::Duration;
 
-    use super::{Lifecycle, Phase};
+    use super::{Lifecycle, Phase, Watcher};
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -133,5 +179,23 @@ mod tests {
         assert_eq!((first.phase(), lifecycle.connections()), (Phase::Closing, 1));
         drop(first);
         assert_eq!(lifecycle.connections(), 0);
+    }
+
+    #[test]
+    fn turns_lie_evenly_in_the_first_half_and_the_first_is_at_once() {
+        let lifecycle = Rc::new(Lifecycle::default());
+        let watchers: Vec<Watcher> = (0..1000).map(|_| lifecycle.watch()).collect();
+        assert!(watchers[0].turn().is_none() && !watchers[0].is_last());
+        let second = Duration::from_secs(1);
+        assert!(lifecycle.drain(20 * second) && !lifecycle.drain(second), "a drain begins once");
+        let begun = watchers[0].turn().unwrap();
+        assert!(watchers[0].is_last() && !watchers[1].is_last());
+        let mut by_second = [0; 10];
+        for watcher in &watchers {
+            by_second[(watcher.turn().unwrap() - begun).as_secs() as usize] += 1;
+        }
+        assert!(by_second.iter().all(|count| (95..=105).contains(count)), "{by_second:?}");
+        lifecycle.advance(Phase::Closing);
+        assert!(watchers.iter().all(Watcher::is_last));
     }
 }

@@ -86,5 +86,8 @@ pub const SWEEP: Duration = Duration::from_secs(5);
 /// drain begins is answered and not cut off.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(500);
 
+/// How long connections that were cut off at the end of a drain may take to write their records.
+pub const CUT_OFF: Duration = Duration::from_millis(250);
+
 /// How long an access record may wait in a worker's buffer before it is handed over to be written.
 pub const RECORDS_FLUSH: Duration = Duration::from_millis(200);

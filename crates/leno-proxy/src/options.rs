@@ -38,7 +38,9 @@ pub struct Options {
     pub dns: dns::Sockets,
     /// How the log level is shown and changed; `None` where it is fixed.
     pub log_level: Option<LogLevel>,
-    /// How long connections may take to finish after SIGTERM.
+    /// How long new connections are still taken after readiness went, before a drain: what balancers need to notice.
+    pub lame_duck: Duration,
+    /// How long connections may take to finish in a drain.
     pub drain: Duration,
 }
 

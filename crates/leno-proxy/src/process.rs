@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,12 +22,23 @@ use crate::worker;
 pub(crate) enum Shutdown {
     /// Serving.
     No,
+    /// Not ready any more, so that balancers look elsewhere; still accepting, and asking clients to come back later.
+    LameDuck,
     /// Taking no new connections, finishing what there is, and staying.
     Quiet,
     /// The same, and then ending.
     Drain,
     /// Ending now.
     Now,
+}
+
+/// What follows a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The process stays, for whoever looks at it.
+    Stay,
+    /// The process ends.
+    End,
 }
 
 /// What all threads share.
@@ -36,6 +48,10 @@ pub(crate) struct Process {
     pub(crate) logs: Arc<AccessLogs>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) drain: Duration,
+    pub(crate) lame_duck: Duration,
+    ends: AtomicBool,
+    /// Whether connections are taken from the listening sockets; what comes meanwhile waits in their queues.
+    pub(crate) accepting: watch::Sender<bool>,
     pub(crate) started: SystemTime,
     pub(crate) workers: NonZeroUsize,
     pub(crate) shutdown: watch::Sender<Shutdown>,
@@ -113,6 +129,9 @@ impl Process {
             logs: Arc::default(),
             publisher: Arc::new(publisher),
             drain: options.drain,
+            lame_duck: options.lame_duck,
+            ends: AtomicBool::new(false),
+            accepting: watch::Sender::new(true),
             started: SystemTime::now(),
             workers: options.workers,
             shutdown: watch::Sender::new(Shutdown::No),
@@ -123,6 +142,45 @@ impl Process {
     pub(crate) fn is_ready(&self) -> bool {
         let in_force = self.publisher.in_force();
         in_force.revision > 0 && (self.tls.secrets().svid().is_some() || !in_force.needs_identity())
+    }
+
+    /// Begins to leave: readiness goes at once, accepting ends after the lame duck, then connections finish.
+    pub(crate) fn leave(&self, then: Then) {
+        if then == Then::End {
+            self.ends.store(true, Ordering::Relaxed);
+        }
+        self.shutdown.send_if_modified(|now| {
+            let next = match *now {
+                Shutdown::No if !self.lame_duck.is_zero() => Shutdown::LameDuck,
+                Shutdown::No | Shutdown::Quiet => self.after_lame_duck(),
+                Shutdown::LameDuck | Shutdown::Drain | Shutdown::Now => return false,
+            };
+            std::mem::replace(now, next) != next
+        });
+    }
+
+    /// Whether it was told to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ends.load(Ordering::Relaxed)
+    }
+
+    fn after_lame_duck(&self) -> Shutdown {
+        if self.is_ending() { Shutdown::Drain } else { Shutdown::Quiet }
+    }
+
+    /// Ends the lame duck when its time has come. Runs on the admin thread.
+    pub(crate) async fn watch_lame_duck(self: Arc<Self>) {
+        let mut shutdown = self.shutdown.subscribe();
+        // The sender lives as long as the process.
+        let _ = shutdown.wait_for(|now| *now != Shutdown::No).await;
+        tokio::time::sleep(self.lame_duck).await;
+        self.shutdown.send_if_modified(|now| {
+            let is_over = *now == Shutdown::LameDuck;
+            if is_over {
+                *now = self.after_lame_duck();
+            }
+            is_over
+        });
     }
 
     /// Moves on towards the end; never back.

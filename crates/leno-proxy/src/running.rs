@@ -15,7 +15,7 @@ use crate::dns;
 use crate::identity::Identity;
 use crate::mesh;
 use crate::options::{Admin, ConfigSource, Mesh, Options};
-use crate::process::{self, Error, Process, Shutdown};
+use crate::process::{self, Error, Process, Shutdown, Then};
 use crate::publish::Refused;
 use crate::upstream::resolve;
 
@@ -143,6 +143,7 @@ impl Duties {
                     }
                 });
             }
+            tokio::spawn(Arc::clone(&process).watch_lame_duck());
             tokio::spawn(resolve::run(Arc::clone(&process.publisher)));
             if let Some(mesh) = mesh {
                 tokio::spawn(mesh::follow(Arc::clone(&process), mesh));
@@ -171,12 +172,11 @@ fn obey_signals(process: &Arc<Process>) -> std::io::Result<()> {
         let process = Arc::clone(process);
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                let now = *process.shutdown.borrow();
-                process.shut_down(if now == Shutdown::No {
-                    Shutdown::Drain
+                if process.is_ending() {
+                    process.shut_down(Shutdown::Now);
                 } else {
-                    Shutdown::Now
-                });
+                    process.leave(Then::End);
+                }
             }
         });
     }
@@ -214,13 +214,13 @@ impl Running {
 
     /// Takes no new work and begins to finish what there is.
     pub fn drain(&self) {
-        self.process.shut_down(Shutdown::Drain);
+        self.process.leave(Then::End);
     }
 
     /// Returns when the process was told to end and has drained.
     pub fn wait(mut self) {
         let shutdown = &self.process.shutdown;
-        while matches!(*shutdown.borrow(), Shutdown::No | Shutdown::Quiet)
+        while matches!(*shutdown.borrow(), Shutdown::No | Shutdown::LameDuck | Shutdown::Quiet)
             && self.workers.iter().any(|w| !w.is_finished())
         {
             std::thread::sleep(Duration::from_millis(50));

@@ -163,10 +163,47 @@ impl Worker {
         *listeners = next;
     }
 
-    fn drain(&self, limit: Duration) {
-        for listener in self.listeners.borrow().values() {
-            listener.close(limit);
+    /// Does what a stage of the process's end asks for; a stage may be met again.
+    fn follow(&self, stage: Shutdown) {
+        let (drain, lame_duck) = (self.process.drain, self.process.lame_duck);
+        match stage {
+            Shutdown::No => {}
+            Shutdown::LameDuck => {
+                self.for_each_listener(|listener| listener.drain(lame_duck + drain));
+            }
+            Shutdown::Quiet | Shutdown::Drain | Shutdown::Now => {
+                self.for_each_listener(|listener| listener.close(drain));
+            }
         }
+    }
+
+    fn for_each_listener(&self, work: impl Fn(&ActiveListener)) {
+        for listener in self.listeners.borrow().values() {
+            work(listener);
+        }
+    }
+
+    /// Accepts nothing more and finishes what there is, within `limit`.
+    async fn finish(&self, limit: Duration, shutdown: &mut watch::Receiver<Shutdown>) {
+        self.for_each_listener(|listener| listener.close(limit));
+        let end = Instant::now() + limit;
+        while self.connections.get() > 0
+            && Instant::now() < end
+            && *shutdown.borrow_and_update() != Shutdown::Now
+        {
+            let pause = tokio::time::sleep(Duration::from_millis(20));
+            tokio::select! {
+                () = pause => {}
+                _ = shutdown.changed() => {}
+            }
+        }
+        // What is left is cut off, and may still write its record.
+        self.for_each_listener(ActiveListener::cut);
+        let end = Instant::now() + limits::CUT_OFF;
+        while self.connections.get() > 0 && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.telemetry.flush();
     }
 
     fn sweep(&self) {
@@ -205,27 +242,21 @@ pub(crate) fn run(
                     }
                     let next = Arc::clone(&in_force.borrow_and_update());
                     worker.adopt(next);
+                    worker.follow(*shutdown.borrow());
                 }
-                changed = shutdown.changed() => {
-                    let now = *shutdown.borrow();
-                    match now {
-                        Shutdown::Quiet if changed.is_ok() => worker.drain(drain),
-                        _ => break,
+                // The sender lives as long as the process.
+                _ = shutdown.changed() => {
+                    let now = *shutdown.borrow_and_update();
+                    if matches!(now, Shutdown::Drain | Shutdown::Now) {
+                        break;
                     }
+                    worker.follow(now);
                 }
                 _ = sweep.tick() => worker.sweep(),
                 _ = flush.tick() => worker.telemetry.flush(),
             }
         }
-        let end = Instant::now() + drain;
-        worker.drain(drain);
-        while worker.connections.get() > 0
-            && Instant::now() < end
-            && *shutdown.borrow() != Shutdown::Now
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        worker.telemetry.flush();
+        worker.finish(drain, &mut shutdown).await;
     });
     Ok(())
 }

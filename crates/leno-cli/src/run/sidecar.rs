@@ -157,7 +157,8 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     if let Some(program) = settings.program {
         command.args(["--workload", &program.to_string()]);
     }
-    command.args(["--drain-seconds", &DRAIN.as_secs().to_string()]);
+    // The program is gone when the sidecar is told to end: nobody is to look elsewhere first.
+    command.args(["--lame-duck-seconds", "0", "--drain-seconds", &DRAIN.as_secs().to_string()]);
 
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     let mut pass = |flag: &str, name: &str, descriptor: BorrowedFd<'_>| {

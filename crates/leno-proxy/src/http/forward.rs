@@ -80,7 +80,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     // What is still to come of the request is sent once: the response has begun.
     let mut replay = Replay::new(false);
     let downstream = &mut session.downstream;
-    if downstream.watcher.phase() != crate::lifecycle::Phase::Serving {
+    if downstream.watcher.is_last() {
         downstream.server.close_after();
     }
     downstream.server.response(&session.response, &mut downstream.out.bytes);

@@ -151,8 +151,7 @@ async fn send(session: &mut Session, body: &[u8]) -> After {
         response.set_body(BodyLength::Exactly(body.len() as u64));
     }
     // What is left of the request's body would have to be read first; nobody is to wait for that.
-    let is_draining = downstream.watcher.phase() != crate::lifecycle::Phase::Serving;
-    if !downstream.server.request_body().is_done() || is_draining {
+    if !downstream.server.request_body().is_done() || downstream.watcher.is_last() {
         downstream.server.close_after();
     }
     downstream.server.response(response, &mut downstream.out.bytes);

@@ -148,7 +148,8 @@ impl Session {
         let head_limit = settings.request_headers_timeout.unwrap_or(limits::REQUEST_HEAD);
         let (downstream, request) = (&mut self.downstream, &mut self.request);
         let (mut begun, mut is_draining) = (false, false);
-        if downstream.inbox.is_empty() && downstream.set_wait(self.record.now().into(), idle) {
+        let idle_end = Instant::from_std(self.record.now()) + idle;
+        if downstream.inbox.is_empty() && downstream.set_wait(idle_end) {
             return Next::End;
         }
         poll_fn(|cx| {
@@ -184,7 +185,9 @@ impl Session {
                     // A request may be on its way already: it is answered, and the answer says that it was the last.
                     Phase::Draining if !begun && !is_draining => {
                         is_draining = true;
-                        downstream.deadline.set(Some(Instant::now() + limits::DRAIN_IDLE));
+                        let now = Instant::now();
+                        let turn = downstream.watcher.turn().map_or(now, |turn| turn.max(now));
+                        downstream.deadline.set(Some(idle_end.min(turn + limits::DRAIN_IDLE)));
                     }
                     Phase::Draining => {}
                 }
@@ -257,8 +260,8 @@ impl Downstream {
     }
 
     /// Arms the idle timer; `true` when a drain says not to wait at all.
-    fn set_wait(&mut self, now: Instant, idle: Duration) -> bool {
-        self.deadline.set(Some(now + idle));
+    fn set_wait(&mut self, idle_end: Instant) -> bool {
+        self.deadline.set(Some(idle_end));
         self.watcher.phase() == Phase::Closing
     }
 

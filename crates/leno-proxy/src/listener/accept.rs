@@ -1,6 +1,7 @@
 //! Taking connections from one listening socket, within the worker's limit.
 //!
-//! One task per socket and worker. At the limit the kernel's queue is left to fill: every client understands that.
+//! One task per socket and worker. At the limit, and while another process may take the sockets over, the kernel's queue
+//! is left to fill: every client understands that.
 
 use std::io;
 use std::rc::Rc;
@@ -22,16 +23,25 @@ pub(crate) async fn run(
     let socket = TcpListener::from_std(socket)?;
     let stop = active.stop();
     let mut stopped = std::pin::pin!(stop.notified());
-    loop {
+    let mut accepting = worker.process.accepting.subscribe();
+    while !active.is_closed() {
+        if !*accepting.borrow_and_update() {
+            tokio::select! {
+                _ = accepting.changed() => continue,
+                () = &mut stopped => return Ok(()),
+            }
+        }
         for _ in 0..limits::ACCEPTS_PER_TURN {
             tokio::select! {
                 biased;
                 accepted = accept(&socket, worker) => serve(worker, active, accepted?),
                 () = &mut stopped => return Ok(()),
+                _ = accepting.changed() => break,
             }
         }
         tokio::task::yield_now().await;
     }
+    Ok(())
 }
 
 fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Accepted>) {

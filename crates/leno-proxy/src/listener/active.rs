@@ -3,7 +3,7 @@
 //! An update keeps the sockets. Filter chains that stay as they were keep their connections; those that change or go are
 //! drained: their connections finish what they are doing and then close.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(crate) struct ActiveListener {
     state: RefCell<State>,
     /// Told when no more connections are to be accepted.
     stop: Rc<Notify>,
+    is_closed: Cell<bool>,
 }
 
 struct State {
@@ -48,7 +49,7 @@ impl ActiveListener {
     pub(crate) fn new(listener: &Arc<Listener>, tls: &Tls) -> Self {
         let chains = chains(listener, &mut Vec::new(), tls);
         let state = State { listener: Arc::clone(listener), chains };
-        Self { state: RefCell::new(state), stop: Rc::default() }
+        Self { state: RefCell::new(state), stop: Rc::default(), is_closed: Cell::default() }
     }
 
     /// The compiled listener now.
@@ -92,22 +93,42 @@ impl ActiveListener {
         });
     }
 
-    /// Accepts no more and drains every connection for at most `drain`.
-    pub(crate) fn close(&self, drain: Duration) {
-        self.stop.notify_waiters();
+    /// Drains every connection for at most `limit`; more may come.
+    pub(crate) fn drain(&self, limit: Duration) {
         for chain in &self.state.borrow().chains {
-            drain_chain(Rc::clone(&chain.lifecycle), drain);
+            drain_chain(Rc::clone(&chain.lifecycle), limit);
         }
     }
 
-    /// Ready when the listener was closed.
+    /// Accepts no more and drains every connection for at most `limit`.
+    pub(crate) fn close(&self, limit: Duration) {
+        self.is_closed.set(true);
+        self.stop.notify_waiters();
+        self.drain(limit);
+    }
+
+    /// Ends every connection.
+    pub(crate) fn cut(&self) {
+        for chain in &self.state.borrow().chains {
+            chain.lifecycle.advance(Phase::Closing);
+        }
+    }
+
+    /// Notified when the listener is closed.
     pub(crate) fn stop(&self) -> Rc<Notify> {
         Rc::clone(&self.stop)
+    }
+
+    /// Whether it was closed already.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.get()
     }
 }
 
 fn drain_chain(lifecycle: Rc<Lifecycle>, limit: Duration) {
-    lifecycle.advance(Phase::Draining);
+    if !lifecycle.drain(limit) {
+        return;
+    }
     tokio::task::spawn_local(async move {
         tokio::time::sleep(limit).await;
         lifecycle.advance(Phase::Closing);

@@ -8,7 +8,7 @@ use crate::config::{start, to};
 use crate::origin::{Peer, answering};
 
 /// A page of the admin endpoint: status line and body.
-fn page(proxy: &Running, request: &str) -> (String, String) {
+pub(crate) fn page(proxy: &Running, request: &str) -> (String, String) {
     let mut admin = Peer::connect(proxy.admin().unwrap());
     admin.write(format!("{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"));
     let response = admin.rest();

@@ -21,7 +21,17 @@ pub(crate) const LISTENER: &str = "http";
 
 /// A proxy with one worker and these resources.
 pub(crate) fn start(resources: Resources) -> (Running, SocketAddr) {
-    let options = Options {
+    start_as(options(resources))
+}
+
+pub(crate) fn start_as(options: Options) -> (Running, SocketAddr) {
+    let running = leno_proxy::start(options).unwrap();
+    let address = running.address(LISTENER).unwrap();
+    (running, address)
+}
+
+pub(crate) fn options(resources: Resources) -> Options {
+    Options {
         config: ConfigSource::Resources(resources),
         workers: NonZeroUsize::MIN,
         admin: Admin::At("127.0.0.1:0".parse().unwrap()),
@@ -31,11 +41,9 @@ pub(crate) fn start(resources: Resources) -> (Running, SocketAddr) {
         inbound_dialer: InboundDialer::Host,
         dns: leno_proxy::dns::Sockets::default(),
         log_level: None,
+        lame_duck: Duration::ZERO,
         drain: Duration::from_secs(5),
-    };
-    let running = leno_proxy::start(options).unwrap();
-    let address = running.address(LISTENER).unwrap();
-    (running, address)
+    }
 }
 
 /// One listener whose every request goes to the cluster `origin`.
