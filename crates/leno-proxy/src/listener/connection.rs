@@ -149,7 +149,7 @@ fn hand_over(
 /// What the inspectors saw.
 #[derive(Debug, Default)]
 struct Seen {
-    hello: Option<ClientHello>,
+    hello: Option<Box<ClientHello>>,
     http: Option<&'static str>,
 }
 
@@ -162,7 +162,7 @@ impl Seen {
     }
 
     fn protocols(&self) -> impl Iterator<Item = &[u8]> {
-        let offered = self.hello.iter().flat_map(|hello| &hello.alpn).map(String::as_bytes);
+        let offered = self.hello.iter().flat_map(|hello| &hello.alpn).map(Vec::as_slice);
         offered.chain(self.http.map(str::as_bytes))
     }
 }
