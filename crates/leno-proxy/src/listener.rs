@@ -8,6 +8,7 @@ use leno_core::config::TrafficDirection;
 use leno_core::reply::Side;
 
 use crate::tls;
+use crate::upstream::connect::Ends;
 
 pub(crate) mod accept;
 pub(crate) mod active;
@@ -59,6 +60,11 @@ impl Facts {
             TrafficDirection::Inbound => Side::Inbound,
             TrafficDirection::Outbound | TrafficDirection::Unspecified => Side::Outbound,
         }
+    }
+
+    /// Both ends of the connection.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends { peer: self.peer }
     }
 
     pub(crate) fn scheme(&self) -> &'static str {

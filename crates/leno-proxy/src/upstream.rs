@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod connect;
+pub(crate) mod connectors;
 pub mod dial;
 pub(crate) mod pool;
 pub(crate) mod resolve;

@@ -22,6 +22,7 @@ use crate::process::{Process, Shutdown};
 use crate::publish::InForce;
 use crate::telemetry::WorkerTelemetry;
 use crate::upstream::cluster::ClusterState;
+use crate::upstream::connectors::Connectors;
 use crate::upstream::dial::{Dialer, InboundDialer};
 
 /// The configuration as one worker sees it: the snapshot with the worker's own part of each cluster beside it.
@@ -48,6 +49,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) random: RefCell<SplitMix64>,
     pub(crate) dialer: Dialer,
+    pub(crate) connectors: Connectors,
     pub(crate) telemetry: WorkerTelemetry,
     pub(crate) mirrors_in_flight: Cell<usize>,
     view: RefCell<Rc<View>>,
@@ -85,6 +87,7 @@ impl Worker {
             buffers: Buffers::default(),
             random: RefCell::new(SplitMix64::new(seed.random)),
             dialer: Dialer::new(seed.dialer),
+            connectors: Connectors::default(),
             mirrors_in_flight: Cell::new(0),
             view: RefCell::new(Rc::new(View { in_force, clusters: Vec::new() })),
             clusters: RefCell::default(),
@@ -208,6 +211,7 @@ impl Worker {
 
     fn sweep(&self) {
         let now = Instant::now();
+        self.connectors.sweep();
         for cluster in self.clusters.borrow().values() {
             cluster.sweep(now);
             if self.id == 0 {

@@ -27,7 +27,7 @@ use super::timers::{Expired, Timers};
 use crate::limits;
 use crate::tls;
 use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::{self, ConnectError};
+use crate::upstream::connect::{self, Carries, ConnectError, Purpose};
 
 /// Why one attempt gave no answer to pass on.
 struct Unanswered {
@@ -173,7 +173,9 @@ impl<'a> Call<'a> {
         endpoint: &Arc<Endpoint>,
     ) -> Result<UpstreamConnection, Unanswered> {
         let worker = Rc::clone(&session.worker);
-        let connecting = Box::pin(connect::connect(&worker, cluster, endpoint, None));
+        let ends = Some(session.facts.ends());
+        let purpose = Purpose { carries: Carries::Requests, ends };
+        let connecting = Box::pin(connect::connect(&worker, cluster, endpoint, purpose));
         let connected = session.downstream.watch(connecting, &self.timers).await;
         let error = match connected {
             Ok(Ok(connection)) => return Ok(connection),

@@ -22,7 +22,7 @@ use super::session::Session;
 use crate::limits;
 use crate::listener::Facts;
 use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect;
+use crate::upstream::connect::{self, Carries, Purpose};
 use crate::wire::Outgoing;
 use crate::worker::{View, Worker};
 
@@ -85,7 +85,10 @@ impl Copy {
         let kept = self.cluster.checkout(&endpoint);
         let mut connection = match kept {
             Some(kept) => kept,
-            None => connect::connect(worker, &self.cluster, &endpoint, None).await.ok()?,
+            None => {
+                let purpose = Purpose { carries: Carries::Requests, ends: None };
+                connect::connect(worker, &self.cluster, &endpoint, purpose).await.ok()?
+            }
         };
         if self.exchange(&mut connection).await? {
             connection.served += 1;

@@ -17,7 +17,7 @@ use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::listener::Facts;
 use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect;
+use crate::upstream::connect::{self, Carries, Purpose};
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -73,7 +73,8 @@ async fn open(
     record.targeted(cluster);
     let endpoint = pick(worker, cluster, facts)?;
     record.picked(&endpoint);
-    let connected = connect::connect(worker, cluster, &endpoint, Some(facts.peer.ip())).await;
+    let purpose = Purpose { carries: Carries::Bytes, ends: Some(facts.ends()) };
+    let connected = connect::connect(worker, cluster, &endpoint, purpose).await;
     let outcome = match &connected {
         Ok(_) => EndpointOutcome::Status(200),
         Err(_) => EndpointOutcome::ConnectFailure,

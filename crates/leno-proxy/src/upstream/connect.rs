@@ -3,7 +3,7 @@
 //! The slow road of an exchange, taken when no kept connection fits. At the cluster's connection limit the request
 //! waits for a connection to become free, as many requests as the circuit allows.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,17 +54,40 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection to `endpoint`, or waits for one that becomes free. `client` is whom a workload beside us should see
-/// as its peer, where the connection is that one client's.
+/// What a connection is opened for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purpose {
+    /// What goes over it.
+    pub(crate) carries: Carries,
+    /// On whose behalf; `None` for the proxy's own (mirrors).
+    pub(crate) ends: Option<Ends>,
+}
+
+/// What goes over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Carries {
+    /// HTTP: requests of many clients, one after another.
+    Requests,
+    /// Whatever one client sends. It is that client's alone, and never offers to speak HTTP.
+    Bytes,
+}
+
+/// The ends of a downstream connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) peer: SocketAddr,
+}
+
+/// Opens a connection to `endpoint`, or waits for one that becomes free.
 pub(crate) async fn connect(
     worker: &Worker,
     cluster: &Rc<ClusterState>,
     endpoint: &Arc<Endpoint>,
-    client: Option<IpAddr>,
+    purpose: Purpose,
 ) -> Result<UpstreamConnection, ConnectError> {
     let slot = match cluster.reserve() {
         Ok(slot) => slot,
-        Err(_) => match wait(cluster, endpoint).await? {
+        Err(_) => match wait(cluster, endpoint, purpose.carries).await? {
             Free::Connection(connection) => return Ok(*connection),
             Free::Slot(slot) => slot,
         },
@@ -74,13 +97,15 @@ pub(crate) async fn connect(
     let route = if settings.name().as_str().starts_with("inbound|")
         || settings.name().as_str() == "InboundPassthroughCluster"
     {
-        Route::Inbound(client)
+        // A workload beside us sees the client as its peer, where the connection is that one client's.
+        let ends = purpose.ends.filter(|_| purpose.carries == Carries::Bytes);
+        Route::Inbound(ends.map(|ends| ends.peer.ip()))
     } else {
         Route::Host
     };
     let wire = worker.dialer.dial(&endpoint.address, route, limit).await?;
     let local = wire.local_addr();
-    let (wire, proof) = secure(worker, endpoint, wire, limit).await?;
+    let (wire, proof) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
     Ok(Connection { wire, served: 0, transport, proof, local, _slot: slot })
@@ -91,13 +116,15 @@ async fn secure(
     worker: &Worker,
     endpoint: &Endpoint,
     wire: Wire,
-    limit: Duration,
+    (limit, carries): (Duration, Carries),
 ) -> Result<(Wire, Proof), ConnectError> {
-    let Some(tls) = &endpoint.transport.tls else { return Ok((wire, Proof::default())) };
+    if endpoint.transport.tls.is_none() {
+        return Ok((wire, Proof::default()));
+    }
     let Wire::Tcp(stream) = wire else {
         return Err(ConnectError::Tls("TLS needs a TCP endpoint".to_owned()));
     };
-    let connector = worker.process.tls.connector(&tls.settings);
+    let connector = worker.connectors.get(&worker.process.tls, &endpoint.transport, carries);
     let connector = connector.map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         ConnectError::Tls(problems.join("; "))
@@ -120,15 +147,23 @@ enum Free {
 }
 
 /// Waits until a connection to the endpoint is given back or one more may be opened.
-async fn wait(cluster: &ClusterState, endpoint: &Arc<Endpoint>) -> Result<Free, ConnectError> {
+async fn wait(
+    cluster: &ClusterState,
+    endpoint: &Arc<Endpoint>,
+    carries: Carries,
+) -> Result<Free, ConnectError> {
     let _waiting = cluster.acquire(Limited::PendingRequests).map_err(|_| ConnectError::Overflow)?;
     loop {
         let freed = cluster.freed();
         // Looked at after the wait was registered, so that nothing is missed in between.
         let mut freed = std::pin::pin!(freed);
         freed.as_mut().enable();
-        if let Some(connection) = cluster.checkout(endpoint) {
-            return Ok(Free::Connection(Box::new(connection)));
+        // A kept connection agreed on HTTP: for bytes only its place is of use.
+        match (cluster.checkout(endpoint), carries) {
+            (Some(connection), Carries::Requests) => {
+                return Ok(Free::Connection(Box::new(connection)));
+            }
+            (kept, _) => drop(kept),
         }
         if let Ok(slot) = cluster.reserve() {
             return Ok(Free::Slot(slot));

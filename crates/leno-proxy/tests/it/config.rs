@@ -11,7 +11,7 @@ use leno_core::config::{
     Discovery, EndpointHealth, FilterChain, FilterChainMatch, Forward, HeaderMutations,
     HttpConnectionManager, HttpFilter, LbEndpoint, LbPolicy, Listener, LocalityEndpoints,
     NetworkFilter, PathMatch, Route, RouteAction, RouteConfiguration, RouteMatch, RouteSource,
-    TrafficDirection, UpstreamHttp, UpstreamProtocol, UpstreamTransport, VirtualHost,
+    TcpProxy, TrafficDirection, UpstreamHttp, UpstreamProtocol, UpstreamTransport, VirtualHost,
 };
 use leno_core::snapshot::Resources;
 use leno_proxy::upstream::dial::InboundDialer;
@@ -96,6 +96,16 @@ pub(crate) fn http_listener(routes: Vec<Route>) -> Listener {
         websocket: true,
     };
     listener(NetworkFilter::Http(Box::new(manager)))
+}
+
+/// Bytes to one cluster.
+pub(crate) fn tcp(cluster: &str) -> NetworkFilter {
+    NetworkFilter::Tcp(TcpProxy {
+        stat_prefix: "tcp".into(),
+        cluster: ClusterSpecifier::Cluster(cluster.into()),
+        idle_timeout: None,
+        access_log: Vec::new(),
+    })
 }
 
 pub(crate) fn listener(filter: NetworkFilter) -> Listener {

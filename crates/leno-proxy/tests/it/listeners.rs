@@ -3,26 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use leno_core::config::{
-    ClusterSpecifier, FilterChain, FilterChainMatch, ListenerFilter, NetworkFilter, TcpProxy,
-};
+use leno_core::config::{FilterChain, FilterChainMatch, ListenerFilter};
 
 use crate::basic::{GET, OK};
 use crate::config::{
-    cluster, forward, http_listener, listener, resources, route, start, to, with_listener,
+    cluster, forward, http_listener, listener, resources, route, start, tcp, to, with_listener,
 };
 use crate::origin::{Peer, answering, origin};
 
 const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother";
-
-fn tcp(cluster: &str) -> NetworkFilter {
-    NetworkFilter::Tcp(TcpProxy {
-        stat_prefix: "tcp".into(),
-        cluster: ClusterSpecifier::Cluster(cluster.into()),
-        idle_timeout: None,
-        access_log: Vec::new(),
-    })
-}
 
 #[test]
 fn bytes_that_are_not_http_are_relayed() {

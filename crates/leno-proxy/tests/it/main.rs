@@ -12,3 +12,4 @@ mod listeners;
 mod origin;
 mod policies;
 mod records;
+mod tls_routing;

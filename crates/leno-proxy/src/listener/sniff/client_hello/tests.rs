@@ -194,10 +194,10 @@ fn made() -> impl Strategy<Value = Made> {
     let bytes = |most| vec(any::<u8>(), 0..most);
     let alpn = vec(vec(any::<u8>(), 1..8), 0..4);
     let versions = vec(prop_oneof![Just(0x0304_u16), Just(0x0303), any::<u16>()], 0..4);
-    let name = proptest::option::of(prop_oneof![
-        "[a-z*.-]{1,20}".prop_map(String::into_bytes),
-        bytes(20),
-    ]);
+    let name =
+        proptest::option::of(
+            prop_oneof!["[a-z*.-]{1,20}".prop_map(String::into_bytes), bytes(20),],
+        );
     let ticket = proptest::option::of(bytes(40));
     (name, alpn, versions, bytes(33), ticket, any::<bool>(), 0..300_usize).prop_map(
         |(name, alpn, versions, session, ticket, has_pre_shared_key, padding)| Made {
