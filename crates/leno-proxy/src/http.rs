@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod downstream;
 mod exchange;
 mod forward;
 mod headers;
@@ -12,7 +13,9 @@ mod replay;
 mod reply;
 mod session;
 mod timers;
+mod transfer;
 mod tunnel;
+mod upstream;
 mod view;
 
 use std::time::Instant;

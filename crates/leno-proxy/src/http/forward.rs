@@ -12,7 +12,6 @@ use leno_core::endpoint::{ActiveRequest, Endpoint};
 use leno_core::reply::Failure;
 use leno_core::route_table::{Forward, VirtualHost};
 use leno_http::BodyLength;
-use leno_http::h1::Persistence;
 use leno_telemetry::{ClusterStat, ClusterStats};
 
 use super::After;
@@ -23,6 +22,7 @@ use super::mirror::{self, Mirrors};
 use super::replay::Replay;
 use super::session::Session;
 use super::timers::{Expired, Timers};
+use super::upstream::Upstream;
 use crate::upstream::cluster::ClusterState;
 
 /// What the exchange decided before forwarding.
@@ -62,9 +62,7 @@ pub(super) async fn forward(session: &mut Session, plan: Plan<'_>) -> Result<Ans
     let mut call = Call::new(session, plan);
     if has_body {
         let answered = call.run(session).await;
-        if let (true, Some(body)) =
-            (session.downstream.server.request_body().is_done(), call.replay.body())
-        {
+        if let (true, Some(body)) = (session.downstream.is_request_done(), call.replay.body()) {
             mirror::send(session, &call.plan.mirrors, body);
         }
         answered
@@ -80,11 +78,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     // What is still to come of the request is sent once: the response has begun.
     let mut replay = Replay::new(false);
     let downstream = &mut session.downstream;
-    if downstream.watcher.is_last() {
-        downstream.server.close_after();
-    }
-    downstream.server.response(&session.response, &mut downstream.out.bytes);
-    session.record.head_sent(downstream.out.pending());
+    session.record.head_sent(downstream.begin(&session.response));
     let mut kept = Kept { replay: &mut replay, timers: &mut timers };
     let passed = poll_fn(|cx| attempt.poll_body(cx, downstream, &mut kept)).await;
     session.record.moved(attempt.sent(), attempt.received());
@@ -93,13 +87,14 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
         return Ok(cut_off(session, broken));
     }
     let now = session.record.tick();
-    if let Some(connection) = attempt.finish(&session.worker.buffers) {
-        cluster.give_back(&endpoint, connection, now);
+    match attempt.upstream {
+        Upstream::Http1(end) => {
+            if let Some(connection) = end.finish(&session.worker.buffers) {
+                cluster.give_back(&endpoint, connection, now);
+            }
+        }
     }
-    Ok(match session.downstream.server.finish() {
-        Persistence::Keep => After::Next,
-        Persistence::Close => After::Close,
-    })
+    Ok(session.downstream.finish())
 }
 
 /// The response broke off after its head: all that is left to say it with is the end of the connection.

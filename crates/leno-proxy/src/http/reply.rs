@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use leno_core::reply::{Failure, details};
 use leno_core::route_table::{DirectResponse, Matched};
-use leno_http::h1::Persistence;
 use leno_http::{BodyLength, Invalid, Known, Name, Version};
 
 use super::After;
@@ -108,9 +107,8 @@ async fn close_with(session: &mut Session, failure: Failure, status: u16) -> Aft
         length = reason.len(),
     );
     session.response = head;
-    session.downstream.out.bytes.extend_from_slice(text.as_bytes());
     // The client may be gone; the record is written either way.
-    let _ = session.downstream.flush().await;
+    let _ = session.downstream.say(text.as_bytes()).await;
     session.finish_record();
     After::Close
 }
@@ -143,28 +141,16 @@ pub(super) async fn direct(
 
 /// Writes the response in [`Session::response`] with this body.
 async fn send(session: &mut Session, body: &[u8]) -> After {
-    let (downstream, response) = (&mut session.downstream, &mut session.response);
+    let response = &mut session.response;
     if !body.is_empty() {
         if !response.fields().has(Known::ContentType) {
             response.fields_mut().append(Known::ContentType, b"text/plain");
         }
         response.set_body(BodyLength::Exactly(body.len() as u64));
     }
-    // What is left of the request's body would have to be read first; nobody is to wait for that.
-    if !downstream.server.request_body().is_done() || downstream.watcher.is_last() {
-        downstream.server.close_after();
-    }
-    downstream.server.response(response, &mut downstream.out.bytes);
-    let out = &mut downstream.out.bytes;
-    // A body where none may be (HEAD) is dropped by the writer, never too long.
-    let written = downstream.server.response_body().data(body, out);
-    debug_assert!(written.is_ok(), "the length was announced a moment ago");
     session.record.moved(0, body.len() as u64);
-    if session.downstream.flush().await.is_err() {
-        return After::Close;
-    }
-    match session.downstream.server.finish() {
-        Persistence::Keep => After::Next,
-        Persistence::Close => After::Close,
+    match session.downstream.answer(response, body).await {
+        Ok(()) => session.downstream.finish(),
+        Err(_) => After::Close,
     }
 }

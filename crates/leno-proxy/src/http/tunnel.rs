@@ -1,25 +1,28 @@
 //! An exchange that stopped being HTTP (101, or 2xx to CONNECT): bytes both ways until both sides are done.
 
 use super::After;
+use super::downstream::{Carrier, Downstream};
 use super::exchange::Failed;
 use super::forward::Answered;
 use super::session::Session;
+use super::upstream::Upstream;
 use crate::limits;
 use crate::tcp::{Bounds, Early, End, relay};
 use leno_core::reply::Failure;
 
 /// Passes the head of the agreement on, then relays. The connection ends with the tunnel.
 pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<After, Failed> {
-    let downstream = &mut session.downstream;
-    downstream.server.response(&session.response, &mut downstream.out.bytes);
+    session.downstream.begin(&session.response);
+    let Downstream { carrier: Carrier::Http1(downstream), watcher, .. } = &mut session.downstream;
     if downstream.flush().await.is_err() {
         return Err(Failure::DownstreamDisconnect.into());
     }
-    let Some((mut connection, upstream)) = answered.attempt.into_tunnel() else {
+    let Upstream::Http1(upstream) = answered.attempt.upstream;
+    let Some((mut connection, upstream)) = upstream.into_tunnel() else {
         return Ok(After::Close);
     };
     let early = Early { downstream: std::mem::take(&mut downstream.inbox), upstream };
-    let bounds = Bounds { idle: limits::TCP_IDLE, life: &downstream.watcher };
+    let bounds = Bounds { idle: limits::TCP_IDLE, life: watcher };
     let buffers = &session.worker.buffers;
     let relayed = relay(&mut downstream.wire, &mut connection.wire, early, bounds, buffers).await;
     session.record.moved(relayed.received, relayed.sent);

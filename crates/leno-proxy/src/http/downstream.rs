@@ -1,0 +1,180 @@
+//! The client's end of an exchange: the request comes from here, the answer goes here.
+//!
+//! Owned by the session. The stages of the exchange ask it for what they need and never look at the framing behind it;
+//! what HTTP/1 does is in [`http1`].
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use leno_http::ResponseHead;
+use tokio::time::Instant;
+
+use super::After;
+use super::attempt::Broken;
+use super::timers::Timers;
+use super::transfer::{Sink, Source};
+use crate::deadline::Deadline;
+use crate::lifecycle::{Phase, Watcher};
+use crate::worker::Worker;
+
+pub(super) mod http1;
+
+pub(super) use http1::Http1;
+
+/// The client's end, with the one timer of what happens on it.
+pub(crate) struct Downstream {
+    pub(super) worker: Rc<Worker>,
+    pub(super) carrier: Carrier,
+    pub(super) deadline: Deadline,
+    pub(super) watcher: Watcher,
+}
+
+/// What carries the exchanges.
+pub(super) enum Carrier {
+    /// A connection of its own.
+    Http1(Http1),
+}
+
+impl Downstream {
+    pub(super) fn new(worker: Rc<Worker>, carrier: Carrier, watcher: Watcher) -> Self {
+        Self { worker, carrier, deadline: Deadline::new(), watcher }
+    }
+
+    /// Whether all of the request was taken.
+    pub(super) fn is_request_done(&mut self) -> bool {
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.server.request_body().is_done(),
+        }
+    }
+
+    /// Passes an interim response on; it leaves with the next write.
+    pub(super) fn interim(&mut self, head: &ResponseHead) {
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.server.interim(head, &mut end.out.bytes),
+        }
+    }
+
+    /// Writes what waits; never waits itself.
+    pub(super) fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.nudge(cx),
+        }
+    }
+
+    /// Begins the final response and tells the length of its head. Nothing leaves yet.
+    pub(super) fn begin(&mut self, head: &ResponseHead) -> usize {
+        let is_last = self.watcher.is_last();
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.begin(head, is_last),
+        }
+    }
+
+    /// Sends a whole answer of our own.
+    pub(super) async fn answer(&mut self, head: &ResponseHead, body: &[u8]) -> io::Result<()> {
+        let is_last = self.watcher.is_last();
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.answer(head, body, is_last).await,
+        }
+    }
+
+    /// Writes bytes that no machine made.
+    pub(super) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => {
+                end.out.bytes.extend_from_slice(bytes);
+                end.flush().await
+            }
+        }
+    }
+
+    /// Ends the exchange.
+    pub(super) fn finish(&mut self) -> After {
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.finish(),
+        }
+    }
+
+    /// Where the request's body comes from.
+    pub(super) fn source(&mut self) -> Source<'_> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => {
+                Source::Http1 { reader: end.server.request_body(), inbox: &mut end.inbox }
+            }
+        }
+    }
+
+    /// Where the response's body goes.
+    pub(super) fn sink(&mut self) -> Sink<'_> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => Sink::Http1 {
+                writer: end.server.response_body(),
+                out: &mut end.out,
+                to: &mut end.wire,
+            },
+        }
+    }
+
+    /// Waits for more of the request; `false` is the end of what comes.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => {
+                end.poll_fill(cx, &self.worker.buffers).map(|read| matches!(read, Ok(1..)))
+            }
+        }
+    }
+
+    /// Watches a client that waits for its answer: ready when it has gone.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.poll_gone(cx, &self.worker.buffers),
+        }
+    }
+
+    /// Waits so long, or until the client leaves.
+    pub(super) async fn pause(&mut self, length: Duration) -> Result<(), Broken> {
+        self.deadline.set(Some(Instant::now() + length));
+        poll_fn(|cx| {
+            if self.deadline.poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            self.poll_gone(cx).map(|()| Err(Broken::Downstream))
+        })
+        .await
+    }
+
+    /// Runs `future` as long as the client is there and no deadline passed.
+    pub(super) async fn watch<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+        timers: &Timers,
+    ) -> Result<T, Broken> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(value));
+            }
+            if self.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Broken::Downstream));
+            }
+            self.poll_expired(cx, timers).map(Err)
+        })
+        .await
+    }
+
+    /// Ready when a deadline of the exchange passed, or the process cannot wait any longer.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>, timers: &Timers) -> Poll<Broken> {
+        self.deadline.set(Some(timers.next()));
+        if self.deadline.poll(cx).is_ready()
+            && let Some(expired) = timers.expired(Instant::now())
+        {
+            return Poll::Ready(Broken::Expired(expired));
+        }
+        if self.watcher.phase() == Phase::Closing {
+            return Poll::Ready(Broken::Downstream);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,216 @@
+//! A downstream HTTP/1 connection: its bytes and its machine.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use leno_http::h1::{Persistence, Server};
+use leno_http::{Invalid, Limits, RequestHead, ResponseHead};
+use tokio::time::Instant;
+
+use super::super::After;
+use super::super::attempt::Broken;
+use super::super::pump::consume;
+use super::super::session::Next;
+use crate::buffers::Buffers;
+use crate::deadline::Deadline;
+use crate::lifecycle::{Phase, Watcher};
+use crate::limits;
+use crate::wire::{Outgoing, Wire};
+
+/// One connection that carries one exchange after the other.
+pub(in crate::http) struct Http1 {
+    pub(in crate::http) wire: Wire,
+    /// Received and not yet used.
+    pub(in crate::http) inbox: Vec<u8>,
+    /// To be written.
+    pub(in crate::http) out: Outgoing,
+    pub(in crate::http) server: Server,
+}
+
+/// What waiting for a request depends on besides the connection.
+pub(in crate::http) struct Wait<'a> {
+    pub(in crate::http) buffers: &'a Buffers,
+    pub(in crate::http) deadline: &'a mut Deadline,
+    pub(in crate::http) watcher: &'a Watcher,
+    /// When the wait began.
+    pub(in crate::http) now: Instant,
+    /// How long a connection may be idle.
+    pub(in crate::http) idle: Duration,
+    /// How long a head may take from its first byte on.
+    pub(in crate::http) head: Duration,
+    /// Whether this is the connection's first request.
+    pub(in crate::http) is_first: bool,
+}
+
+impl Http1 {
+    /// `inbox` holds what the inspectors read.
+    pub(in crate::http) fn new(wire: Wire, inbox: Vec<u8>) -> Self {
+        Self { wire, inbox, out: Outgoing::default(), server: Server::new(Limits::DEFAULT) }
+    }
+
+    /// Waits for the next request's head.
+    pub(in crate::http) async fn next_request(
+        &mut self,
+        request: &mut RequestHead,
+        wait: Wait<'_>,
+    ) -> Next {
+        let Wait { buffers, deadline, watcher, now, idle, head, is_first } = wait;
+        let (mut begun, mut is_draining) = (false, false);
+        let idle_end = now + idle;
+        if self.inbox.is_empty() {
+            deadline.set(Some(idle_end));
+            if watcher.phase() == Phase::Closing {
+                return Next::End;
+            }
+        }
+        poll_fn(|cx| {
+            if is_first {
+                watcher.register(cx);
+            }
+            loop {
+                if !self.inbox.is_empty() {
+                    match self.server.head(&self.inbox, request) {
+                        Ok(Some(length)) => {
+                            consume(&mut self.inbox, length);
+                            return Poll::Ready(Next::Request(length));
+                        }
+                        Ok(None) => {}
+                        Err(invalid) => return Poll::Ready(Next::Invalid(invalid)),
+                    }
+                    if !begun {
+                        begun = true;
+                        deadline.set(Some(Instant::now() + head));
+                    }
+                }
+                match self.poll_fill(cx, buffers) {
+                    Poll::Ready(Ok(0)) if begun => {
+                        return Poll::Ready(Next::Invalid(Invalid::Truncated));
+                    }
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
+                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Pending => {}
+                }
+                match watcher.phase() {
+                    Phase::Serving => {}
+                    Phase::Closing => return Poll::Ready(Next::End),
+                    // A request may be on its way already: it is answered, and the answer says that it was the last.
+                    Phase::Draining if !begun && !is_draining => {
+                        is_draining = true;
+                        let now = Instant::now();
+                        let turn = watcher.turn().map_or(now, |turn| turn.max(now));
+                        deadline.set(Some(idle_end.min(turn + limits::DRAIN_IDLE)));
+                    }
+                    Phase::Draining => {}
+                }
+                if deadline.poll(cx).is_ready() {
+                    return Poll::Ready(if begun { Next::HeadTimeout } else { Next::End });
+                }
+                return Poll::Pending;
+            }
+        })
+        .await
+    }
+
+    /// Appends the head of the final response; the length of what waits to be written is the head's.
+    pub(super) fn begin(&mut self, head: &ResponseHead, is_last: bool) -> usize {
+        if is_last {
+            self.server.close_after();
+        }
+        self.server.response(head, &mut self.out.bytes);
+        self.out.pending()
+    }
+
+    /// Writes a whole answer.
+    pub(super) async fn answer(
+        &mut self,
+        head: &ResponseHead,
+        body: &[u8],
+        is_last: bool,
+    ) -> io::Result<()> {
+        // What is left of the request's body would have to be read first; nobody is to wait for that.
+        if !self.server.request_body().is_done() {
+            self.server.close_after();
+        }
+        self.begin(head, is_last);
+        // A body where none may be (HEAD) is dropped by the writer, never too long.
+        let written = self.server.response_body().data(body, &mut self.out.bytes);
+        debug_assert!(written.is_ok(), "the length was announced a moment ago");
+        self.flush().await
+    }
+
+    pub(super) fn finish(&mut self) -> After {
+        match self.server.finish() {
+            Persistence::Keep => After::Next,
+            Persistence::Close => After::Close,
+        }
+    }
+
+    /// Writes what waits; never waits itself.
+    pub(super) fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        if !self.out.is_empty()
+            && let Poll::Ready(Err(_)) = self.out.poll_drain(&mut self.wire, cx)
+        {
+            return Err(Broken::Downstream);
+        }
+        Ok(())
+    }
+
+    /// Reads more into the inbox; a connection that waits holds no buffer. 0 is the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &Buffers,
+    ) -> Poll<io::Result<usize>> {
+        buffers.ensure(&mut self.inbox);
+        if self.inbox.len() == self.inbox.capacity() {
+            self.inbox.reserve(limits::READ_BUFFER_BYTES);
+        }
+        let polled = self.wire.poll_read(cx, &mut self.inbox);
+        if polled.is_pending() {
+            buffers.release(&mut self.inbox);
+        }
+        polled
+    }
+
+    /// Ready when the client has gone. Pipelined bytes are kept, within bounds.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<()> {
+        while self.inbox.len() < limits::READ_BUFFER_BYTES {
+            match self.poll_fill(cx, buffers) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes everything that waits.
+    pub(in crate::http) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.out.poll_drain(&mut self.wire, cx)).await
+    }
+
+    /// Ends the connection in order: what was written must arrive, so what still comes is read and dropped for a while.
+    pub(in crate::http) async fn end(&mut self, buffers: &Buffers) {
+        let mut dropped = 0;
+        let farewell = poll_fn(|cx| {
+            if self.wire.poll_shutdown(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            loop {
+                dropped += self.inbox.len();
+                self.inbox.clear();
+                if dropped > limits::LINGER_BYTES {
+                    return Poll::Ready(Ok::<(), io::Error>(()));
+                }
+                if std::task::ready!(self.poll_fill(cx, buffers))? == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        });
+        // Neither a broken connection nor a client that stays matters any more.
+        let _ = tokio::time::timeout(limits::LINGER, farewell).await;
+        buffers.give(std::mem::take(&mut self.inbox));
+    }
+}

@@ -1,0 +1,151 @@
+//! The endpoint's end of an attempt: the request goes there, the response comes from there.
+//!
+//! Owned by the attempt. Dropped before the exchange is over, it tells the endpoint that nobody waits any more.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use leno_http::h1::{Client, Persistence};
+use leno_http::{Limits, RequestHead, ResponseHead};
+
+use super::attempt::Broken;
+use super::pump::consume;
+use super::replay::Replay;
+use super::transfer::{Sink, Source};
+use crate::buffers::Buffers;
+use crate::limits::BODY_BUFFER_BYTES;
+use crate::upstream::cluster::UpstreamConnection;
+use crate::wire::Outgoing;
+
+/// What carries the attempt.
+pub(super) enum Upstream {
+    /// A connection of its own.
+    Http1(Http1),
+}
+
+/// A connection during one exchange; dropping it closes the connection.
+pub(super) struct Http1 {
+    connection: UpstreamConnection,
+    client: Client,
+    inbox: Vec<u8>,
+    out: Outgoing,
+}
+
+impl Http1 {
+    /// Encodes the head, and what a former attempt kept of the body.
+    pub(super) fn begin(
+        connection: UpstreamConnection,
+        buffers: &Buffers,
+        head: &RequestHead,
+        replay: &Replay,
+    ) -> Self {
+        let mut client = Client::new(Limits::DEFAULT);
+        let mut out = Outgoing::default();
+        buffers.ensure(&mut out.bytes);
+        client.request(head, &mut out.bytes);
+        replay.resend(client.request_body(), &mut out.bytes);
+        Self { connection, client, inbox: Vec::new(), out }
+    }
+
+    fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
+        if self.inbox.is_empty() {
+            return Ok(false);
+        }
+        let parsed = self.client.response(&self.inbox, head).map_err(Broken::Response)?;
+        let Some(length) = parsed else { return Ok(false) };
+        consume(&mut self.inbox, length);
+        Ok(true)
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<io::Result<usize>> {
+        buffers.ensure(&mut self.inbox);
+        if self.inbox.len() == self.inbox.capacity() {
+            // Full reads: a long body, worth fewer and larger system calls.
+            let room = self.inbox.capacity().min(BODY_BUFFER_BYTES);
+            self.inbox.reserve_exact(room);
+        }
+        self.connection.wire.poll_read(cx, &mut self.inbox)
+    }
+
+    /// Ends the exchange and tells whether the connection can carry another one.
+    pub(super) fn finish(mut self, buffers: &Buffers) -> Option<UpstreamConnection> {
+        let persistence = self.client.finish(&self.inbox);
+        buffers.give(std::mem::take(&mut self.inbox));
+        buffers.give(std::mem::take(&mut self.out.bytes));
+        self.connection.served += 1;
+        (persistence == Persistence::Keep).then_some(self.connection)
+    }
+
+    /// The parts of a connection that became a tunnel: its bytes, and those that came behind the head.
+    pub(super) fn into_tunnel(self) -> Option<(UpstreamConnection, Vec<u8>)> {
+        self.client.is_upgraded().then_some((self.connection, self.inbox))
+    }
+}
+
+impl Upstream {
+    /// Whether this is the connection's first exchange.
+    pub(super) fn is_new(&self) -> bool {
+        match self {
+            Self::Http1(end) => end.connection.served == 0,
+        }
+    }
+
+    /// Whether no byte of the request reached the socket.
+    pub(super) fn is_unsent(&self) -> bool {
+        match self {
+            Self::Http1(end) => !end.out.has_written(),
+        }
+    }
+
+    /// Whether the endpoint agreed to an upgrade.
+    pub(super) fn is_upgraded(&self) -> bool {
+        match self {
+            Self::Http1(end) => end.client.is_upgraded(),
+        }
+    }
+
+    /// The next head that is there.
+    pub(super) fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
+        match self {
+            Self::Http1(end) => end.take_head(head),
+        }
+    }
+
+    /// Waits for more of the response; 0 is the end of what comes.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &Buffers,
+    ) -> Poll<Result<usize, Broken>> {
+        match self {
+            Self::Http1(end) => end.poll_receive(cx, buffers).map_err(Broken::Upstream),
+        }
+    }
+
+    /// Nothing more comes: that may be the end of a body.
+    pub(super) fn end_of_input(&mut self) -> Result<(), Broken> {
+        match self {
+            Self::Http1(end) => end.client.end_of_input().map_err(|_| Broken::UpstreamEnded),
+        }
+    }
+
+    /// Where the response's body comes from.
+    pub(super) fn source(&mut self) -> Source<'_> {
+        match self {
+            Self::Http1(end) => {
+                Source::Http1 { reader: end.client.response_body(), inbox: &mut end.inbox }
+            }
+        }
+    }
+
+    /// Where the request's body goes.
+    pub(super) fn sink(&mut self) -> Sink<'_> {
+        match self {
+            Self::Http1(end) => Sink::Http1 {
+                writer: end.client.request_body(),
+                out: &mut end.out,
+                to: &mut end.connection.wire,
+            },
+        }
+    }
+}
