@@ -4,14 +4,16 @@ CARGO_TARGET_DIR ?= $(HOME)/.cache/leno/target
 export CARGO_TARGET_DIR
 CARGO ?= cargo
 
-.PHONY: demo test build setup check e2e portal fmt clean
+.PHONY: demo test build setup check e2e portal fmt clean setup-demo setup-test
+# Steps of one recipe use both cores by themselves, and setup comes first.
+.NOTPARALLEL:
 
 # Sets up, builds, and runs the meshed Bookinfo until Ctrl-C.
-demo: setup build
+demo: setup-demo build
 	bin/leno demo
 
 # Sets up, then everything that has to hold before a change lands.
-test: setup check e2e
+test: setup-test check e2e
 
 # bin/leno and the demo's own workload, bin/bookinfo.
 build: portal
@@ -21,11 +23,14 @@ build: portal
 
 # The page served at the front door; npm runs only when its sources are newer than the last build.
 portal: portal/dist/index.html
-portal/dist/index.html: $(shell find portal -path portal/node_modules -prune -o -path portal/dist -prune -o -type f -print)
-	cd portal && npm ci --no-audit --no-fund --silent && npm run --silent build
+portal/dist/index.html: portal/node_modules/.package-lock.json $(shell find portal -path portal/node_modules -prune -o -path portal/dist -prune -o -type f -print)
+	cd portal && npm run --silent build
+portal/node_modules/.package-lock.json: portal/package-lock.json
+	cd portal && npm ci --no-audit --no-fund --silent
 
-setup:
-	@scripts/setup
+setup: setup-test
+setup-demo setup-test:
+	@scripts/setup $(@:setup-%=%)
 
 # Everything that needs no release binary.
 check: portal

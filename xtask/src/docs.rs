@@ -76,8 +76,7 @@ fn with_demo<T>(root: &Path, folder: &Path, work: impl FnOnce(&str) -> Result<T>
         .spawn()
         .context("start bin/leno demo (make build)")?;
     let outcome = wait_ready(&mut demo, &ready).and_then(|kubeconfig| work(&kubeconfig));
-    // The demo cleans up on SIGINT; std can only kill.
-    Command::new("kill").args(["-INT", &demo.id().to_string()]).status()?;
+    crate::interrupt(&demo)?;
     demo.wait()?;
     outcome
 }

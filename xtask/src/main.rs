@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
+use rustix::process::{Pid, Signal, kill_process};
 
 mod bench;
 mod docs;
@@ -54,4 +56,10 @@ fn main() -> ExitCode {
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// Asks a child to end, as Ctrl-C does; std can only kill.
+fn interrupt(child: &std::process::Child) -> anyhow::Result<()> {
+    let pid = Pid::from_raw(child.id().cast_signed()).context("a child has an id")?;
+    Ok(kill_process(pid, Signal::INT)?)
 }

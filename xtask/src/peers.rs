@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// `cargo xtask peers [NAME…]`
 #[derive(clap::Args)]
@@ -131,22 +131,9 @@ fn install_apt(package: &str) -> Result<()> {
     if !is_root() {
         bail!("not installed, and only root can: apt-get install {package}");
     }
-    // A package's daemon must not start: what runs it here is the test or bench.
-    let install = |what: &[&str]| {
-        Command::new("apt-get")
-            .args(["-qq", "-o", "Dpkg::Options::=--force-confold"])
-            .args(what)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-    };
-    if !install(&["install", "-y", "--no-install-recommends", package])?.success() {
-        install(&["update"])?;
-        if !install(&["install", "-y", "--no-install-recommends", package])?.success() {
-            bail!("apt-get install {package} did not succeed");
-        }
-    }
+    let setup = crate::root().join("scripts/setup");
+    let status = Command::new(setup).args(["install", package]).stdin(Stdio::null()).status()?;
+    ensure!(status.success(), "apt-get install {package} did not succeed");
     Ok(())
 }
 

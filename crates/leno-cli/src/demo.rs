@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::exit::{Code, WithCode as _};
+use crate::output::show;
 use crate::run::Capture;
 use crate::tour;
 
@@ -164,12 +165,13 @@ impl Demo {
 
     fn print(&self, first: Duration) {
         let seconds = first.as_secs_f64();
-        println!("Bookinfo is in the mesh: six workloads, the first page after {seconds:.1} s.\n");
-        println!("  page        {}", self.url());
-        println!("  portal      {}", self.control.portal());
-        println!("  prometheus  {}\n", self.prometheus_url());
-        print!("{}", suggestions::text(&self.folder, &self.control.kubeconfig()));
-        println!("\nCtrl-C stops everything and leaves nothing behind.");
+        let (page, portal, prometheus) = (self.url(), self.control.portal(), self.prometheus_url());
+        let suggestions = suggestions::text(&self.folder, &self.control.kubeconfig());
+        show(format_args!(
+            "Bookinfo is in the mesh: six workloads, the first page after {seconds:.1} s.\n\n  \
+             page        {page}\n  portal      {portal}\n  prometheus  {prometheus}\n\n{suggestions}\n\
+             Ctrl-C stops everything and leaves nothing behind."
+        ));
     }
 
     fn write_ready(&self, args: &Args) -> Result<()> {
@@ -194,7 +196,7 @@ impl Demo {
             self.workloads.check()?;
             self.control.check()?;
         }
-        println!("\nstopping");
+        show("\nstopping");
         Ok(ExitCode::SUCCESS)
     }
 

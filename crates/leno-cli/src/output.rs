@@ -9,6 +9,16 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
+/// Says a line on stderr. A terminal that was closed leaves nobody to tell, which is no reason to stop half-way.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "leno: {line}");
+}
+
+/// Shows a line on stdout, as [`say`] does on stderr, for commands whose work is not what they print.
+pub(crate) fn show(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// `-o`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {

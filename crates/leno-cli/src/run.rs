@@ -17,6 +17,7 @@ use leno_sys::signals::Signals;
 
 use crate::exit::{Code, WithCode as _};
 use crate::front_door::Connection;
+use crate::output::say;
 
 mod address;
 mod app;
@@ -137,7 +138,7 @@ fn prepare(args: &Args) -> Result<Prepared> {
             if args.capture == Capture::Netns {
                 anyhow::bail!("no namespace for the program: {cause}");
             }
-            eprintln!("leno: capture=env, since there is no namespace to be had: {cause}");
+            say(format_args!("capture=env, since there is no namespace to be had: {cause}"));
             launch(app::command(&args.command), Isolation::None)
         }
         other => other,

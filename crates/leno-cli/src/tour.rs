@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::output::show;
+
 mod faults;
 mod identity;
 mod poison;
@@ -50,15 +52,17 @@ pub(crate) fn run(mesh: &mut dyn Mesh, only: &[usize]) -> Result<ExitCode> {
         let outcome = stage.clean().and_then(|()| step(&mut stage));
         let seconds = started.elapsed().as_secs_f64();
         match outcome {
-            Ok(measured) => println!("{number:>2}  ok    {name}: {measured} ({seconds:.1} s)"),
+            Ok(measured) => {
+                show(format_args!("{number:>2}  ok    {name}: {measured} ({seconds:.1} s)"));
+            }
             Err(error) => {
                 missed += 1;
-                println!("{number:>2}  MISS  {name}: {error:#} ({seconds:.1} s)");
+                show(format_args!("{number:>2}  MISS  {name}: {error:#} ({seconds:.1} s)"));
             }
         }
     }
     stage.clean()?;
-    println!("tour: {} of {taken} hold", taken - missed);
+    show(format_args!("tour: {} of {taken} hold", taken - missed));
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

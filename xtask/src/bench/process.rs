@@ -124,8 +124,7 @@ impl Process {
 
     /// Asks it to end, as Ctrl-C does.
     pub(super) fn interrupt(&self) -> Result<()> {
-        Command::new("kill").args(["-INT", &self.0.id().to_string()]).status()?;
-        Ok(())
+        crate::interrupt(&self.0)
     }
 
     /// Waits for its end, at most so long.

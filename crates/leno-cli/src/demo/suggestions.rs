@@ -1,6 +1,7 @@
 //! Three things to try, as files that `kubectl apply` takes.
 
 use std::path::Path;
+use std::process::Command;
 
 use super::folder::Folder;
 
@@ -39,6 +40,9 @@ spec:
 
 /// What is printed; the files are written on the way. One that cannot be written is left out.
 pub(super) fn text(folder: &Folder, kubeconfig: &Path) -> String {
+    let leno = as_typed();
+    // What needs no kubectl says the same to the same API.
+    let apply = if has_kubectl() { "kubectl apply".to_owned() } else { format!("{leno} apply") };
     let mut text = format!("Try:\n  export KUBECONFIG={}\n", kubeconfig.display());
     let files = [
         ("try/reviews-v3.yaml", TO_V3, "red stars for everybody, black ones for jason (sign in)"),
@@ -46,13 +50,21 @@ pub(super) fn text(folder: &Folder, kubeconfig: &Path) -> String {
     ];
     for (name, yaml, what) in files {
         if let Ok(path) = folder.write(name, yaml) {
-            text.push_str(&format!("  kubectl apply -f {}\n      {what}\n", path.display()));
+            text.push_str(&format!("  {apply} -f {}\n      {what}\n", path.display()));
         }
     }
-    text.push_str(
-        "  leno stat; leno edges; leno proxy status\n      the same figures on the command line\n",
-    );
+    let looks = ["stat", "edges", "proxy status"].map(|look| format!("{leno} {look}"));
+    text.push_str(&format!("  {}\n      the same figures on the command line\n", looks.join("; ")));
     text
+}
+
+/// This program as the user called it: what works here works in the next shell of the same folder.
+fn as_typed() -> String {
+    std::env::args().next().unwrap_or_else(|| "leno".to_owned())
+}
+
+fn has_kubectl() -> bool {
+    Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|o| o.status.success())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::sidecar::{HTTP_PROXY_PORT, Passed, Settings, Sidecar};
 use super::workload::Workload;
 use super::{Args, INBOUND_PORT, OUTBOUND_PORT, Prepared, address, orphans};
 use crate::exit::{Code, WithCode as _};
+use crate::output::say;
 
 /// A sidecar with a reachable control plane is ready in a fraction of a second.
 const READY: Duration = Duration::from_secs(20);
@@ -70,7 +71,7 @@ pub(super) async fn supervise(
     let mut run = Run { args, workload, directory: &directory, events };
     let outcome = run.live(&mut registration, waiting, passed, settings).await;
     if let Err(error) = registration.deregister().await {
-        eprintln!("leno: {error:#}; the control plane removes it when its lease ends");
+        say(format_args!("{error:#}; the control plane removes it when its lease ends"));
     }
     outcome
 }
@@ -117,7 +118,7 @@ impl Run<'_> {
         let running = match self.start(waiting, &environment)? {
             Started::Runs(running) => running,
             Started::Refused(error, code) => {
-                eprintln!("leno: {error:#}");
+                say(format_args!("{error:#}"));
                 sidecar.stop().await;
                 return Ok(code);
             }
@@ -226,10 +227,11 @@ impl Run<'_> {
         status: std::process::ExitStatus,
     ) -> Result<()> {
         let pause = sidecar.pause();
-        eprintln!("leno: the sidecar of {} ended: {status}; starting another", self.workload.pod);
+        let pod = &self.workload.pod;
+        say(format_args!("the sidecar of {pod} ended: {status}; starting another"));
         let words = sidecar.last_words();
         if !words.is_empty() && !pause.is_zero() {
-            eprintln!("{words}");
+            say(&words);
         }
         sleep(pause).await;
         sidecar.restart()
@@ -248,13 +250,13 @@ impl Run<'_> {
 
     fn tell(&self, outcome: Result<()>) {
         if let Err(error) = outcome {
-            eprintln!("leno: {}: {error:#}", self.workload.pod);
+            say(format_args!("{}: {error:#}", self.workload.pod));
         }
     }
 
     fn say(&self, line: &str) {
         if !self.args.quiet {
-            eprintln!("leno: {line}");
+            say(line);
         }
     }
 }
@@ -278,6 +280,6 @@ async fn until_listening(pod: &str, side: &mut Side, port: Option<u16>) {
     if timeout(LISTEN_HINT, probe::listens(side, port)).await.is_ok() {
         return;
     }
-    eprintln!("leno: {pod} does not listen on port {port} yet");
+    say(format_args!("{pod} does not listen on port {port} yet"));
     probe::listens(side, port).await;
 }
