@@ -7,6 +7,7 @@
 mod cluster;
 mod endpoint;
 mod listener;
+mod minimal;
 mod route;
 mod value;
 
@@ -20,13 +21,13 @@ pub use endpoint::{
 pub use listener::{
     AccessLog, ClientCertForward, DownstreamTls, FilterChain, FilterChainMatch,
     HttpConnectionManager, HttpFilter, Listener, ListenerFilter, NetworkFilter, RouteSource,
-    TcpProxy, TrafficDirection, TransportProtocol,
+    ServerHeader, TcpProxy, TrafficDirection, TransportProtocol,
 };
 pub use route::{
     ClusterSpecifier, DirectResponse, FaultAbort, FaultDelay, FaultInjection, Forward, HeaderMatch,
     HeaderMatchKind, Mirror, PathMatch, PathRewrite, QueryMatch, QueryMatchKind, Redirect,
-    RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch,
-    VirtualHost, WeightedCluster,
+    RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteFault,
+    RouteMatch, VirtualHost, WeightedCluster,
 };
 pub use value::{
     Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,

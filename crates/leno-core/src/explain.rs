@@ -12,12 +12,15 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::config::{TrafficDirection, TransportProtocol};
-use crate::filter_chain::{ConnectionFacts, FilterChain, Listener, NetworkFilter};
+use crate::filter_chain::{ConnectionFacts, FilterChain, HttpManager, Listener, NetworkFilter};
 use crate::header_edit::HeadersMut;
+use crate::http_filter::{Filter, RouteFault};
 use crate::reply::{Failure, Side};
 use crate::request::{Call, RequestView};
 use crate::retry::Idempotence;
-use crate::route_table::{Action, ClusterChoice, Forward, Matched, NotRouted, RouteTable};
+use crate::route_table::{
+    Action, ClusterChoice, Forward, Matched, NotRouted, RouteEntry, RouteTable,
+};
 use crate::snapshot::Snapshot;
 
 /// Routes that were passed over are listed up to this many.
@@ -183,13 +186,8 @@ pub fn explain(snapshot: &Snapshot, entry: Entry<'_>, call: &Call) -> Decision {
         Entry::RouteConfiguration(name) => {
             decision.route_configuration = Some(name.to_owned());
             let table = snapshot.route_tables().iter().find(|table| table.name().as_str() == name);
-            decide_routes(
-                snapshot,
-                table.map(|table| &**table),
-                Side::Outbound,
-                call,
-                &mut decision,
-            );
+            let table = table.map(|table| &**table);
+            decide_routes((snapshot, None, table), Side::Outbound, call, &mut decision);
         }
         Entry::Destination(destination) => {
             let listener = snapshot
@@ -231,7 +229,7 @@ fn decide_listener(
                 crate::filter_chain::RouteSource::Rds(name) => name.to_string(),
                 crate::filter_chain::RouteSource::Inline(table) => table.name().to_string(),
             });
-            decide_routes(snapshot, table, side, call, decision);
+            decide_routes((snapshot, Some(manager), table), side, call, decision);
         }
     }
 }
@@ -261,8 +259,7 @@ fn choose_chain<'l>(
 }
 
 fn decide_routes(
-    snapshot: &Snapshot,
-    table: Option<&RouteTable>,
+    (snapshot, manager, table): (&Snapshot, Option<&HttpManager>, Option<&RouteTable>),
     side: Side,
     call: &Call,
     decision: &mut Decision,
@@ -289,10 +286,33 @@ fn decide_routes(
         .collect();
     match routed {
         Err(NotRouted::NoVirtualHost | NotRouted::NoRoute(_)) => {
+            decision.fault = fault_shares(manager, None);
             decision.outcome = failure(Failure::RouteNotFound, side);
         }
-        Ok(matched) => decide_action(snapshot, &matched, call, decision),
+        Ok(matched) => {
+            decision.fault = fault_shares(manager, Some(matched.route));
+            decide_action(snapshot, &matched, call, decision);
+        }
     }
+}
+
+/// What the fault filters inject, the first that has anything to say; without a listener, what the route says.
+fn fault_shares(manager: Option<&HttpManager>, route: Option<&RouteEntry>) -> Option<FaultShares> {
+    let filters = manager.map(|manager| manager.filters.iter());
+    let fault = match filters {
+        Some(mut filters) => filters.find_map(|filter| match filter {
+            Filter::Fault(filter) => filter.of(route),
+            Filter::PeerMetadata | Filter::Stats | Filter::Router => None,
+        }),
+        None => route.and_then(|route| match route.fault.as_ref()? {
+            RouteFault::Inject(fault) => Some(fault),
+            RouteFault::Disabled => None,
+        }),
+    }?;
+    Some(FaultShares {
+        delay: fault.delay().map(|(length, share)| (millis(length), share.per_million)),
+        abort: fault.abort().map(|(status, share)| (status, share.per_million)),
+    })
 }
 
 fn decide_action(snapshot: &Snapshot, matched: &Matched<'_>, call: &Call, decision: &mut Decision) {
@@ -301,10 +321,6 @@ fn decide_action(snapshot: &Snapshot, matched: &Matched<'_>, call: &Call, decisi
         position: matched.position,
         name: route.name.to_string(),
         origin: route.origin.as_deref().map(str::to_owned),
-    });
-    decision.fault = route.fault.as_ref().map(|fault| FaultShares {
-        delay: fault.delay().map(|(length, share)| (millis(length), share.per_million)),
-        abort: fault.abort().map(|(status, share)| (status, share.per_million)),
     });
     decision.outcome = match &route.action {
         Action::Forward(forward) => {

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::config::{self, TransportProtocol};
+use crate::http_filter::Filter;
 use crate::name::ResourceName;
 use crate::route_table::{ClusterChoice, RouteTable};
 use crate::string_match::StringMatcher;
@@ -68,6 +69,8 @@ pub struct HttpManager {
     pub settings: config::HttpConnectionManager,
     /// Where requests find their route: [`crate::snapshot::Snapshot::routes`].
     pub routes: RouteSource,
+    /// What a request passes, in this order; the last is the router.
+    pub filters: Box<[Filter]>,
 }
 
 /// Where the routes of an [`HttpManager`] are.

@@ -19,6 +19,7 @@ pub mod fault;
 pub mod filter_chain;
 mod frozen_index;
 pub mod header_edit;
+pub mod http_filter;
 pub mod name;
 pub mod outlier;
 pub mod problem;

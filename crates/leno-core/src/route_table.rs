@@ -21,8 +21,8 @@ use self::host_index::HostIndex;
 use self::path_index::PathIndex;
 use self::route_match::RouteMatcher;
 use crate::config;
-use crate::fault::Fault;
 use crate::header_edit::{HeaderEdits, HeadersMut};
+use crate::http_filter::RouteFault;
 use crate::name::ResourceName;
 use crate::problem::{Problem, ProblemKind, Report};
 use crate::request::{RequestView, path_only};
@@ -61,8 +61,8 @@ pub struct RouteEntry {
     pub origin: Option<Arc<str>>,
     /// What is done.
     pub action: Action,
-    /// Delay and abort.
-    pub fault: Option<Fault>,
+    /// What it says to the fault filter.
+    pub fault: Option<RouteFault>,
     matcher: RouteMatcher,
     request_edits: HeaderEdits,
     response_edits: HeaderEdits,
@@ -223,9 +223,7 @@ impl RouteEntry {
             RouteMatcher::compile(&config.route_match, report)
         });
         let action = Action::compile(&config.action, inherited_retry, report);
-        let fault = config.fault.as_ref().map(|fault| {
-            report.within(format_args!(".fault"), |report| Fault::compile(fault, report))
-        });
+        let fault = config.fault.as_ref().map(|fault| RouteFault::compile(fault, report));
         let request_edits = edits("request_headers", &config.request_headers, report);
         let response_edits = edits("response_headers", &config.response_headers, report);
         Some(Self {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{
-    self, Address, CircuitLimits, ClusterLoadAssignment, ClusterSpecifier, Discovery,
-    EndpointHealth, HeaderEdit, HeaderMutation, HeaderMutations, HttpFilter, LbEndpoint, LbPolicy,
-    Locality, LocalityEndpoints, PathMatch, Route, RouteAction, RouteMatch, UpstreamHttp,
-    UpstreamProtocol, UpstreamTransport, VirtualHost, WeightedCluster,
+    self, Address, ClusterLoadAssignment, ClusterSpecifier, Discovery, EndpointHealth, HeaderEdit,
+    HeaderMutation, HeaderMutations, HttpFilter, LbEndpoint, Locality, LocalityEndpoints,
+    PathMatch, Route, RouteAction, VirtualHost, WeightedCluster,
 };
 use crate::snapshot::Resources;
 
@@ -16,48 +14,16 @@ pub(crate) const ORIGIN: &str =
     "/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews";
 
 pub(crate) fn cluster(name: &str) -> config::Cluster {
-    config::Cluster {
-        name: name.to_owned(),
-        discovery: Discovery::Eds { service_name: None },
-        connect_timeout: Duration::from_secs(5),
-        lb_policy: LbPolicy::RoundRobin,
-        transport: UpstreamTransport::Plaintext,
-        transport_matches: vec![],
-        circuit: CircuitLimits::default(),
-        outlier: None,
-        http: UpstreamHttp {
-            protocol: UpstreamProtocol::Http1,
-            idle_timeout: None,
-            max_requests_per_connection: None,
-        },
-        services: vec![],
-        origin: None,
-        subset: None,
-    }
+    config::Cluster::minimal(name, Discovery::Eds { service_name: None })
 }
 
 pub(crate) fn forward(cluster: ClusterSpecifier) -> config::Forward {
-    config::Forward {
-        cluster,
-        timeout: Some(Duration::from_secs(15)),
-        idle_timeout: None,
-        retry_policy: None,
-        path_rewrite: None,
-        host_rewrite: None,
-        mirrors: vec![],
-    }
+    config::Forward::minimal(cluster)
 }
 
 pub(crate) fn route(name: &str, path: PathMatch, action: RouteAction) -> Route {
-    Route {
-        name: name.to_owned(),
-        origin: Some(ORIGIN.to_owned()),
-        route_match: RouteMatch { path, case_sensitive: true, headers: vec![], query: vec![] },
-        action,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        fault: None,
-    }
+    let origin = Some(ORIGIN.to_owned());
+    Route { name: name.to_owned(), origin, ..Route::minimal(path, action) }
 }
 
 pub(crate) fn weighted(parts: &[(&str, u32)]) -> ClusterSpecifier {
@@ -88,25 +54,11 @@ pub(crate) fn route_to(path: PathMatch, cluster: &str) -> Route {
 }
 
 pub(crate) fn virtual_host(name: &str, domains: &[&str], routes: Vec<Route>) -> VirtualHost {
-    VirtualHost {
-        name: name.to_owned(),
-        domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
-        routes,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        retry_policy: None,
-        include_attempt_count: false,
-    }
+    VirtualHost::minimal(name, domains, routes)
 }
 
 pub(crate) fn table(name: &str, virtual_hosts: Vec<VirtualHost>) -> config::RouteConfiguration {
-    config::RouteConfiguration {
-        name: name.to_owned(),
-        virtual_hosts,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        validate_clusters: false,
-    }
+    config::RouteConfiguration::minimal(name, virtual_hosts)
 }
 
 pub(crate) fn edit(name: &str, value: &str, edit: HeaderEdit) -> HeaderMutation {
@@ -115,38 +67,15 @@ pub(crate) fn edit(name: &str, value: &str, edit: HeaderEdit) -> HeaderMutation 
 
 pub(crate) fn http_chain(name: &str, routes: config::RouteSource) -> config::FilterChain {
     let manager = config::HttpConnectionManager {
-        stat_prefix: name.to_owned(),
-        routes,
-        http_filters: vec![HttpFilter::Fault, HttpFilter::Router],
-        access_log: vec![],
-        idle_timeout: None,
-        request_headers_timeout: None,
-        use_remote_address: false,
-        generate_request_id: true,
-        forward_client_cert: config::ClientCertForward::Sanitize,
-        websocket: false,
+        http_filters: vec![HttpFilter::Fault(None), HttpFilter::Router],
+        ..config::HttpConnectionManager::minimal(name, routes)
     };
-    config::FilterChain {
-        name: name.to_owned(),
-        filter_chain_match: config::FilterChainMatch::default(),
-        tls: None,
-        filter: config::NetworkFilter::Http(Box::new(manager)),
-    }
+    config::FilterChain::minimal(name, config::NetworkFilter::Http(Box::new(manager)))
 }
 
 pub(crate) fn tcp_chain(name: &str, cluster: &str) -> config::FilterChain {
-    let proxy = config::TcpProxy {
-        stat_prefix: name.to_owned(),
-        cluster: ClusterSpecifier::Cluster(cluster.to_owned()),
-        idle_timeout: None,
-        access_log: vec![],
-    };
-    config::FilterChain {
-        name: name.to_owned(),
-        filter_chain_match: config::FilterChainMatch::default(),
-        tls: None,
-        filter: config::NetworkFilter::Tcp(proxy),
-    }
+    let proxy = config::TcpProxy::minimal(name, cluster);
+    config::FilterChain::minimal(name, config::NetworkFilter::Tcp(proxy))
 }
 
 pub(crate) fn listener(
@@ -155,16 +84,9 @@ pub(crate) fn listener(
     filter_chains: Vec<config::FilterChain>,
 ) -> config::Listener {
     config::Listener {
-        name: name.to_owned(),
-        address: address.parse().unwrap(),
         bind_to_port: false,
-        use_original_dst: false,
         direction: config::TrafficDirection::Outbound,
-        listener_filters: vec![],
-        listener_filters_timeout: Duration::from_secs(15),
-        continue_on_listener_filters_timeout: false,
-        filter_chains,
-        default_filter_chain: None,
+        ..config::Listener::minimal(name, address.parse().unwrap(), filter_chains)
     }
 }
 

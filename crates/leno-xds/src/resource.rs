@@ -6,6 +6,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
+pub(crate) mod fault;
 pub(crate) mod hcm;
 pub(crate) mod listener;
 pub(crate) mod retry;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, HttpConnectionManager, HttpFilter,
-    NetworkFilter, RouteSource, TcpProxy, TrafficDirection,
+    NetworkFilter, RouteSource, ServerHeader, TcpProxy, TrafficDirection,
 };
 
 pub(super) fn http(
@@ -17,7 +17,7 @@ pub(super) fn http(
         routes,
         http_filters: vec![
             HttpFilter::PeerMetadata,
-            HttpFilter::Fault,
+            HttpFilter::Fault(None),
             HttpFilter::IstioStats,
             HttpFilter::Router,
         ],
@@ -33,6 +33,11 @@ pub(super) fn http(
             }
         },
         websocket: true,
+        // What a workload says of itself is its own.
+        server_header: ServerHeader::PassThrough,
+        server_name: String::new(),
+        via: String::new(),
+        suppress_envoy_headers: false,
     }))
 }
 

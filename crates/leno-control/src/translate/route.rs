@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leno_api::spec::virtual_service::{HttpMatch, HttpRoute, VirtualService};
-use leno_core::config::{HeaderMutations, Route, RouteMatch};
+use leno_core::config::{HeaderMutations, Route, RouteFault, RouteMatch};
 
 use super::destination::Destinations;
 use super::name;
@@ -64,7 +64,7 @@ pub(super) fn of_rule(inputs: &RuleInputs, port: u16) -> Vec<Route> {
                 action: action(said, destinations, port),
                 request_headers: edits(&said.headers.request),
                 response_headers: edits(&said.headers.response),
-                fault: said.fault.as_ref().and_then(fault),
+                fault: said.fault.as_ref().and_then(fault).map(RouteFault::Inject),
             });
             if last {
                 return routes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{RouteConfiguration, StringMatch};
+use super::{FaultInjection, RouteConfiguration, StringMatch};
 
 /// Where a proxy accepts connections, and how it treats them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -138,6 +138,25 @@ pub struct HttpConnectionManager {
     pub forward_client_cert: ClientCertForward,
     /// Accept `Upgrade: websocket`.
     pub websocket: bool,
+    /// What becomes of a response's `server` header (`server_header_transformation`).
+    pub server_header: ServerHeader,
+    /// The name that `server` gets where it is written; empty stands for `leno`.
+    pub server_name: String,
+    /// Appended to `via` of requests and responses; empty appends nothing.
+    pub via: String,
+    /// Add no `x-envoy-` headers of our own (`Router.suppress_envoy_headers`).
+    pub suppress_envoy_headers: bool,
+}
+
+/// `HttpConnectionManager.server_header_transformation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum ServerHeader {
+    /// Always ours (Envoy's default).
+    Overwrite,
+    /// Ours where the upstream sent none.
+    AppendIfAbsent,
+    /// What the upstream sent, or none.
+    PassThrough,
 }
 
 /// Where the routes of a connection manager come from.
@@ -149,11 +168,12 @@ pub enum RouteSource {
     Inline(Arc<RouteConfiguration>),
 }
 
-/// One HTTP filter; settings that differ by route are on the route.
+/// One HTTP filter; the filters run in the order of their list, and settings that differ by route are on the route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum HttpFilter {
-    /// Delay and abort as the route says (`envoy.filters.http.fault`).
-    Fault,
+    /// Delay and abort (`envoy.filters.http.fault`): these, for routes that say nothing of their own. A filter that is
+    /// `disabled` has none.
+    Fault(Option<FaultInjection>),
     /// Istio's metrics (`istio.stats`).
     IstioStats,
     /// Istio's peer metadata exchange over headers (`istio.peer_metadata`).

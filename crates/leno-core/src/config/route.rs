@@ -55,8 +55,9 @@ pub struct Route {
     pub request_headers: HeaderMutations,
     /// Edits for responses.
     pub response_headers: HeaderMutations,
-    /// Delay and abort (`typed_per_filter_config["envoy.filters.http.fault"]`).
-    pub fault: Option<FaultInjection>,
+    /// What takes the place of the fault filter's own settings (`typed_per_filter_config["envoy.filters.http.fault"]`
+    /// of the route, else of its virtual host, else of the route configuration).
+    pub fault: Option<RouteFault>,
 }
 
 /// Every listed part must match.
@@ -278,6 +279,15 @@ pub enum RetryCondition {
     GrpcInternal,
     GrpcResourceExhausted,
     GrpcUnavailable,
+}
+
+/// What a route says to the fault filter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum RouteFault {
+    /// Nothing is injected (`FilterConfig.disabled`).
+    Disabled,
+    /// This, in place of the filter's own settings.
+    Inject(FaultInjection),
 }
 
 /// `envoy.extensions.filters.http.fault.v3.HTTPFault`.

@@ -7,7 +7,8 @@ use super::{
     FilterChain, HttpManager, Listener, NetworkFilter, RouteSource, TcpProxy, TlsTermination,
 };
 use crate::cluster::compile_sans;
-use crate::config::{self, FilterChainMatch, HttpFilter, TransportProtocol};
+use crate::config::{self, FilterChainMatch, TransportProtocol};
+use crate::http_filter;
 use crate::name::ResourceName;
 use crate::problem::{Problem, ProblemKind, Report};
 use crate::route_table::{ClusterChoice, RouteTable};
@@ -167,10 +168,7 @@ fn compile_manager(
 ) -> Option<HttpManager> {
     report.check_duration("idle_timeout", manager.idle_timeout);
     report.check_duration("request_headers_timeout", manager.request_headers_timeout);
-    let routers = manager.http_filters.iter().filter(|filter| **filter == HttpFilter::Router);
-    if routers.count() != 1 || manager.http_filters.last() != Some(&HttpFilter::Router) {
-        report.problem_at(format_args!(".http_filters"), ProblemKind::RouterNotLast);
-    }
+    let filters = http_filter::compile(&manager.http_filters, report);
     let routes = match &manager.routes {
         config::RouteSource::Rds(name) => {
             if name.is_empty() {
@@ -189,5 +187,5 @@ fn compile_manager(
             }
         }
     };
-    Some(HttpManager { settings: manager.clone(), routes })
+    Some(HttpManager { settings: manager.clone(), routes, filters })
 }

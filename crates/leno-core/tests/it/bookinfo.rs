@@ -15,22 +15,8 @@ const VIRTUAL_SERVICE: &str =
 
 pub(crate) fn cluster(name: &str, discovery: Discovery) -> Cluster {
     Cluster {
-        name: name.to_owned(),
-        discovery,
-        connect_timeout: Duration::from_secs(5),
         lb_policy: LbPolicy::LeastRequest { choices: 2 },
-        transport: UpstreamTransport::Plaintext,
-        transport_matches: vec![],
-        circuit: CircuitLimits::default(),
-        outlier: None,
-        http: UpstreamHttp {
-            protocol: UpstreamProtocol::Http1,
-            idle_timeout: None,
-            max_requests_per_connection: None,
-        },
-        services: vec![],
-        origin: None,
-        subset: None,
+        ..Cluster::minimal(name, discovery)
     }
 }
 
@@ -39,49 +25,20 @@ fn eds(name: &str) -> Cluster {
 }
 
 pub(crate) fn forward_to(cluster: ClusterSpecifier) -> RouteAction {
-    RouteAction::Forward(Box::new(Forward {
-        cluster,
-        timeout: None,
-        idle_timeout: None,
-        retry_policy: None,
-        path_rewrite: None,
-        host_rewrite: None,
-        mirrors: vec![],
-    }))
+    let forward = Forward { timeout: None, ..Forward::minimal(cluster) };
+    RouteAction::Forward(Box::new(forward))
 }
 
 pub(crate) fn route(name: &str, path: PathMatch, action: RouteAction) -> Route {
-    Route {
-        name: name.to_owned(),
-        origin: None,
-        route_match: RouteMatch { path, case_sensitive: true, headers: vec![], query: vec![] },
-        action,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        fault: None,
-    }
+    Route { name: name.to_owned(), ..Route::minimal(path, action) }
 }
 
 pub(crate) fn virtual_host(name: &str, domains: &[&str], routes: Vec<Route>) -> VirtualHost {
-    VirtualHost {
-        name: name.to_owned(),
-        domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
-        routes,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        retry_policy: None,
-        include_attempt_count: true,
-    }
+    VirtualHost { include_attempt_count: true, ..VirtualHost::minimal(name, domains, routes) }
 }
 
 pub(crate) fn table(name: &str, virtual_hosts: Vec<VirtualHost>) -> RouteConfiguration {
-    RouteConfiguration {
-        name: name.to_owned(),
-        virtual_hosts,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        validate_clusters: false,
-    }
+    RouteConfiguration::minimal(name, virtual_hosts)
 }
 
 fn any() -> PathMatch {
@@ -94,52 +51,24 @@ fn single(name: &str) -> ClusterSpecifier {
 
 pub(crate) fn http(name: &str, routes: RouteSource) -> FilterChain {
     let manager = HttpConnectionManager {
-        stat_prefix: name.to_owned(),
-        routes,
-        http_filters: vec![HttpFilter::IstioStats, HttpFilter::Fault, HttpFilter::Router],
-        access_log: vec![],
-        idle_timeout: None,
-        request_headers_timeout: None,
-        use_remote_address: false,
-        generate_request_id: true,
-        forward_client_cert: ClientCertForward::Sanitize,
+        http_filters: vec![HttpFilter::IstioStats, HttpFilter::Fault(None), HttpFilter::Router],
         websocket: true,
+        ..HttpConnectionManager::minimal(name, routes)
     };
-    FilterChain {
-        name: name.to_owned(),
-        filter_chain_match: FilterChainMatch::default(),
-        tls: None,
-        filter: NetworkFilter::Http(Box::new(manager)),
-    }
+    FilterChain::minimal(name, NetworkFilter::Http(Box::new(manager)))
 }
 
 fn tcp(name: &str, cluster: &str) -> FilterChain {
-    let proxy = TcpProxy {
-        stat_prefix: name.to_owned(),
-        cluster: single(cluster),
-        idle_timeout: None,
-        access_log: vec![],
-    };
-    FilterChain {
-        name: name.to_owned(),
-        filter_chain_match: FilterChainMatch::default(),
-        tls: None,
-        filter: NetworkFilter::Tcp(proxy),
-    }
+    FilterChain::minimal(name, NetworkFilter::Tcp(TcpProxy::minimal(name, cluster)))
 }
 
 pub(crate) fn listener(name: &str, address: &str, filter_chains: Vec<FilterChain>) -> Listener {
     Listener {
-        name: name.to_owned(),
-        address: address.parse().unwrap(),
         bind_to_port: false,
-        use_original_dst: false,
         direction: TrafficDirection::Outbound,
         listener_filters: vec![ListenerFilter::TlsInspector, ListenerFilter::HttpInspector],
-        listener_filters_timeout: Duration::from_secs(15),
         continue_on_listener_filters_timeout: true,
-        filter_chains,
-        default_filter_chain: None,
+        ..Listener::minimal(name, address.parse().unwrap(), filter_chains)
     }
 }
 
@@ -207,10 +136,10 @@ fn mesh() -> Snapshot {
     let mut to_jason = route("jason", any(), forward_to(single(&outbound("v2"))));
     to_jason.route_match.headers.push(jason());
     to_jason.origin = Some(VIRTUAL_SERVICE.to_owned());
-    to_jason.fault = Some(FaultInjection {
+    to_jason.fault = Some(RouteFault::Inject(FaultInjection {
         delay: Some(FaultDelay { fixed: Duration::from_secs(5), fraction: Fraction::ALWAYS }),
         abort: None,
-    });
+    }));
     let part = |subset: &str, weight| WeightedCluster {
         name: outbound(subset),
         weight,

@@ -3,14 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use leno_core::config::{
-    CircuitLimits, ClientCertForward, Cluster, ClusterLoadAssignment, ClusterSpecifier, Discovery,
-    FilterChain, FilterChainMatch, Forward, HeaderMutations, HttpConnectionManager, HttpFilter,
-    LbPolicy, Listener, NetworkFilter, PathMatch, Route, RouteAction, RouteConfiguration,
-    RouteMatch, RouteSource, TrafficDirection, UpstreamHttp, UpstreamProtocol, UpstreamTransport,
-    VirtualHost,
+    Cluster, ClusterLoadAssignment, ClusterSpecifier, Discovery, FilterChain, Forward,
+    HttpConnectionManager, Listener, NetworkFilter, PathMatch, Route, RouteAction,
+    RouteConfiguration, RouteSource, TrafficDirection, VirtualHost,
 };
 use leno_xds::discovery::{Request, Resource, Response, Variant};
 use leno_xds::name_table::{NAME_TABLE, NameEntry, encode_name_table};
@@ -45,24 +42,8 @@ fn response(kind: ResourceType, nonce: &str, resources: &[(&str, Vec<u8>)]) -> R
 }
 
 fn cluster(name: &str) -> Vec<u8> {
-    leno_xds::encode_cluster(&Cluster {
-        name: name.into(),
-        discovery: Discovery::Eds { service_name: None },
-        connect_timeout: Duration::from_secs(1),
-        lb_policy: LbPolicy::Random,
-        transport: UpstreamTransport::Plaintext,
-        transport_matches: vec![],
-        circuit: CircuitLimits::default(),
-        outlier: None,
-        http: UpstreamHttp {
-            protocol: UpstreamProtocol::Http1,
-            idle_timeout: None,
-            max_requests_per_connection: None,
-        },
-        services: vec![],
-        origin: None,
-        subset: None,
-    })
+    let discovery = Discovery::Eds { service_name: None };
+    leno_xds::encode_cluster(&Cluster::minimal(name, discovery))
 }
 
 fn endpoints(name: &str) -> Vec<u8> {
@@ -73,73 +54,21 @@ fn endpoints(name: &str) -> Vec<u8> {
 }
 
 fn listener(rds: &str) -> Vec<u8> {
-    let manager = HttpConnectionManager {
-        stat_prefix: "x".into(),
-        routes: RouteSource::Rds(rds.into()),
-        http_filters: vec![HttpFilter::Router],
-        access_log: vec![],
-        idle_timeout: None,
-        request_headers_timeout: None,
-        use_remote_address: false,
-        generate_request_id: true,
-        forward_client_cert: ClientCertForward::Sanitize,
-        websocket: false,
-    };
-    let chain = FilterChain {
-        name: "only".into(),
-        filter_chain_match: FilterChainMatch::default(),
-        tls: None,
-        filter: NetworkFilter::Http(Box::new(manager)),
-    };
+    let manager = HttpConnectionManager::minimal("x", RouteSource::Rds(rds.into()));
+    let chain = FilterChain::minimal("only", NetworkFilter::Http(Box::new(manager)));
+    let address = SocketAddr::from(([0, 0, 0, 0], 9080));
     leno_xds::encode_listener(&Listener {
-        name: "outbound".into(),
-        address: SocketAddr::from(([0, 0, 0, 0], 9080)),
         bind_to_port: false,
-        use_original_dst: false,
         direction: TrafficDirection::Outbound,
-        listener_filters: vec![],
-        listener_filters_timeout: Duration::from_secs(1),
-        continue_on_listener_filters_timeout: true,
-        filter_chains: vec![chain],
-        default_filter_chain: None,
+        ..Listener::minimal("outbound", address, vec![chain])
     })
 }
 
 fn routes(name: &str, path: PathMatch) -> Vec<u8> {
-    let forward = Forward {
-        cluster: ClusterSpecifier::Cluster("a".into()),
-        timeout: None,
-        idle_timeout: None,
-        retry_policy: None,
-        path_rewrite: None,
-        host_rewrite: None,
-        mirrors: vec![],
-    };
-    let route = Route {
-        name: String::new(),
-        origin: None,
-        route_match: RouteMatch { path, case_sensitive: true, headers: vec![], query: vec![] },
-        action: RouteAction::Forward(Box::new(forward)),
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        fault: None,
-    };
-    let host = VirtualHost {
-        name: "all".into(),
-        domains: vec!["*".into()],
-        routes: vec![route],
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        retry_policy: None,
-        include_attempt_count: false,
-    };
-    leno_xds::encode_route(&RouteConfiguration {
-        name: name.into(),
-        virtual_hosts: vec![host],
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        validate_clusters: false,
-    })
+    let forward = Forward::minimal(ClusterSpecifier::Cluster("a".into()));
+    let route = Route::minimal(path, RouteAction::Forward(Box::new(forward)));
+    let host = VirtualHost::minimal("all", &["*"], vec![route]);
+    leno_xds::encode_route(&RouteConfiguration::minimal(name, vec![host]))
 }
 
 /// Type and nonce of each answer; `!` marks a refusal. Subscriptions without an answer are left out.

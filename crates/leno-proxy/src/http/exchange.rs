@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use leno_core::fault::Fault;
+use leno_core::filter_chain::HttpManager;
+use leno_core::http_filter::Filter;
 use leno_core::reply::Failure;
-use leno_core::route_table::{Action, ClusterTarget, Forward, Matched};
+use leno_core::route_table::{Action, ClusterTarget, Forward, Matched, RouteEntry};
 use leno_telemetry::ResponseFlag;
 
 use super::forward::{self, Plan};
@@ -48,9 +51,13 @@ async fn route(session: &mut Session, configuration: &Configuration) -> Result<A
     let table = configuration.snapshot().routes(&manager.routes);
     let table = table.ok_or(Failure::RouteConfigurationNotFound)?;
     let view = View { head: &session.request, scheme: session.facts.scheme() };
-    let matched = table.route(&view).map_err(|_| Failure::RouteNotFound)?;
-    session.record.routed(&matched);
-    inject_fault(session, &matched).await?;
+    let matched = table.route(&view).map_err(|_| Failure::RouteNotFound);
+    if let Ok(matched) = &matched {
+        session.record.routed(matched);
+    }
+    let route = matched.as_ref().ok().map(|matched| matched.route);
+    run_filters(session, &manager, route).await?;
+    let matched = matched?;
     match &matched.route.action {
         Action::Forward(forward) => {
             let target = forward.clusters.pick(session.draw());
@@ -105,9 +112,28 @@ fn edit_request(session: &mut Session, matched: &Matched<'_>, target: &ClusterTa
     }
 }
 
-/// Waits and answers as the route's fault injection says.
-async fn inject_fault(session: &mut Session, matched: &Matched<'_>) -> Result<(), Failed> {
-    let Some(fault) = &matched.route.fault else { return Ok(()) };
+/// What comes before the route's action, in the configured order; a request without a route passes it, too.
+async fn run_filters(
+    session: &mut Session,
+    manager: &HttpManager,
+    route: Option<&RouteEntry>,
+) -> Result<(), Failed> {
+    for filter in &manager.filters {
+        match filter {
+            Filter::Fault(filter) => {
+                if let Some(fault) = filter.of(route) {
+                    inject_fault(session, fault).await?;
+                }
+            }
+            Filter::PeerMetadata => headers::receive_peer(session),
+            Filter::Stats | Filter::Router => {}
+        }
+    }
+    Ok(())
+}
+
+/// Waits and answers as fault injection says.
+async fn inject_fault(session: &mut Session, fault: &Fault) -> Result<(), Failed> {
     let decision = fault.decide(&mut *session.worker.random.borrow_mut());
     if let Some(delay) = decision.delay {
         session.record.flag(ResponseFlag::DelayInjected);

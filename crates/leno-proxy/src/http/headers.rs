@@ -10,7 +10,6 @@ use crate::upstream::cluster::UpstreamConnection;
 
 /// What is done to every request on arrival.
 pub(super) fn receive(session: &mut Session) {
-    receive_peer(session);
     receive_client_cert(session);
     let settings = &session.manager.settings;
     let fields = session.request.fields_mut();
@@ -37,8 +36,8 @@ pub(super) fn receive(session: &mut Session) {
 }
 
 /// Who the peer says it is: heard where peers exchange metadata, and never passed on.
-fn receive_peer(session: &mut Session) {
-    if !session.exchanges_metadata || session.facts.side() == Side::Outbound {
+pub(super) fn receive_peer(session: &mut Session) {
+    if session.facts.side() == Side::Outbound {
         return;
     }
     let fields = session.request.fields_mut();

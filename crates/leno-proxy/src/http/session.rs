@@ -5,8 +5,8 @@
 
 use std::rc::Rc;
 
-use leno_core::config::HttpFilter;
 use leno_core::filter_chain::HttpManager;
+use leno_core::http_filter::Filter;
 use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 use leno_http::{Invalid, RequestHead, ResponseHead};
@@ -67,7 +67,8 @@ impl Session {
         let carrier = Carrier::Http1(Http1::new(wire, inbox));
         let downstream = Downstream::new(Rc::clone(&worker), carrier, watcher);
         let principal = facts.proof.peer.clone();
-        let exchanges_metadata = manager.settings.http_filters.contains(&HttpFilter::PeerMetadata);
+        let exchanges_metadata =
+            manager.filters.iter().any(|filter| matches!(filter, Filter::PeerMetadata));
         let logs = worker.telemetry.writers(&manager.settings.access_log);
         Self {
             worker,

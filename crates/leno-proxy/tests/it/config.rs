@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
-    Address, CircuitLimits, ClientCertForward, Cluster, ClusterLoadAssignment, ClusterSpecifier,
-    Discovery, EndpointHealth, FilterChain, FilterChainMatch, Forward, HeaderMutations,
-    HttpConnectionManager, HttpFilter, LbEndpoint, LbPolicy, Listener, LocalityEndpoints,
-    NetworkFilter, PathMatch, Route, RouteAction, RouteConfiguration, RouteMatch, RouteSource,
-    TcpProxy, TrafficDirection, UpstreamHttp, UpstreamProtocol, UpstreamTransport, VirtualHost,
+    Address, Cluster, ClusterLoadAssignment, ClusterSpecifier, Discovery, EndpointHealth,
+    FilterChain, Forward, HttpConnectionManager, HttpFilter, LbEndpoint, Listener,
+    LocalityEndpoints, NetworkFilter, PathMatch, Route, RouteAction, RouteConfiguration,
+    RouteSource, ServerHeader, TcpProxy, TrafficDirection, VirtualHost,
 };
 use leno_core::snapshot::Resources;
 use leno_proxy::upstream::dial::InboundDialer;
@@ -83,68 +82,34 @@ pub(crate) fn edited(
 }
 
 pub(crate) fn http_listener(routes: Vec<Route>) -> Listener {
+    let routes = RouteSource::Inline(Arc::new(table(routes)));
     let manager = HttpConnectionManager {
-        stat_prefix: "test".into(),
-        routes: RouteSource::Inline(Arc::new(table(routes))),
-        http_filters: vec![HttpFilter::Fault, HttpFilter::Router],
-        access_log: Vec::new(),
-        idle_timeout: None,
-        request_headers_timeout: None,
-        use_remote_address: false,
-        generate_request_id: true,
-        forward_client_cert: ClientCertForward::Sanitize,
+        http_filters: vec![HttpFilter::Fault(None), HttpFilter::Router],
         websocket: true,
+        server_header: ServerHeader::PassThrough,
+        ..HttpConnectionManager::minimal("test", routes)
     };
     listener(NetworkFilter::Http(Box::new(manager)))
 }
 
 /// Bytes to one cluster.
 pub(crate) fn tcp(cluster: &str) -> NetworkFilter {
-    NetworkFilter::Tcp(TcpProxy {
-        stat_prefix: "tcp".into(),
-        cluster: ClusterSpecifier::Cluster(cluster.into()),
-        idle_timeout: None,
-        access_log: Vec::new(),
-    })
+    NetworkFilter::Tcp(TcpProxy::minimal("tcp", cluster))
 }
 
 pub(crate) fn listener(filter: NetworkFilter) -> Listener {
-    let chain = FilterChain {
-        name: "only".into(),
-        filter_chain_match: FilterChainMatch::default(),
-        tls: None,
-        filter,
-    };
+    let chain = FilterChain::minimal("only", filter);
     Listener {
-        name: LISTENER.into(),
-        address: "127.0.0.1:0".parse().unwrap(),
-        bind_to_port: true,
-        use_original_dst: false,
         direction: TrafficDirection::Outbound,
-        listener_filters: Vec::new(),
-        listener_filters_timeout: Duration::from_secs(15),
-        continue_on_listener_filters_timeout: false,
-        filter_chains: vec![chain],
-        default_filter_chain: None,
+        ..Listener::minimal(LISTENER, "127.0.0.1:0".parse().unwrap(), vec![chain])
     }
 }
 
 pub(crate) fn table(routes: Vec<Route>) -> RouteConfiguration {
-    let host = VirtualHost {
-        name: "all".into(),
-        domains: vec!["*".into()],
-        routes,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        retry_policy: None,
-        include_attempt_count: false,
-    };
+    let host = VirtualHost::minimal("all", &["*"], routes);
     RouteConfiguration {
-        name: "test".into(),
-        virtual_hosts: vec![host],
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
         validate_clusters: true,
+        ..RouteConfiguration::minimal("test", vec![host])
     }
 }
 
@@ -153,32 +118,11 @@ pub(crate) fn route(prefix: &str, forward: Forward) -> Route {
 }
 
 pub(crate) fn route_to(prefix: &str, action: RouteAction) -> Route {
-    Route {
-        name: String::new(),
-        origin: None,
-        route_match: RouteMatch {
-            path: PathMatch::Prefix(prefix.into()),
-            case_sensitive: true,
-            headers: Vec::new(),
-            query: Vec::new(),
-        },
-        action,
-        request_headers: HeaderMutations::default(),
-        response_headers: HeaderMutations::default(),
-        fault: None,
-    }
+    Route::minimal(PathMatch::Prefix(prefix.into()), action)
 }
 
 pub(crate) fn forward(cluster: &str) -> Forward {
-    Forward {
-        cluster: ClusterSpecifier::Cluster(cluster.into()),
-        timeout: Some(Duration::from_secs(15)),
-        idle_timeout: None,
-        retry_policy: None,
-        path_rewrite: None,
-        host_rewrite: None,
-        mirrors: Vec::new(),
-    }
+    Forward::minimal(ClusterSpecifier::Cluster(cluster.into()))
 }
 
 pub(crate) fn cluster(name: &str, endpoints: &[SocketAddr]) -> Cluster {
@@ -190,25 +134,7 @@ pub(crate) fn cluster(name: &str, endpoints: &[SocketAddr]) -> Cluster {
         workload: None,
     });
     let locality = LocalityEndpoints { endpoints: endpoints.collect(), ..Default::default() };
-    Cluster {
-        name: name.into(),
-        discovery: Discovery::Static(ClusterLoadAssignment {
-            cluster_name: name.into(),
-            localities: vec![locality],
-        }),
-        connect_timeout: Duration::from_secs(5),
-        lb_policy: LbPolicy::RoundRobin,
-        transport: UpstreamTransport::Plaintext,
-        transport_matches: Vec::new(),
-        circuit: CircuitLimits::default(),
-        outlier: None,
-        http: UpstreamHttp {
-            protocol: UpstreamProtocol::Http1,
-            idle_timeout: None,
-            max_requests_per_connection: None,
-        },
-        services: Vec::new(),
-        origin: None,
-        subset: None,
-    }
+    let assignment =
+        ClusterLoadAssignment { cluster_name: name.into(), localities: vec![locality] };
+    Cluster::minimal(name, Discovery::Static(assignment))
 }

@@ -5,27 +5,57 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use leno_core::config::{
-    CircuitLimits, FaultAbort, FaultDelay, FaultInjection, Fraction, Mirror, OutlierDetection,
+    CircuitLimits, FaultAbort, FaultDelay, FaultInjection, Fraction, HttpFilter, Mirror,
+    OutlierDetection, RouteFault,
 };
 
 use crate::basic::{GET, OK};
-use crate::config::{cluster, forward, resources, route, start};
+use crate::config::{
+    cluster, edited, forward, http_listener, resources, route, start, with_listener,
+};
 use crate::origin::{Peer, answering, origin};
+
+#[test]
+fn filters_run_in_the_configured_order_and_routes_override_them() {
+    let (origin, requests) = answering(OK);
+    let abort = |status| FaultInjection {
+        delay: None,
+        abort: Some(FaultAbort { status, fraction: Fraction::ALWAYS }),
+    };
+    let mut spared = route("/spared", forward("origin"));
+    spared.fault = Some(RouteFault::Disabled);
+    let mut own = route("/own", forward("origin"));
+    own.fault = Some(RouteFault::Inject(abort(503)));
+    let routes = vec![spared, own, route("/plain", forward("origin"))];
+    let listener = edited(http_listener(routes), |manager| {
+        let faults = [501, 502].map(|status| HttpFilter::Fault(Some(abort(status))));
+        manager.http_filters.splice(.., faults.into_iter().chain([HttpFilter::Router]));
+    });
+    let (_proxy, address) = start(with_listener(listener, vec![cluster("origin", &[origin])]));
+    let mut client = Peer::connect(address);
+    // A request without a route passes the filters, too, as in Envoy.
+    let table = [("/spared", 200), ("/own", 503), ("/plain", 501), ("/none", 501)];
+    for (path, status) in table {
+        let response = client.call(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {response}");
+    }
+    assert_eq!(requests.try_iter().count(), 1);
+}
 
 #[test]
 fn injected_faults_delay_and_answer() {
     let (origin, requests) = answering(OK);
     let delay = Duration::from_millis(100);
     let mut delayed = route("/slow", forward("origin"));
-    delayed.fault = Some(FaultInjection {
+    delayed.fault = Some(RouteFault::Inject(FaultInjection {
         delay: Some(FaultDelay { fixed: delay, fraction: Fraction::ALWAYS }),
         abort: None,
-    });
+    }));
     let mut aborted = route("/broken", forward("origin"));
-    aborted.fault = Some(FaultInjection {
+    aborted.fault = Some(RouteFault::Inject(FaultInjection {
         delay: None,
         abort: Some(FaultAbort { status: 555, fraction: Fraction::ALWAYS }),
-    });
+    }));
     let routes = vec![delayed, aborted];
     let (_proxy, address) = start(resources(routes, vec![cluster("origin", &[origin])]));
     let mut client = Peer::connect(address);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, HeaderMutations, HttpConnectionManager,
-    HttpFilter, NetworkFilter, RouteSource, TcpProxy, WeightedCluster,
+    HttpFilter, NetworkFilter, RouteSource, ServerHeader, TcpProxy, WeightedCluster,
 };
 
 use super::upstream::{HARMLESS_HTTP, http1, http2};
-use super::{route, route_action, value};
+use super::{fault, route, route_action, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
@@ -27,16 +27,14 @@ const TELEMETRY: [&str; 3] = [
     "io.istio.network.peer_metadata.Config",
 ];
 
-/// Traces, limits of our own, the `server` header, how connections end, and details of a certificate header.
+/// Traces, limits of our own, how connections end, and details of a certificate header.
 const HARMLESS: &Names = &[
     (7, "tracing"),
-    (10, "server_name"),
     (12, "drain_timeout"),
     (17, "set_current_client_cert_details"),
     (24, "stream_idle_timeout"),
     (26, "delayed_close_timeout"),
     (29, "max_request_headers_kb"),
-    (34, "server_header_transformation"),
     (36, "request_id_extension"),
     (54, "access_log_flush_interval"),
     (55, "flush_access_log_on_new_request"),
@@ -68,12 +66,14 @@ const CERT_FORWARD: [(u32, &str, ClientCertForward); 4] = [
     (3, "SANITIZE_SET", ClientCertForward::SanitizeSet),
 ];
 
+const SERVER_HEADER: [(u32, &str, ServerHeader); 3] = [
+    (0, "OVERWRITE", ServerHeader::Overwrite),
+    (1, "APPEND_IF_ABSENT", ServerHeader::AppendIfAbsent),
+    (2, "PASS_THROUGH", ServerHeader::PassThrough),
+];
+
 const FILTERS: [(&str, &str, HttpFilter); 4] = [
-    (
-        "envoy.filters.http.fault",
-        "envoy.extensions.filters.http.fault.v3.HTTPFault",
-        HttpFilter::Fault,
-    ),
+    (fault::FILTER, fault::TYPE, HttpFilter::Fault(None)),
     ("istio.stats", "stats.PluginConfig", HttpFilter::IstioStats),
     ("istio.peer_metadata", "io.istio.http.peer_metadata.Config", HttpFilter::PeerMetadata),
     (
@@ -128,10 +128,14 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         }
         r.wrapped_bool(3, "enabled").unwrap_or(true)
     });
+    let mut suppress_envoy_headers = false;
+    let http_filters = r.each(5, "http_filters", |field| {
+        field.message(|r| http_filter(r, &mut suppress_envoy_headers)).flatten()
+    });
     HttpConnectionManager {
         stat_prefix: r.string(2, "stat_prefix"),
         routes: routes(r),
-        http_filters: r.each(5, "http_filters", |f| f.message(http_filter).flatten()),
+        http_filters,
         access_log: r.each(13, "access_log", access_log),
         idle_timeout: idle_timeout.flatten(),
         request_headers_timeout: some(r.duration(41, "request_headers_timeout")),
@@ -141,6 +145,12 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
             .choice(16, "forward_client_cert_details", &CERT_FORWARD)
             .unwrap_or(ClientCertForward::Sanitize),
         websocket: upgrades.contains(&true),
+        server_header: r
+            .choice(34, "server_header_transformation", &SERVER_HEADER)
+            .unwrap_or(ServerHeader::Overwrite),
+        server_name: r.string(10, "server_name"),
+        via: r.string(22, "via"),
+        suppress_envoy_headers,
     }
 }
 
@@ -161,20 +171,25 @@ fn routes(r: &mut Reader<'_, '_>) -> RouteSource {
     }
 }
 
-fn http_filter(r: &mut Reader<'_, '_>) -> Option<HttpFilter> {
+fn http_filter(r: &mut Reader<'_, '_>, suppress_envoy_headers: &mut bool) -> Option<HttpFilter> {
     let name = r.string(1, "name");
     let optional = r.bool(6, "is_optional");
     if r.bool(7, "disabled") {
-        r.leave_out("is disabled");
-        return None;
+        return disabled_filter(r, &name);
     }
     let filter = r.any(4, "typed_config", |kind, r| {
         if let Some((.., filter)) = FILTERS.iter().find(|(_, full_name, _)| *full_name == kind) {
             match filter {
-                // Settings on the filter itself are refused field by field; ours are on routes.
-                HttpFilter::Fault => {}
+                HttpFilter::Fault(_) => {
+                    let own = fault::decode(r);
+                    let is_some = own.delay.is_some() || own.abort.is_some();
+                    return Some(HttpFilter::Fault(is_some.then_some(own)));
+                }
                 HttpFilter::IstioStats | HttpFilter::PeerMetadata => r.skip(),
-                HttpFilter::Router => r.harmless(HARMLESS_ROUTER),
+                HttpFilter::Router => {
+                    r.harmless(HARMLESS_ROUTER);
+                    *suppress_envoy_headers = r.bool(4, "suppress_envoy_headers");
+                }
             }
             return Some(filter.clone());
         }
@@ -193,6 +208,19 @@ fn http_filter(r: &mut Reader<'_, '_>) -> Option<HttpFilter> {
         }
         found.map(|(.., filter)| filter.clone())
     })
+}
+
+/// One that does nothing until a route says so; only the fault filter can be told by a route.
+fn disabled_filter(r: &mut Reader<'_, '_>, name: &str) -> Option<HttpFilter> {
+    let kind = r.any(4, "typed_config", |kind, r| {
+        r.skip();
+        kind.to_owned()
+    });
+    if name == fault::FILTER || kind.as_deref() == Some(fault::TYPE) {
+        return Some(HttpFilter::Fault(None));
+    }
+    r.leave_out("is disabled");
+    None
 }
 
 /// Where records go; how they look is ours, and loggers that go elsewhere are left out.
@@ -265,7 +293,9 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
         RouteSource::Inline(routes) => w.message(4, |w| route::encode(w, routes)),
     }
     for filter in &manager.http_filters {
-        let found = FILTERS.iter().find(|(.., each)| each == filter);
+        let is_it =
+            |each: &HttpFilter| std::mem::discriminant(each) == std::mem::discriminant(filter);
+        let found = FILTERS.iter().find(|(.., each)| is_it(each));
         let (name, full_name, _) = found.expect("every HTTP filter is in the table");
         // A proxy that is not Istio's does not have these two, and may go without; it can print a typed struct.
         let is_istio = matches!(filter, HttpFilter::IstioStats | HttpFilter::PeerMetadata);
@@ -276,15 +306,23 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
                     w.string(1, &format!("type.googleapis.com/{full_name}"));
                 });
             } else {
-                w.any(4, full_name, |_| ());
+                w.any(4, full_name, |w| match filter {
+                    HttpFilter::Fault(Some(own)) => fault::encode(w, own),
+                    HttpFilter::Router => w.bool(4, manager.suppress_envoy_headers),
+                    HttpFilter::Fault(None) | HttpFilter::IstioStats | HttpFilter::PeerMetadata => {
+                    }
+                });
             }
             w.bool(6, is_istio);
         });
     }
+    w.string(10, &manager.server_name);
     write_access_logs(w, 13, &manager.access_log);
     w.wrapped_bool(14, manager.use_remote_address);
     w.wrapped_bool(15, manager.generate_request_id);
     w.number(16, value::number_of(&CERT_FORWARD, manager.forward_client_cert));
+    w.string(22, &manager.via);
+    w.number(34, value::number_of(&SERVER_HEADER, manager.server_header));
     if manager.websocket {
         w.message(23, |w| w.string(1, "websocket"));
     }

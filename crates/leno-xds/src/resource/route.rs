@@ -1,20 +1,17 @@
 //! `envoy.config.route.v3.RouteConfiguration`: virtual hosts, routes and when they match.
 
 use leno_core::config::{
-    FaultAbort, FaultDelay, FaultInjection, Fraction, HeaderMatch, HeaderMatchKind, PathMatch,
-    QueryMatch, QueryMatchKind, Route, RouteAction, RouteConfiguration, RouteMatch, StringMatch,
-    StringPattern, VirtualHost,
+    HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, Route, RouteAction,
+    RouteConfiguration, RouteFault, RouteMatch, StringMatch, StringPattern, VirtualHost,
 };
 use serde_json::{Map, Value};
 
 use super::value::{self, HeaderFields, header_fields};
-use super::{retry, route_action};
+use super::{fault, retry, route_action};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
 const ISTIO: &str = "istio";
-const FAULT_FILTER: &str = "envoy.filters.http.fault";
-const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 
 /// Names for people, and a bound on bodies that are bounded anyway.
 const HARMLESS: &Names = &[(11, "max_direct_response_body_size_bytes"), (17, "metadata")];
@@ -22,8 +19,6 @@ const HARMLESS: &Names = &[(11, "max_direct_response_body_size_bytes"), (17, "me
 const HARMLESS_HOST: &Names = &[(5, "virtual_clusters"), (24, "metadata")];
 /// Names in traces and statistics.
 const HARMLESS_ROUTE: &Names = &[(5, "decorator"), (15, "tracing"), (19, "stat_prefix")];
-/// Bounds and statistics of faults.
-const HARMLESS_FAULT: &Names = &[(15, "disable_downstream_cluster_stats")];
 
 const CONFIG_HEADERS: (HeaderFields, HeaderFields) = header_fields([6, 8, 4, 5]);
 const HOST_HEADERS: (HeaderFields, HeaderFields) = header_fields([7, 13, 10, 11]);
@@ -41,22 +36,40 @@ pub(crate) fn decode_inline(r: &mut Reader<'_, '_>) -> RouteConfiguration {
 
 fn configuration(r: &mut Reader<'_, '_>, validate_clusters: bool) -> RouteConfiguration {
     r.harmless(HARMLESS);
+    let name = r.string(1, "name");
+    let mut virtual_hosts = r.messages(2, "virtual_hosts", virtual_host);
+    if let Some(fault) = fault::per_filter(r, 16) {
+        virtual_hosts.iter_mut().for_each(|host| hand_down(&fault, &mut host.routes));
+    }
     RouteConfiguration {
-        name: r.string(1, "name"),
-        virtual_hosts: r.messages(2, "virtual_hosts", virtual_host),
+        name,
+        virtual_hosts,
         request_headers: value::headers(r, &CONFIG_HEADERS.0),
         response_headers: value::headers(r, &CONFIG_HEADERS.1),
         validate_clusters: r.wrapped_bool(7, "validate_clusters").unwrap_or(validate_clusters),
     }
 }
 
+/// What a level above says holds for every route that says nothing; the model has it on the routes alone.
+fn hand_down(fault: &RouteFault, routes: &mut [Route]) {
+    for route in routes {
+        route.fault.get_or_insert_with(|| fault.clone());
+    }
+}
+
 fn virtual_host(r: &mut Reader<'_, '_>) -> VirtualHost {
     r.harmless(HARMLESS_HOST);
+    let name = r.required_string(1, "name");
+    let domains = r.strings(2, "domains");
+    let mut routes: Vec<Route> = r.messages(3, "routes", route).into_iter().flatten().collect();
+    if let Some(fault) = fault::per_filter(r, 15) {
+        hand_down(&fault, &mut routes);
+    }
     r.choice(4, "require_tls", &[(0, "NONE", ())]);
     VirtualHost {
-        name: r.required_string(1, "name"),
-        domains: r.strings(2, "domains"),
-        routes: r.messages(3, "routes", route).into_iter().flatten().collect(),
+        name,
+        domains,
+        routes,
         request_headers: value::headers(r, &HOST_HEADERS.0),
         response_headers: value::headers(r, &HOST_HEADERS.1),
         retry_policy: r.message(16, "retry_policy", retry::decode),
@@ -82,53 +95,15 @@ fn route(r: &mut Reader<'_, '_>) -> Option<Route> {
     if action.is_none() || actions.next().is_some() {
         r.problem("exactly one of route, redirect and direct_response is expected");
     }
-    let mut faults = r.entries(13, "typed_per_filter_config", per_filter);
     Some(Route {
         name: r.string(14, "name"),
         origin: value::text_at(metadata.get(ISTIO), "config"),
         request_headers: value::headers(r, &ROUTE_HEADERS.0),
         response_headers: value::headers(r, &ROUTE_HEADERS.1),
-        fault: faults.pop(),
+        fault: fault::per_filter(r, 13),
         route_match: route_match?,
         action: action?,
     })
-}
-
-fn per_filter(filter: &str, field: Field<'_, '_>) -> Option<FaultInjection> {
-    if filter != FAULT_FILTER {
-        field.problem(&format!("is not supported; {FAULT_FILTER} is"));
-        return None;
-    }
-    field.any(|kind, r| {
-        if kind != FAULT {
-            r.problem(&format!("is a {kind}; a {FAULT} is expected"));
-            r.skip();
-            return None;
-        }
-        Some(fault(r))
-    })?
-}
-
-fn fault(r: &mut Reader<'_, '_>) -> FaultInjection {
-    r.harmless(HARMLESS_FAULT);
-    let share = |r: &mut Reader<'_, '_>, number| {
-        r.message(number, "percentage", value::fraction).unwrap_or(Fraction::NEVER)
-    };
-    let delay = r.message(1, "delay", |r| {
-        let fixed = r.duration(3, "fixed_delay");
-        if fixed.is_none() {
-            r.problem_at("fixed_delay", "is missing");
-        }
-        FaultDelay { fixed: fixed.unwrap_or_default(), fraction: share(r, 4) }
-    });
-    let abort = r.message(2, "abort", |r| {
-        let status = r.u32(2, "http_status");
-        if !(200..600).contains(&status) {
-            r.problem_at("http_status", "is not within 200 and 599");
-        }
-        FaultAbort { status: status as u16, fraction: share(r, 3) }
-    });
-    FaultInjection { delay, abort }
 }
 
 fn route_match(r: &mut Reader<'_, '_>) -> RouteMatch {
@@ -237,27 +212,9 @@ fn encode_route(w: &mut Writer, route: &Route) {
     value::write_headers(w, &ROUTE_HEADERS.0, &route.request_headers);
     value::write_headers(w, &ROUTE_HEADERS.1, &route.response_headers);
     if let Some(fault) = &route.fault {
-        w.message(13, |w| {
-            w.string(1, FAULT_FILTER);
-            w.any(2, FAULT, |w| encode_fault(w, fault));
-        });
+        fault::write_per_filter(w, 13, fault);
     }
     w.string(14, &route.name);
-}
-
-fn encode_fault(w: &mut Writer, fault: &FaultInjection) {
-    if let Some(delay) = &fault.delay {
-        w.message(1, |w| {
-            w.duration(3, delay.fixed);
-            value::write_fraction(w, 4, delay.fraction);
-        });
-    }
-    if let Some(abort) = &fault.abort {
-        w.message(2, |w| {
-            w.explicit(2, abort.status.into());
-            value::write_fraction(w, 3, abort.fraction);
-        });
-    }
 }
 
 fn encode_match(w: &mut Writer, route_match: &RouteMatch) {

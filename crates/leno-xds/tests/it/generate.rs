@@ -267,17 +267,18 @@ fn route() -> impl Strategy<Value = Route> {
         1 => (100..600_u16, vec(any::<u8>(), 0..5))
             .prop_map(|(status, body)| RouteAction::DirectResponse(DirectResponse { status, body })),
     ];
-    ("[a-z]{0,4}", of(name()), route_match(), action, headers(), headers(), of(fault())).prop_map(
-        |(name, origin, route_match, action, request_headers, response_headers, fault)| Route {
-            name,
-            origin,
-            route_match,
-            action,
-            request_headers,
-            response_headers,
-            fault,
-        },
-    )
+    ("[a-z]{0,4}", of(name()), route_match(), action, headers(), headers(), of(route_fault()))
+        .prop_map(
+            |(name, origin, route_match, action, request_headers, response_headers, fault)| Route {
+                name,
+                origin,
+                route_match,
+                action,
+                request_headers,
+                response_headers,
+                fault,
+            },
+        )
 }
 
 fn route_match() -> impl Strategy<Value = RouteMatch> {
@@ -401,6 +402,16 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
         })
 }
 
+/// The filter's own settings; empty ones are none.
+fn own_fault() -> impl Strategy<Value = Option<FaultInjection>> {
+    let is_some = |fault: &FaultInjection| fault.delay.is_some() || fault.abort.is_some();
+    fault().prop_map(move |fault| Some(fault).filter(is_some))
+}
+
+fn route_fault() -> impl Strategy<Value = RouteFault> {
+    prop_oneof![Just(RouteFault::Disabled), fault().prop_map(RouteFault::Inject)]
+}
+
 fn fault() -> impl Strategy<Value = FaultInjection> {
     let delay =
         (duration(), fraction()).prop_map(|(fixed, fraction)| FaultDelay { fixed, fraction });
@@ -495,34 +506,44 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         name().prop_map(RouteSource::Rds),
         route_configuration().prop_map(|routes| RouteSource::Inline(Arc::new(routes))),
     ];
-    let filter = select(vec![
-        HttpFilter::Fault,
-        HttpFilter::IstioStats,
-        HttpFilter::PeerMetadata,
-        HttpFilter::Router,
-    ]);
+    let filter = select(vec![HttpFilter::IstioStats, HttpFilter::PeerMetadata, HttpFilter::Router]);
+    let filter = prop_oneof![filter, own_fault().prop_map(HttpFilter::Fault)];
     let forward = select(vec![
         ClientCertForward::Sanitize,
         ClientCertForward::SanitizeSet,
         ClientCertForward::AppendForward,
         ClientCertForward::ForwardOnly,
     ]);
+    let server = select(vec![
+        ServerHeader::Overwrite,
+        ServerHeader::AppendIfAbsent,
+        ServerHeader::PassThrough,
+    ]);
     (
         ("[a-z]{0,4}", routes, vec(filter, 0..4), access_logs()),
         (of(duration()), of(some_time())),
         (any::<bool>(), any::<bool>(), forward, any::<bool>()),
+        (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
     )
-        .prop_map(|(a, b, c)| HttpConnectionManager {
-            stat_prefix: a.0,
-            routes: a.1,
-            http_filters: a.2,
-            access_log: a.3,
-            idle_timeout: b.0,
-            request_headers_timeout: b.1,
-            use_remote_address: c.0,
-            generate_request_id: c.1,
-            forward_client_cert: c.2,
-            websocket: c.3,
+        .prop_map(|(a, b, c, d)| {
+            let has_router = a.2.contains(&HttpFilter::Router);
+            HttpConnectionManager {
+                stat_prefix: a.0,
+                routes: a.1,
+                http_filters: a.2,
+                access_log: a.3,
+                idle_timeout: b.0,
+                request_headers_timeout: b.1,
+                use_remote_address: c.0,
+                generate_request_id: c.1,
+                forward_client_cert: c.2,
+                websocket: c.3,
+                server_header: d.0,
+                server_name: d.1,
+                via: d.2,
+                // It is a setting of the router.
+                suppress_envoy_headers: d.3 && has_router,
+            }
         })
 }
 

@@ -212,3 +212,81 @@ fn nobody_goes_unverified_by_accident() {
     let refused = "common_tls_context: { validation_context: { trust_chain_verification: ACCEPT_UNTRUSTED } }";
     assert_eq!(downstream(refused).unwrap_err()[0], "is not a supported field");
 }
+
+/// `PLAIN` with these HTTP filters and this beside the routes of its virtual host.
+fn with_filters(filters: &str, of_host: &str, of_route: &str) -> String {
+    const ROUTER: &str = "          - name: envoy.filters.http.router\n";
+    let text = PLAIN.replace(ROUTER, &format!("          - {filters}\n{ROUTER}"));
+    let host = "              domains: [\"*\"]\n";
+    let text = text.replace(host, &format!("{host}              {of_host}\n"));
+    let route = "              - match: { prefix: / }\n";
+    text.replace(route, &format!("{route}                {of_route}\n"))
+}
+
+#[test]
+fn a_filters_settings_are_its_own_or_the_nearest_levels() {
+    const TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
+    let settings = |status: u16| {
+        format!(
+            "\"@type\": {TYPE}, abort: {{ http_status: {status}, percentage: {{ numerator: 1 }} }}"
+        )
+    };
+    let own = |status, more: &str| {
+        let settings = settings(status);
+        format!("{{ name: envoy.filters.http.fault, typed_config: {{ {settings} }}{more} }}")
+    };
+    let says = |what: &str| {
+        format!("typed_per_filter_config: {{ envoy.filters.http.fault: {{ {what} }} }}")
+    };
+    let wrapped = |what: &str| {
+        says(&format!("\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, {what}"))
+    };
+    let inner = wrapped(&format!("config: {{ {} }}", settings(504)));
+    let status = |fault: &FaultInjection| fault.abort.as_ref().unwrap().status;
+    // (the filter, the virtual host, the route; the filter's own, what the route is told)
+    type Row = (String, String, String, Option<u16>, Option<Option<u16>>);
+    let table: [Row; 6] = [
+        (own(501, ""), String::new(), String::new(), Some(501), None),
+        (own(501, ", disabled: true"), String::new(), String::new(), None, None),
+        (own(501, ""), says(&settings(502)), String::new(), Some(501), Some(Some(502))),
+        (own(501, ""), says(&settings(502)), says(&settings(503)), Some(501), Some(Some(503))),
+        (own(501, ""), wrapped("disabled: true"), inner, Some(501), Some(Some(504))),
+        (own(501, ""), says(&settings(502)), wrapped("disabled: true"), Some(501), Some(None)),
+    ];
+    for (filter, host, route, own, said) in table {
+        let text = with_filters(&filter, &host, &route);
+        let file = parse(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).value;
+        let NetworkFilter::Http(manager) = &file.listeners[0].filter_chains[0].filter else {
+            panic!("HTTP")
+        };
+        let HttpFilter::Fault(found) = &manager.http_filters[0] else { panic!("fault is first") };
+        assert_eq!(found.as_ref().map(status), own, "{text}");
+        let RouteSource::Inline(routes) = &manager.routes else { panic!("inline") };
+        let found = routes.virtual_hosts[0].routes[0].fault.as_ref().map(|said| match said {
+            RouteFault::Disabled => None,
+            RouteFault::Inject(fault) => Some(status(fault)),
+        });
+        assert_eq!(found, said, "{text}");
+    }
+}
+
+#[test]
+fn only_the_fault_filter_takes_orders_from_routes() {
+    let disabled =
+        "\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true";
+    let of =
+        |filter: &str, what: &str| format!("typed_per_filter_config: {{ {filter}: {{ {what} }} }}");
+    let cors = "{ name: cors, disabled: true }";
+    let absent = with_filters(cors, "", &of("envoy.filters.http.ext_authz", disabled));
+    let left_out = parse(&absent).unwrap().unsupported;
+    assert!(left_out.iter().any(|one| one.to_string().contains("ext_authz")), "{left_out:?}");
+    let table = [
+        of("istio.stats", disabled),
+        of("envoy.filters.http.ext_authz", "\"@type\": type.googleapis.com/a.B"),
+        of("envoy.filters.http.fault", "\"@type\": type.googleapis.com/a.B"),
+    ];
+    for said in table {
+        let problems = parse(&with_filters(cors, "", &said)).unwrap_err();
+        assert!(problems[0].to_string().contains("typed_per_filter_config"), "{problems:?}");
+    }
+}

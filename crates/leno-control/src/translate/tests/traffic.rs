@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use leno_core::config::{CircuitLimits, Discovery, LbPolicy, RouteAction, UpstreamTransport};
+use leno_core::config::{
+    CircuitLimits, Discovery, LbPolicy, RouteAction, RouteFault, UpstreamTransport,
+};
 
 use super::*;
 
@@ -140,7 +142,7 @@ spec:
     let hosts = &translated.routes["9080"].virtual_hosts;
     let host = hosts.iter().find(|host| host.name == "ratings.default.svc.cluster.local:9080");
     let route = &host.unwrap().routes[0];
-    let fault = route.fault.as_ref().unwrap();
+    let Some(RouteFault::Inject(fault)) = &route.fault else { panic!() };
     assert_eq!(fault.delay.as_ref().unwrap().fraction.per_million, 800_000);
     assert_eq!(fault.abort.as_ref().unwrap().fraction.per_million, 100);
     let RouteAction::Forward(forward) = &route.action else { panic!() };
