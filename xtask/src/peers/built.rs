@@ -1,0 +1,35 @@
+//! Peers from Go modules and npm packages, each at the version that a lock file in `xtask/peers/` says.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{folder, make, pinned_by, succeed};
+
+/// Builds one program of the Go module that pins them all.
+pub(super) fn install_go(name: &str, package: &str, version: &str) -> Result<()> {
+    make(&folder(name, version), |partial| {
+        let mut go = Command::new("go");
+        go.current_dir(crate::root().join("xtask/peers/go"));
+        go.args(["build", "-trimpath", "-o"]).arg(partial.join(name));
+        succeed(go.arg(package))
+    })
+}
+
+/// Where the npm packages are kept: the folder that `require` starts from.
+pub(super) fn npm_folder() -> Result<PathBuf> {
+    Ok(folder("node", &pinned_by("node/package-lock.json")?.1))
+}
+
+/// Installs exactly what the lock file says, running no package's scripts.
+pub(super) fn install_npm() -> Result<()> {
+    let (lock, _) = pinned_by("node/package-lock.json")?;
+    make(&npm_folder()?, |partial| {
+        std::fs::copy(&lock, partial.join("package-lock.json"))?;
+        std::fs::copy(lock.with_file_name("package.json"), partial.join("package.json"))?;
+        let mut npm = Command::new("npm");
+        npm.current_dir(partial).args(["ci", "--silent", "--ignore-scripts", "--no-audit"]);
+        succeed(npm.arg("--no-fund"))
+    })
+}
