@@ -18,6 +18,7 @@ use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
 use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options};
 use leno_sys::capture::SocketSupply;
+use leno_sys::meeting::PATH_BYTES_MAX;
 use leno_sys::passing::adopt;
 use serde::Deserialize;
 
@@ -91,6 +92,10 @@ struct Serve {
     /// Where the workload listens instead of 127.0.0.1, in our own network namespace.
     #[arg(long, value_name = "IP", conflicts_with = "supply_fd")]
     workload: Option<IpAddr>,
+    /// Where this proxy takes over from a running one and waits for the next; `none` does neither [default: in the data
+    /// folder, by node].
+    #[arg(long, value_name = "PATH")]
+    handover: Option<PathBuf>,
     /// How long new connections are still taken at the end, after readiness went: what balancers need to notice.
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     lame_duck_seconds: u64,
@@ -118,8 +123,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn serve(args: &Serve) -> Result<ExitCode> {
     let inherited = inherited(args).code(Code::Usage)?;
     let config = source(args).code(Code::Usage)?;
+    let handover = handover(args, &config).code(Code::Usage)?;
     let options = Options {
         config,
+        handover,
         workers: args.workers,
         admin: args.admin.unwrap_or(Admin::AsConfigured),
         metrics: args.metrics.clone(),
@@ -202,6 +209,25 @@ fn source(args: &Serve) -> Result<ConfigSource> {
         node: node_of(node)?,
         data_dir: args.data.clone(),
     }))
+}
+
+/// Where processes of this proxy meet: as told, or in the data folder.
+fn handover(args: &Serve, config: &ConfigSource) -> Result<Option<PathBuf>> {
+    let path = match (&args.handover, config) {
+        (Some(path), _) if path == Path::new("none") => return Ok(None),
+        (Some(path), _) => path.clone(),
+        (None, ConfigSource::Mesh(mesh)) => {
+            if let Some(folder) = &mesh.data_dir {
+                fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            }
+            return Ok(mesh.meeting_place());
+        }
+        (None, _) => return Ok(None),
+    };
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        bail!("--handover {}: longer than {PATH_BYTES_MAX} bytes", path.display());
+    }
+    Ok(Some(path))
 }
 
 /// The node as it is written in a file.

@@ -9,6 +9,7 @@ mod bootstrap;
 pub mod buffers;
 mod deadline;
 pub mod dns;
+mod handover;
 mod http;
 pub mod identity;
 mod ids;
@@ -28,6 +29,7 @@ pub mod wire;
 mod worker;
 
 pub use admin::{ChangeLevel, LogLevel};
+pub use handover::HandoverError;
 pub use options::{Admin, ConfigSource, Mesh, Node, Options};
 pub use process::Error;
 pub use running::{Running, run, start};

@@ -91,3 +91,12 @@ pub const CUT_OFF: Duration = Duration::from_millis(250);
 
 /// How long an access record may wait in a worker's buffer before it is handed over to be written.
 pub const RECORDS_FLUSH: Duration = Duration::from_millis(200);
+
+/// How long one side of a handover waits for the other's next word where none has to be worked for.
+pub const HANDOVER_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a new process may take to be ready; the running one serves meanwhile, and then goes on alone.
+pub const HANDOVER_READY: Duration = Duration::from_secs(60);
+
+/// How often the running process looks, while it waits for the new one's word, whether it is told to end.
+pub const HANDOVER_TURN: Duration = Duration::from_millis(200);

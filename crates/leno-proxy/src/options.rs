@@ -38,6 +38,8 @@ pub struct Options {
     pub dns: dns::Sockets,
     /// How the log level is shown and changed; `None` where it is fixed.
     pub log_level: Option<LogLevel>,
+    /// Where this proxy takes over from a running one and waits for the next; `None` does neither.
+    pub handover: Option<PathBuf>,
     /// How long new connections are still taken after readiness went, before a drain: what balancers need to notice.
     pub lame_duck: Duration,
     /// How long connections may take to finish in a drain.
@@ -85,6 +87,19 @@ pub struct Mesh {
     pub node: Node,
     /// Where the last good snapshot and certificates are kept; `None` keeps none.
     pub data_dir: Option<PathBuf>,
+}
+
+impl Mesh {
+    /// Where processes of this node meet for a handover, in the data folder. Several nodes may share a folder, and an id
+    /// may be longer than a socket's path, so it is the id's digest that names the place. `None` without a folder, and
+    /// where even that is too long.
+    #[must_use]
+    pub fn meeting_place(&self) -> Option<PathBuf> {
+        let digest = leno_identity::sha256(self.node.id.as_bytes());
+        let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = self.data_dir.as_ref()?.join(format!("handover-{name}.sock"));
+        (path.as_os_str().len() <= leno_sys::meeting::PATH_BYTES_MAX).then_some(path)
+    }
 }
 
 /// The xDS node.

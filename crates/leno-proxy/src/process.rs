@@ -11,9 +11,10 @@ use tokio::sync::watch;
 
 use crate::admin::LogLevel;
 use crate::dns;
+use crate::handover::{Handed, HandoverError};
 use crate::limits;
 use crate::options::{ConfigSource, Node, Options};
-use crate::publish::Publisher;
+use crate::publish::{Given, Publisher};
 use crate::tls::{Secrets, Tls};
 use crate::worker;
 
@@ -52,6 +53,7 @@ pub(crate) struct Process {
     ends: AtomicBool,
     /// Whether connections are taken from the listening sockets; what comes meanwhile waits in their queues.
     pub(crate) accepting: watch::Sender<bool>,
+    handed_over: watch::Sender<bool>,
     pub(crate) started: SystemTime,
     pub(crate) workers: NonZeroUsize,
     pub(crate) shutdown: watch::Sender<Shutdown>,
@@ -83,6 +85,12 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The running proxy could not be taken over from, or the next one cannot be waited for.
+    #[error("handover")]
+    Handover {
+        /// Why not.
+        source: HandoverError,
+    },
     /// The configuration file cannot be used.
     #[error("{path}: {source}")]
     Config {
@@ -104,12 +112,15 @@ pub enum Error {
 }
 
 impl Process {
-    pub(crate) fn new(options: &mut Options) -> Self {
-        let publisher = Publisher::new(
-            options.workers.get(),
-            std::mem::take(&mut options.inherited),
-            std::mem::take(&mut options.inbound_addresses),
-        );
+    /// With what a former process handed over nothing is accepted before that one stopped.
+    pub(crate) fn new(options: &mut Options, handed: Option<Handed>) -> Self {
+        let is_first = handed.is_none();
+        let given = Given {
+            inherited: std::mem::take(&mut options.inherited),
+            inbound_addresses: std::mem::take(&mut options.inbound_addresses),
+            handed: handed.unwrap_or_default(),
+        };
+        let publisher = Publisher::new(options.workers.get(), given);
         let node = match &options.config {
             ConfigSource::Mesh(mesh) => Some(mesh.node.clone()),
             ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
@@ -131,7 +142,8 @@ impl Process {
             drain: options.drain,
             lame_duck: options.lame_duck,
             ends: AtomicBool::new(false),
-            accepting: watch::Sender::new(true),
+            accepting: watch::Sender::new(is_first),
+            handed_over: watch::Sender::new(false),
             started: SystemTime::now(),
             workers: options.workers,
             shutdown: watch::Sender::new(Shutdown::No),
@@ -162,6 +174,32 @@ impl Process {
     /// Whether it was told to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.ends.load(Ordering::Relaxed)
+    }
+
+    /// Leaves at once: another process has the sockets and serves.
+    pub(crate) fn hand_over(&self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.handed_over.send_replace(true);
+        self.shut_down(Shutdown::Drain);
+    }
+
+    pub(crate) fn is_handed_over(&self) -> bool {
+        *self.handed_over.borrow()
+    }
+
+    /// Runs `work` until another process does it.
+    pub(crate) async fn until_handed_over(self: Arc<Self>, work: impl Future<Output = ()>) {
+        let mut handed_over = self.handed_over.subscribe();
+        tokio::select! {
+            () = work => {}
+            // The sender lives as long as the process.
+            _ = handed_over.wait_for(|handed_over| *handed_over) => {}
+        }
+    }
+
+    /// Ready when this process is the one that serves.
+    pub(crate) async fn serves(&self) {
+        let _ = self.accepting.subscribe().wait_for(|accepting| *accepting).await;
     }
 
     fn after_lame_duck(&self) -> Shutdown {

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -16,9 +17,14 @@ use leno_core::problem::Problem;
 use leno_core::snapshot::{Resources, Snapshot};
 use tokio::sync::watch;
 
-use crate::listener::socket::{self, Inherited};
+use crate::handover::{Entry, Handed};
+use crate::listener::socket::Inherited;
 use crate::tls::OWN_SVID;
 use crate::upstream::cluster::SharedCluster;
+
+mod sockets;
+
+pub(crate) use sockets::Sockets;
 
 /// Why a configuration was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -75,37 +81,6 @@ impl InForce {
     }
 }
 
-/// One listener's sockets, each for one worker to take.
-#[derive(Debug)]
-pub(crate) struct Sockets {
-    pub(crate) address: SocketAddr,
-    /// What the address was bound for; a listener that moves gets other sockets.
-    wanted: SocketAddr,
-    per_worker: Vec<Mutex<Vec<TcpListener>>>,
-}
-
-impl Sockets {
-    fn new(wanted: SocketAddr, groups: Vec<Vec<TcpListener>>, workers: usize) -> io::Result<Self> {
-        let address = match groups.first().and_then(|group| group.first()) {
-            Some(first) => first.local_addr()?,
-            None => wanted,
-        };
-        let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        for group in groups {
-            for (worker, socket) in per_worker.iter_mut().zip(group) {
-                worker.push(socket);
-            }
-        }
-        Ok(Self { address, wanted, per_worker: per_worker.into_iter().map(Mutex::new).collect() })
-    }
-
-    /// The sockets of one worker, once.
-    pub(crate) fn take(&self, worker: usize) -> Vec<TcpListener> {
-        let Some(sockets) = self.per_worker.get(worker) else { return Vec::new() };
-        std::mem::take(&mut sockets.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// Publishes configuration to all workers.
 #[derive(Debug)]
 pub struct Publisher {
@@ -132,18 +107,24 @@ struct State {
     /// By EDS name.
     assignments: BTreeMap<String, Arc<ClusterLoadAssignment>>,
     shared: BTreeMap<String, Arc<SharedCluster>>,
-    inherited: Vec<Inherited>,
-    inbound_addresses: Vec<SocketAddr>,
+    given: Given,
+}
+
+/// Sockets and addresses that come from elsewhere than the configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// Made by whoever started us.
+    pub(crate) inherited: Vec<Inherited>,
+    /// Accepted on for `virtualInbound`.
+    pub(crate) inbound_addresses: Vec<SocketAddr>,
+    /// A former process's.
+    pub(crate) handed: Handed,
 }
 
 impl Publisher {
     /// Nothing is in force yet.
     #[must_use]
-    pub fn new(
-        workers: usize,
-        inherited: Vec<Inherited>,
-        inbound_addresses: Vec<SocketAddr>,
-    ) -> Self {
+    pub(crate) fn new(workers: usize, given: Given) -> Self {
         let empty = InForce {
             revision: 0,
             snapshot: Snapshot::empty(),
@@ -154,8 +135,7 @@ impl Publisher {
             resources: Resources::default(),
             assignments: BTreeMap::new(),
             shared: BTreeMap::new(),
-            inherited,
-            inbound_addresses,
+            given,
         };
         Self {
             workers,
@@ -237,6 +217,12 @@ impl Publisher {
             sockets,
             snapshot,
         };
+        // A socket that is not listened on any more must not fill its queue: the workers close theirs in a moment.
+        for (name, former) in &current.sockets {
+            if !next.sockets.get(name).is_some_and(|sockets| Arc::ptr_eq(sockets, former)) {
+                former.let_go();
+            }
+        }
         state.shared = shared;
         state.resources = resources;
         self.in_force.send_replace(Arc::new(next));
@@ -286,6 +272,29 @@ impl Publisher {
         Ok(())
     }
 
+    /// Every listening socket, for another process.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(Entry, OwnedFd)>> {
+        let _unchanged = self.lock();
+        let in_force = self.in_force();
+        let mut all = Vec::new();
+        for (name, sockets) in &in_force.sockets {
+            all.append(&mut sockets.copies(name)?);
+        }
+        Ok(all)
+    }
+
+    /// Closes what is held of the listening sockets besides the workers' handles.
+    pub(crate) fn let_go(&self) {
+        for sockets in self.in_force().sockets.values() {
+            sockets.let_go();
+        }
+    }
+
+    /// Closes what a former process handed over and nobody took.
+    pub(crate) fn forget_handed(&self) {
+        self.lock().given.handed = Handed::default();
+    }
+
     /// Notes what is refused now, if anything; what is in force is another matter.
     pub(crate) fn note_refused(&self, refused: Option<String>) {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).refused = refused;
@@ -309,7 +318,7 @@ impl Publisher {
             let opened = match known {
                 Some(known) => Arc::clone(known),
                 None => {
-                    let opened = self.open(state, &name, address);
+                    let opened = Sockets::open(&state.given, &name, address, self.workers);
                     let refused =
                         |source| Refused::Bind { listener: name.clone(), address, source };
                     Arc::new(opened.map_err(refused)?)
@@ -318,24 +327,6 @@ impl Publisher {
             sockets.insert(name, opened);
         }
         Ok(sockets)
-    }
-
-    fn open(&self, state: &State, name: &str, address: SocketAddr) -> io::Result<Sockets> {
-        let mut groups = Vec::new();
-        for inherited in state.inherited.iter().filter(|inherited| inherited.listener == name) {
-            groups.push(inherited.duplicate(self.workers)?);
-        }
-        let is_inbound = name == "virtualInbound";
-        if is_inbound {
-            for address in &state.inbound_addresses {
-                groups.push(socket::bind(*address, self.workers)?);
-            }
-        }
-        // Sockets that others made, or addresses of its own, take the place of the configured address.
-        if groups.is_empty() {
-            groups.push(socket::bind(address, self.workers)?);
-        }
-        Sockets::new(address, groups, self.workers)
     }
 }
 

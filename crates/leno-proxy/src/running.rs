@@ -1,23 +1,24 @@
 //! Starting and stopping a proxy: the admin thread first, the workers, and the way out.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use leno_core::snapshot::Resources;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
-use crate::admin::{self, Pages};
 use crate::bootstrap;
-use crate::dns;
+use crate::handover::Taking;
 use crate::identity::Identity;
-use crate::mesh;
-use crate::options::{Admin, ConfigSource, Mesh, Options};
+use crate::options::{Admin, ConfigSource, Options};
 use crate::process::{self, Error, Process, Shutdown, Then};
 use crate::publish::Refused;
-use crate::upstream::resolve;
+
+mod duties;
+mod side;
+
+use duties::{Duties, Signals};
+use side::SideSockets;
 
 /// How much longer than the drain the threads may take before the process goes without them.
 const GRACE: Duration = Duration::from_secs(2);
@@ -44,13 +45,6 @@ pub fn start(options: Options) -> Result<Running, Error> {
     begin(options, Signals::Ignore)
 }
 
-/// Whether the process's signals end the proxy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Signals {
-    Obey,
-    Ignore,
-}
-
 /// A proxy in this process. Dropping it ends it at once.
 #[derive(Debug)]
 pub struct Running {
@@ -61,132 +55,54 @@ pub struct Running {
 }
 
 fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
-    let process = Arc::new(Process::new(&mut options));
+    let (handed, line) = take_over(&options)?.map(Taking::into_parts).unzip();
     let first = bootstrap::first(&options.config)?;
     let admin = match options.admin {
         Admin::At(address) => Some(address),
         Admin::AsConfigured => first.as_ref().and_then(|f| f.admin).or(Some(Admin::DEFAULT)),
         Admin::Off => None,
     };
-    let sockets = bind_admin(admin, &options)?;
-    let admin_address = admin.and(sockets.first()).and_then(|s| s.0.local_addr().ok());
+    let side = SideSockets::open(admin, &mut options, handed.as_ref())?;
+    let admin_address = admin.and(side.admin.first()).and_then(|s| s.0.local_addr().ok());
+    let process = Arc::new(Process::new(&mut options, handed));
     if let Some(first) = first {
         publish(&process, &first.name, first.resources)?;
     }
-    // A kept SVID is in force before the first connection.
-    let identity = match &options.config {
-        ConfigSource::Mesh(mesh) => Some(Identity::new(
-            mesh.clone(),
-            Arc::clone(process.tls.secrets()),
-            Arc::clone(&process.metrics),
-            SystemTime::now(),
-        )),
-        ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
-    };
     let mesh = match &options.config {
         ConfigSource::Mesh(mesh) => Some(mesh.clone()),
         ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
     };
+    // A kept SVID is in force before the first connection.
+    let identity = mesh.clone().map(|mesh| {
+        let secrets = Arc::clone(process.tls.secrets());
+        Identity::new(mesh, secrets, Arc::clone(&process.metrics), SystemTime::now())
+    });
     let workers = process::start_workers(&process, &options)?;
-    let thread = std::thread::Builder::new().name("admin".into());
-    let dns = std::mem::take(&mut options.dns);
-    let duties = Duties { process: Arc::clone(&process), sockets, dns, mesh, identity, signals };
-    let admin = thread
+    let handover = options.handover.take();
+    let duties = Duties { process: Arc::clone(&process), side, handover, mesh, identity, signals };
+    let admin = std::thread::Builder::new()
+        .name("admin".into())
         .spawn(move || duties.run())
         .map_err(|source| Error::Start { what: "the admin thread", source })?;
-    Ok(Running { process, workers, admin: Some(admin), admin_address })
+    // From here on an error ends what was started, by drop.
+    let running = Running { process, workers, admin: Some(admin), admin_address };
+    if let Some(line) = line {
+        let finished = Taking::finish(&line, &running.process);
+        finished.map_err(|source| Error::Handover { source })?;
+    }
+    Ok(running)
+}
+
+/// What the running proxy hands over, if there is one.
+fn take_over(options: &Options) -> Result<Option<Taking>, Error> {
+    let Some(path) = &options.handover else { return Ok(None) };
+    Taking::begin(path).map_err(|source| Error::Handover { source })
 }
 
 fn publish(process: &Process, version: &str, resources: Resources) -> Result<(), Error> {
     let outcome = process.publisher.publish(resources);
     process.publisher.note(version, outcome.as_ref().copied());
     outcome.map_err(|source| Error::Config { path: version.to_owned(), source: Box::new(source) })
-}
-
-fn bind_admin(
-    admin: Option<SocketAddr>,
-    options: &Options,
-) -> Result<Vec<(TcpListener, Pages)>, Error> {
-    let admin = admin.iter().map(|address| ("the admin endpoint", address, Pages::All));
-    let metrics = options.metrics.iter().map(|address| ("metrics", address, Pages::Metrics));
-    let bind = |(what, address, pages): (&'static str, &SocketAddr, Pages)| {
-        let bound = admin::bind(*address);
-        let socket = bound.map_err(|source| Error::Bind { what, address: *address, source })?;
-        Ok((socket, pages))
-    };
-    admin.chain(metrics).map(bind).collect()
-}
-
-/// What the admin thread does.
-struct Duties {
-    process: Arc<Process>,
-    sockets: Vec<(TcpListener, Pages)>,
-    dns: dns::Sockets,
-    mesh: Option<Mesh>,
-    identity: Option<Identity>,
-    signals: Signals,
-}
-
-impl Duties {
-    fn run(self) -> std::io::Result<()> {
-        let Self { process, sockets, dns, mesh, identity, signals } = self;
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        runtime.block_on(async {
-            for (socket, pages) in sockets {
-                // The admin endpoint answers until the very end, so that a drain can be watched.
-                let until = ended(process.shutdown.subscribe());
-                let serving = admin::serve(Arc::clone(&process), socket, pages, until);
-                tokio::spawn(async move {
-                    if let Err(error) = serving.await {
-                        tracing::error!(%error, "the admin endpoint ended");
-                    }
-                });
-            }
-            tokio::spawn(Arc::clone(&process).watch_lame_duck());
-            tokio::spawn(resolve::run(Arc::clone(&process.publisher)));
-            if let Some(mesh) = mesh {
-                tokio::spawn(mesh::follow(Arc::clone(&process), mesh));
-            }
-            if let Some(identity) = identity {
-                tokio::spawn(identity.run());
-            }
-            if !dns.udp.is_empty() || !dns.tcp.is_empty() {
-                let answering =
-                    dns::serve(dns, process.dns.clone(), dns::Resolvers::of_host().servers)?;
-                tokio::spawn(answering);
-            }
-            if signals == Signals::Obey {
-                obey_signals(&process)?;
-            }
-            ended(process.shutdown.subscribe()).await;
-            Ok(())
-        })
-    }
-}
-
-/// The first signal drains, the second ends.
-fn obey_signals(process: &Arc<Process>) -> std::io::Result<()> {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signals = signal(kind)?;
-        let process = Arc::clone(process);
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if process.is_ending() {
-                    process.shut_down(Shutdown::Now);
-                } else {
-                    process.leave(Then::End);
-                }
-            }
-        });
-    }
-    Ok(())
-}
-
-/// Ready when the process ends for good.
-async fn ended(mut shutdown: watch::Receiver<Shutdown>) {
-    // The sender lives as long as the process: there is no other end.
-    let _ = shutdown.wait_for(|now| *now == Shutdown::Now).await;
 }
 
 impl Running {

@@ -175,6 +175,7 @@ impl Worker {
                 self.for_each_listener(|listener| listener.drain(lame_duck + drain));
             }
             Shutdown::Quiet | Shutdown::Drain | Shutdown::Now => {
+                self.process.publisher.let_go();
                 self.for_each_listener(|listener| listener.close(drain));
             }
         }
@@ -188,7 +189,7 @@ impl Worker {
 
     /// Accepts nothing more and finishes what there is, within `limit`.
     async fn finish(&self, limit: Duration, shutdown: &mut watch::Receiver<Shutdown>) {
-        self.for_each_listener(|listener| listener.close(limit));
+        self.follow(Shutdown::Drain);
         let end = Instant::now() + limit;
         while self.connections.get() > 0
             && Instant::now() < end

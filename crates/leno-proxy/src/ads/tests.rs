@@ -15,10 +15,10 @@ use leno_xds::{Node, ResourceType};
 
 use super::apply::Apply;
 use crate::dns::SharedTable;
-use crate::publish::Publisher;
+use crate::publish::{Given, Publisher};
 
 fn apply() -> Apply {
-    let publisher = Arc::new(Publisher::new(1, vec![], vec![]));
+    let publisher = Arc::new(Publisher::new(1, Given::default()));
     Apply::new(
         Variant::Delta,
         Node { id: "a".into(), ..Node::default() },

@@ -27,14 +27,29 @@ impl Inherited {
         Self { listener, socket: TcpListener::from(fd) }
     }
 
-    /// The same socket once for each worker, ready for a reactor.
+    /// Another handle of the same socket, ready for a reactor.
     ///
     /// # Errors
     /// When the descriptor is not a listening socket or cannot be duplicated.
-    pub fn duplicate(&self, workers: usize) -> io::Result<Vec<TcpListener>> {
+    pub fn duplicate(&self) -> io::Result<TcpListener> {
         self.socket.set_nonblocking(true)?;
-        (0..workers).map(|_| self.socket.try_clone()).collect()
+        self.socket.try_clone()
     }
+}
+
+/// Gives each of `workers` its handles of `sockets`: every socket is somebody's, and nobody is without one. Sockets are
+/// never closed for being too many, since each has connections of its own in its queue.
+///
+/// # Errors
+/// When a descriptor cannot be duplicated.
+pub fn share_out(sockets: &[TcpListener], workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let of = |worker: usize| {
+        let own = (0..sockets.len()).filter(|at| at % workers == worker);
+        let shared =
+            (worker >= sockets.len() && !sockets.is_empty()).then(|| worker % sockets.len());
+        own.chain(shared).map(|at| sockets[at].try_clone()).collect()
+    };
+    (0..workers).map(of).collect()
 }
 
 /// Binds `address` once for each worker; port 0 is chosen once and shared.
@@ -82,7 +97,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Inherited, bind};
+    use super::{Inherited, bind, share_out};
 
     #[test]
     fn workers_share_one_port_and_strangers_are_refused() {
@@ -94,12 +109,28 @@ mod tests {
     }
 
     #[test]
-    fn an_inherited_socket_is_duplicated_for_each_worker() {
+    fn each_socket_has_a_worker_and_each_worker_a_socket() {
+        // (sockets, workers, handles of each worker)
+        let table: [(usize, usize, &[usize]); 5] = [
+            (1, 1, &[1]),
+            (1, 3, &[1, 1, 1]),
+            (3, 3, &[1, 1, 1]),
+            (5, 2, &[3, 2]),
+            (2, 3, &[1, 1, 1]),
+        ];
+        for (sockets, workers, handles) in table {
+            let bound = bind("127.0.0.1:0".parse().unwrap(), sockets).unwrap();
+            let shared = share_out(&bound, workers).unwrap();
+            let counts: Vec<usize> = shared.iter().map(Vec::len).collect();
+            assert_eq!(counts, handles, "{sockets} {workers}");
+        }
+    }
+
+    #[test]
+    fn an_inherited_socket_is_the_same_when_duplicated() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let inherited = Inherited::new("virtualOutbound".into(), socket.into());
-        let copies = inherited.duplicate(2).unwrap();
-        assert_eq!(copies.len(), 2);
-        assert!(copies.iter().all(|s| s.local_addr().unwrap() == address));
+        assert_eq!(inherited.duplicate().unwrap().local_addr().unwrap(), address);
     }
 }

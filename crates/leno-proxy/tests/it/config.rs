@@ -40,6 +40,7 @@ pub(crate) fn options(resources: Resources) -> Options {
         inbound_dialer: InboundDialer::Host,
         dns: leno_proxy::dns::Sockets::default(),
         log_level: None,
+        handover: None,
         lame_duck: Duration::ZERO,
         drain: Duration::from_secs(5),
     }

@@ -7,6 +7,7 @@ mod bodies;
 mod config;
 mod connections;
 mod failures;
+mod handover;
 mod lifecycle;
 mod listeners;
 mod origin;
