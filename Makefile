@@ -45,6 +45,7 @@ e2e: build
 	$(CARGO) xtask fuzz --seconds 60
 	bin/leno demo --check
 	$(CARGO) xtask docs
+	$(CARGO) xtask bench instructions
 	cd portal && npm run --silent e2e
 
 fmt:

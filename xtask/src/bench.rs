@@ -6,6 +6,7 @@
 mod contender;
 mod converge;
 mod http1;
+mod instructions;
 mod kubernetes;
 mod load;
 mod machine;
@@ -30,11 +31,14 @@ enum Bench {
     Http1(http1::Args),
     /// From an applied document to its enforcement by every proxy.
     Converge(converge::Args),
+    /// Instructions of the functions every request passes, compared with those that stand.
+    Instructions(instructions::Args),
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     match &args.bench {
         Bench::Http1(args) => http1::run(root, args),
         Bench::Converge(args) => converge::run(root, args),
+        Bench::Instructions(args) => instructions::run(root, args),
     }
 }

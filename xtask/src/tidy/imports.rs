@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         &["leno-api", "leno-xds", "leno-http", "leno-identity", "leno-telemetry", "leno-core"],
     ),
     ("leno-cli", &["leno-control", "leno-proxy", "leno-api", "leno-sys"]),
-    ("leno-testkit", &[]),
+    ("leno-testkit", &["leno-core", "leno-http", "leno-telemetry", "leno-xds"]),
     ("xtask", &[]),
 ];
 
