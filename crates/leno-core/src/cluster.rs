@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::circuit::CircuitLimits;
-use crate::config::{self, Address, Discovery, LbPolicy, UpstreamTls, UpstreamTransport};
+use crate::config::{
+    self, Address, Discovery, LbPolicy, ProxyProtocolVersion, UpstreamTls, UpstreamTransport,
+};
 use crate::name::ResourceName;
 use crate::problem::{Problem, ProblemKind, Report};
 use crate::string_match::StringMatcher;
@@ -26,6 +28,8 @@ pub struct Transport {
     pub name: Arc<str>,
     /// TLS settings; `None` is plaintext.
     pub tls: Option<TlsTransport>,
+    /// The header that names the downstream connection's ends, before TLS; `None` sends none.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 /// TLS towards an endpoint.
@@ -130,14 +134,15 @@ fn compile_transport(
     config: &UpstreamTransport,
     report: &mut Report,
 ) -> Arc<Transport> {
-    let tls = match config {
-        UpstreamTransport::Plaintext => None,
-        UpstreamTransport::Tls(settings) => {
-            let peer_sans = compile_sans("transport", &settings.peer_sans, report);
-            Some(TlsTransport { settings: (**settings).clone(), peer_sans })
-        }
+    let tls = config.tls().map(|settings| TlsTransport {
+        peer_sans: compile_sans("transport", &settings.peer_sans, report),
+        settings: settings.clone(),
+    });
+    let proxy_protocol = match config {
+        UpstreamTransport::Plaintext | UpstreamTransport::Tls(_) => None,
+        UpstreamTransport::ProxyProtocol { version, .. } => Some(*version),
     };
-    Arc::new(Transport { name: Arc::from(name), tls })
+    Arc::new(Transport { name: Arc::from(name), tls, proxy_protocol })
 }
 
 pub(crate) fn compile_sans(

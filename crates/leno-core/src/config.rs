@@ -12,8 +12,9 @@ mod route;
 mod value;
 
 pub use cluster::{
-    CircuitLimits, Cluster, Discovery, LbPolicy, OutlierDetection, RetryBudget, ServiceRef,
-    TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls, UpstreamTransport,
+    CircuitLimits, Cluster, Discovery, LbPolicy, OutlierDetection, ProxyProtocolVersion,
+    RetryBudget, ServiceRef, TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls,
+    UpstreamTransport,
 };
 pub use endpoint::{
     ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
@@ -21,7 +22,7 @@ pub use endpoint::{
 pub use listener::{
     AccessLog, ClientCertForward, DownstreamTls, FilterChain, FilterChainMatch,
     HttpConnectionManager, HttpFilter, Listener, ListenerFilter, NetworkFilter, RouteSource,
-    ServerHeader, TcpProxy, TrafficDirection, TransportProtocol,
+    ServerHeader, TcpProxy, TlsVersion, TlsVersions, TrafficDirection, TransportProtocol,
 };
 pub use route::{
     ClusterSpecifier, DirectResponse, FaultAbort, FaultDelay, FaultInjection, Forward, HeaderMatch,

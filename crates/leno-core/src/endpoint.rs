@@ -4,6 +4,7 @@
 //! requests in flight.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub(crate) struct LocalityGroup {
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// Where it is too, tried after `address`.
+    pub additional_addresses: Box<[SocketAddr]>,
     /// What the control plane says of it.
     pub health: EndpointHealth,
     /// At least 1.
@@ -98,6 +101,7 @@ impl EndpointSet {
                     .or_insert_with(|| Arc::new(EndpointLive::new(now)));
                 endpoints.push(Arc::new(Endpoint {
                     address: endpoint.address.clone(),
+                    additional_addresses: endpoint.additional_addresses.as_slice().into(),
                     health: endpoint.health,
                     weight: endpoint.weight.max(1),
                     priority: group.priority,

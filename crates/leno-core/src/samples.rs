@@ -105,6 +105,7 @@ pub(crate) fn resources(
 /// An endpoint `10.0.0.N:80`.
 pub(crate) fn endpoint(number: u8, weight: u32) -> LbEndpoint {
     LbEndpoint {
+        additional_addresses: Vec::new(),
         address: Address::Socket(([10, 0, 0, number], 80).into()),
         health: EndpointHealth::Healthy,
         weight,

@@ -66,9 +66,8 @@ impl InForce {
     pub(crate) fn needs_identity(&self) -> bool {
         let mut listeners = self.snapshot.listeners().iter();
         let mut clusters = self.snapshot.clusters().iter();
-        let own = |transport: &UpstreamTransport| match transport {
-            UpstreamTransport::Plaintext => false,
-            UpstreamTransport::Tls(tls) => tls.certificate.as_deref() == Some(OWN_SVID),
+        let own = |transport: &UpstreamTransport| {
+            transport.tls().and_then(|tls| tls.certificate.as_deref()) == Some(OWN_SVID)
         };
         listeners.any(|listener| {
             let mut ends = listener.filter_chains().filter_map(|chain| chain.tls.as_ref());

@@ -12,9 +12,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use leno_core::config::{DownstreamTls, UpstreamTls};
+use leno_core::config::{DownstreamTls, TlsVersion, TlsVersions, UpstreamTls};
 use leno_core::problem::Problem;
 use leno_identity::{Refused, SpiffeId};
+use rustls::SupportedProtocolVersion;
 
 pub use acceptor::{Accepted, Acceptor};
 pub use connector::{Connected, Connector};
@@ -97,6 +98,17 @@ impl TlsError {
 pub fn is_refusal(error: &std::io::Error) -> bool {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(tls, Some(rustls::Error::AlertReceived(_)))
+}
+
+/// The versions a handshake may agree on.
+fn versions(range: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
+    use rustls::version::{TLS12, TLS13};
+    static ALL: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match (range.min, range.max) {
+        (TlsVersion::V12, TlsVersion::V12) => &ALL[1..],
+        (TlsVersion::V12, TlsVersion::V13) => &ALL,
+        (TlsVersion::V13, _) => &ALL[..1],
+    }
 }
 
 /// What a handshake proved.

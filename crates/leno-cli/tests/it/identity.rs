@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leno_control::identity::{ControlStream, Identity as Ca, IdentityOptions};
-use leno_core::config::{DownstreamTls, UpstreamTls};
+use leno_core::config::{DownstreamTls, TlsVersions, UpstreamTls};
 use leno_proxy::identity::Identity;
 use leno_proxy::tls::{OWN_SVID, Secrets, TRUST_BUNDLE, Tls};
 use leno_proxy::wire::Prefixed;
@@ -181,6 +181,7 @@ fn settings(peer: &str) -> (UpstreamTls, DownstreamTls) {
     use leno_core::config::{StringMatch, StringPattern};
     let peer = StringMatch { pattern: StringPattern::Exact(peer.into()), ignore_case: false };
     let upstream = UpstreamTls {
+        versions: TlsVersions::default(),
         sni: Some("outbound_.9080_._.reviews.default.svc.cluster.local".into()),
         alpn: vec!["istio".into()],
         certificate: Some(OWN_SVID.into()),
@@ -188,6 +189,7 @@ fn settings(peer: &str) -> (UpstreamTls, DownstreamTls) {
         peer_sans: vec![peer],
     };
     let downstream = DownstreamTls {
+        versions: TlsVersions::default(),
         require_client_certificate: true,
         certificate: OWN_SVID.into(),
         trust_bundle: Some(TRUST_BUNDLE.into()),

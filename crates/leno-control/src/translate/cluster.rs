@@ -8,7 +8,8 @@ use leno_api::spec::destination_rule::{ConnectionPool, SimpleBalancer, TlsMode};
 use leno_core::config::{
     Address, CircuitLimits, Cluster, ClusterLoadAssignment, Discovery, EndpointHealth, LbEndpoint,
     LbPolicy, LocalityEndpoints, OutlierDetection, RetryBudget, ServiceRef, StringMatch,
-    StringPattern, TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls, UpstreamTransport,
+    StringPattern, TlsVersions, TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls,
+    UpstreamTransport,
 };
 
 use super::endpoint::{self, EndpointInputs};
@@ -163,6 +164,7 @@ fn original(name: &str) -> Cluster {
 
 fn at(cluster: &str, address: Address) -> ClusterLoadAssignment {
     let endpoint = LbEndpoint {
+        additional_addresses: Vec::new(),
         address,
         health: EndpointHealth::Unknown,
         weight: 1,
@@ -314,6 +316,7 @@ fn transport(inputs: &OutboundInputs) -> (UpstreamTransport, Vec<TransportMatch>
                 names.push(sni.clone());
             }
             UpstreamTransport::Tls(Box::new(UpstreamTls {
+                versions: TlsVersions::default(),
                 sni: Some(sni),
                 alpn: Vec::new(),
                 certificate: None,
@@ -339,6 +342,7 @@ fn between_sidecars(inputs: &OutboundInputs, sni: &str) -> UpstreamTls {
         Protocol::Http2 => &["istio-h2", "istio"],
     };
     UpstreamTls {
+        versions: TlsVersions::default(),
         sni: Some(if sni.is_empty() { own } else { sni.to_owned() }),
         alpn: alpn.iter().map(|&name| name.to_owned()).collect(),
         certificate: Some(name::OWN_CERTIFICATE.to_owned()),

@@ -86,6 +86,7 @@ pub(super) fn translate(inputs: &EndpointInputs) -> ClusterLoadAssignment {
 fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
     let mode = endpoint.is_meshed.then(|| ("tlsMode".to_owned(), "istio".to_owned()));
     LbEndpoint {
+        additional_addresses: Vec::new(),
         address: endpoint.address.clone(),
         health: endpoint.health,
         weight: endpoint.weight,

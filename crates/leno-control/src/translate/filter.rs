@@ -47,6 +47,7 @@ pub(super) fn tcp(
     idle: Option<Duration>,
 ) -> NetworkFilter {
     NetworkFilter::Tcp(TcpProxy {
+        max_connect_attempts: 1,
         stat_prefix,
         cluster,
         idle_timeout: idle,

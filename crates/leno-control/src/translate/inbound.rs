@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use leno_core::config::{
     Address, DownstreamTls, FilterChain, FilterChainMatch, HeaderMutations, Listener,
-    ListenerFilter, NetworkFilter, RouteConfiguration, RouteSource, ServiceRef, TrafficDirection,
-    TransportProtocol,
+    ListenerFilter, NetworkFilter, RouteConfiguration, RouteSource, ServiceRef, TlsVersions,
+    TrafficDirection, TransportProtocol,
 };
 
 use super::filter;
@@ -102,6 +102,7 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
     let rest = Way { name: "virtualInbound".to_owned(), port: None, mode: inputs.other_ports };
     chains.extend(rest.chains(&passthrough, &passthrough, &MESH_TCP, &mesh_words()));
     vec![Arc::new(Listener {
+        access_log: Vec::new(),
         name: "virtualInbound".to_owned(),
         address: SocketAddr::new(any, name::INBOUND_PORT),
         bind_to_port: true,
@@ -260,6 +261,7 @@ fn mutual_tls(spoken: &[&str]) -> DownstreamTls {
         }
     }
     DownstreamTls {
+        versions: TlsVersions::default(),
         require_client_certificate: true,
         certificate: name::OWN_CERTIFICATE.to_owned(),
         trust_bundle: Some(name::TRUST_BUNDLE.to_owned()),

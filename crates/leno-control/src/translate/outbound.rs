@@ -197,6 +197,7 @@ fn capture(address: SocketAddr) -> Listener {
 
 pub(super) fn listener(name: String, address: SocketAddr) -> Listener {
     Listener {
+        access_log: Vec::new(),
         name,
         address,
         bind_to_port: false,

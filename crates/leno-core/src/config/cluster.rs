@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{ClusterLoadAssignment, StringMatch};
+use super::{ClusterLoadAssignment, StringMatch, TlsVersions};
 
 /// A named set of endpoints and how to talk to them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -76,6 +76,34 @@ pub enum LbPolicy {
 pub enum UpstreamTransport {
     Plaintext,
     Tls(Box<UpstreamTls>),
+    /// A PROXY protocol header names the downstream connection's ends, before TLS and everything else
+    /// (`envoy.transport_sockets.upstream_proxy_protocol`). Such a connection serves one downstream connection only.
+    ProxyProtocol {
+        version: ProxyProtocolVersion,
+        /// `None` is plaintext.
+        tls: Option<Box<UpstreamTls>>,
+    },
+}
+
+impl UpstreamTransport {
+    /// The TLS settings, if there is TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&UpstreamTls> {
+        match self {
+            Self::Plaintext => None,
+            Self::Tls(tls) => Some(tls),
+            Self::ProxyProtocol { tls, .. } => tls.as_deref(),
+        }
+    }
+}
+
+/// `ProxyProtocolConfig.Version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum ProxyProtocolVersion {
+    /// One line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// `Cluster.transport_socket_matches`.
@@ -102,6 +130,8 @@ pub struct UpstreamTls {
     pub trust_bundle: Option<String>,
     /// SANs, one of which the peer must have (`spiffe://…` or DNS names); empty accepts any of the bundle.
     pub peer_sans: Vec<StringMatch>,
+    /// Which versions are spoken.
+    pub versions: TlsVersions,
 }
 
 /// `CircuitBreakers.Thresholds`; `None` is Envoy's default (1024; retries 3).

@@ -1,6 +1,7 @@
 //! `envoy.config.endpoint.v3.ClusterLoadAssignment`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -42,6 +43,9 @@ pub struct Locality {
 pub struct LbEndpoint {
     /// Where it is.
     pub address: Address,
+    /// Where it is too (`additional_addresses`: the other family of a dual-stack endpoint). Connections are tried in this
+    /// order, one a little after the other, and the first to stand is used (RFC 8305).
+    pub additional_addresses: Vec<SocketAddr>,
     /// What the control plane says of it.
     pub health: EndpointHealth,
     /// At least 1; absent is 1.

@@ -33,6 +33,9 @@ pub struct Listener {
     pub filter_chains: Vec<FilterChain>,
     /// Taken when no chain matches; without it the connection is closed.
     pub default_filter_chain: Option<FilterChain>,
+    /// Where the records of connections go that no filter chain takes or whose handshake fails; empty is where its filter
+    /// chains' records go.
+    pub access_log: Vec<AccessLog>,
 }
 
 /// `envoy.config.core.v3.TrafficDirection`.
@@ -53,6 +56,11 @@ pub enum ListenerFilter {
     TlsInspector,
     /// Peek plaintext bytes: `http/1.0`, `http/1.1` or `h2c` as application protocol.
     HttpInspector,
+    /// Read a PROXY protocol header, before all else: the peer and the destination are those it names.
+    ProxyProtocol {
+        /// Take connections that begin with something else (`allow_requests_without_proxy_protocol`).
+        allow_missing: bool,
+    },
 }
 
 /// One way to treat a connection.
@@ -105,6 +113,32 @@ pub struct DownstreamTls {
     pub peer_sans: Vec<StringMatch>,
     /// ALPN offered, most preferred first.
     pub alpn: Vec<String>,
+    /// Which versions are spoken.
+    pub versions: TlsVersions,
+}
+
+/// `TlsParameters`: the versions a handshake may agree on, both included. Older ones than these are never spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct TlsVersions {
+    /// `tls_minimum_protocol_version`; default TLS 1.2.
+    pub min: TlsVersion,
+    /// `tls_maximum_protocol_version`; default TLS 1.3.
+    pub max: TlsVersion,
+}
+
+impl Default for TlsVersions {
+    fn default() -> Self {
+        Self { min: TlsVersion::V12, max: TlsVersion::V13 }
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246)
+    V12,
+    /// TLS 1.3 (RFC 8446)
+    V13,
 }
 
 /// The terminal network filter.
@@ -211,6 +245,8 @@ pub struct TcpProxy {
     pub cluster: super::ClusterSpecifier,
     /// Close when no byte moved for this long; `None` is one hour.
     pub idle_timeout: Option<Duration>,
+    /// Endpoints tried until one takes the connection; at least 1, which is the default.
+    pub max_connect_attempts: u32,
     /// Where records go.
     pub access_log: Vec<AccessLog>,
 }

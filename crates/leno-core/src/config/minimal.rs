@@ -30,6 +30,7 @@ impl Listener {
             continue_on_listener_filters_timeout: false,
             filter_chains,
             default_filter_chain: None,
+            access_log: Vec::new(),
         }
     }
 }
@@ -78,6 +79,7 @@ impl TcpProxy {
             stat_prefix: stat_prefix.to_owned(),
             cluster: ClusterSpecifier::Cluster(cluster.to_owned()),
             idle_timeout: None,
+            max_connect_attempts: 1,
             access_log: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::{self, TransportMatch, UpstreamTls, UpstreamTransport};
+use crate::config::{self, TlsVersions, TransportMatch, UpstreamTls, UpstreamTransport};
 use crate::samples::{assignment, cluster, endpoint, locality};
 
 pub(crate) fn set(
@@ -34,6 +34,7 @@ fn live_state_follows_the_address_through_updates() {
 #[test]
 fn labels_decide_the_transport() {
     let tls = UpstreamTls {
+        versions: TlsVersions::default(),
         sni: None,
         alpn: vec!["istio".to_owned()],
         certificate: Some("default".to_owned()),

@@ -226,6 +226,7 @@ proptest! {
 
 fn endpoint((number, weight): (u8, u32)) -> LbEndpoint {
     LbEndpoint {
+        additional_addresses: Vec::new(),
         address: Address::Socket(SocketAddr::from(([10, 0, 0, number], 80))),
         health: if number % 5 == 0 { EndpointHealth::Unhealthy } else { EndpointHealth::Unknown },
         weight,

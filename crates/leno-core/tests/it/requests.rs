@@ -105,6 +105,7 @@ fn failing_mesh(outlier: Option<OutlierDetection>) -> Snapshot {
 
 fn endpoints(cluster: &CompiledCluster, now: Instant) -> EndpointSet {
     let endpoint = |number| LbEndpoint {
+        additional_addresses: Vec::new(),
         address: address(number),
         health: EndpointHealth::Healthy,
         weight: 1,

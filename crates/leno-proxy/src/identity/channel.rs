@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use leno_core::config::{StringMatch, StringPattern, UpstreamTls};
+use leno_core::config::{StringMatch, StringPattern, TlsVersions, UpstreamTls};
 use leno_identity::{BundleError, TrustBundle};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -101,6 +101,7 @@ fn tls(mesh: &Mesh, host: &str, secrets: &Arc<Secrets>) -> Result<ControlTls, Ch
         .map_err(|source| ChannelError::Bundle { path: shown(), source })?;
     let name = StringMatch { pattern: StringPattern::Exact(host.to_owned()), ignore_case: true };
     let settings = UpstreamTls {
+        versions: TlsVersions::default(),
         sni: Some(host.to_owned()),
         alpn: vec!["h2".to_owned()],
         certificate: secrets.svid().map(|_| crate::tls::OWN_SVID.to_owned()),

@@ -1,10 +1,11 @@
-//! What a connection speaks, told from its first bytes: the TLS and the HTTP inspector.
+//! What a connection speaks, told from its first bytes: the TLS and the HTTP inspector, and the PROXY protocol.
 //!
 //! Pure: the caller reads, and asks again with more bytes when the answer is [`Tls::More`] or [`Http::More`].
 //! Called by [`super::accept`] before a filter chain is chosen. Never reads past what it was given and never
 //! needs more than [`limits::SNIFF_BYTES`].
 
 pub mod client_hello;
+pub mod proxy_protocol;
 
 pub use client_hello::{ClientHello, Tls};
 

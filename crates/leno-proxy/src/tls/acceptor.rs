@@ -103,7 +103,7 @@ impl Acceptor {
         };
         let provider = crypto_provider();
         let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+            .with_protocol_versions(super::versions(self.config.versions))
             .map_err(TlsError::Handshake)?;
         let builder = match &verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),

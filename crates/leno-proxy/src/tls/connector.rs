@@ -120,7 +120,7 @@ impl Connector {
         let bundle = self.secrets.roots(self.config.trust_bundle.as_deref())?;
         let verifier = Arc::new(PeerVerifier::new(bundle, self.expected.clone()));
         let builder = ClientConfig::builder_with_provider(crypto_provider())
-            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+            .with_protocol_versions(super::versions(self.config.versions))
             .map_err(TlsError::Handshake)?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone());

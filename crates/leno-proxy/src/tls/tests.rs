@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use leno_core::config::{StringMatch, StringPattern};
+use leno_core::config::{StringMatch, StringPattern, TlsVersions};
 use leno_identity::{Expected, PeerVerifier, Role};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +21,7 @@ fn exact(name: &str) -> StringMatch {
 
 fn downstream(peer_sans: &[&str]) -> DownstreamTls {
     DownstreamTls {
+        versions: TlsVersions::default(),
         require_client_certificate: true,
         certificate: OWN_SVID.into(),
         trust_bundle: Some(TRUST_BUNDLE.into()),
@@ -31,6 +32,7 @@ fn downstream(peer_sans: &[&str]) -> DownstreamTls {
 
 fn upstream(peer_sans: &[&str]) -> UpstreamTls {
     UpstreamTls {
+        versions: TlsVersions::default(),
         sni: Some("outbound_.9080_._.reviews.default.svc.cluster.local".into()),
         alpn: vec!["istio".into()],
         certificate: Some(OWN_SVID.into()),
@@ -333,12 +335,14 @@ async fn certificates_from_files_serve_and_missing_ones_are_named() {
     }
     let (c, k, r) = (file("c"), file("k"), file("r"));
     let server = |certificate: String| DownstreamTls {
+        versions: TlsVersions::default(),
         require_client_certificate: false,
         certificate,
         trust_bundle: None,
         ..downstream(&[])
     };
     let client = UpstreamTls {
+        versions: TlsVersions::default(),
         sni: None,
         certificate: None,
         trust_bundle: Some(format!("file-root:{r}")),

@@ -198,6 +198,7 @@ impl ClusterState {
             return known.endpoints().first().cloned();
         }
         let endpoint = LbEndpoint {
+            additional_addresses: Vec::new(),
             address: Address::Socket(destination),
             health: EndpointHealth::Unknown,
             weight: 1,

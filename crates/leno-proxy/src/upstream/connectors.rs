@@ -82,7 +82,7 @@ mod tests {
     use std::sync::Arc;
 
     use leno_core::cluster::Cluster;
-    use leno_core::config::{UpstreamTls, UpstreamTransport};
+    use leno_core::config::{TlsVersions, UpstreamTls, UpstreamTransport};
 
     use super::{Connectors, without_http};
     use crate::tls::{Secrets, Tls};
@@ -90,6 +90,7 @@ mod tests {
 
     fn settings(alpn: &[&str]) -> UpstreamTls {
         UpstreamTls {
+            versions: TlsVersions::default(),
             sni: None,
             alpn: alpn.iter().map(|&name| name.to_owned()).collect(),
             certificate: None,

@@ -127,7 +127,7 @@ mod tests {
     use crate::wire::Wire;
 
     fn plaintext() -> Arc<Transport> {
-        Arc::new(Transport { name: "default".into(), tls: None })
+        Arc::new(Transport { name: "default".into(), tls: None, proxy_protocol: None })
     }
 
     async fn connection() -> (Connection<()>, TcpStream) {

@@ -128,6 +128,7 @@ pub(crate) fn forward(cluster: &str) -> Forward {
 
 pub(crate) fn cluster(name: &str, endpoints: &[SocketAddr]) -> Cluster {
     let endpoints = endpoints.iter().map(|address| LbEndpoint {
+        additional_addresses: Vec::new(),
         address: Address::Socket(*address),
         health: EndpointHealth::Unknown,
         weight: 1,

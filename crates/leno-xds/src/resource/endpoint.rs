@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use leno_core::config::{
-    ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
+    Address, ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints,
+    WorkloadRef,
 };
 use serde_json::{Map, Value};
 
@@ -63,15 +64,20 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
     let metadata = value::metadata(r, 3, &[TRANSPORT_MATCH, ISTIO]);
     let address = r.message(1, "endpoint", |r| {
         r.harmless(HARMLESS_ENDPOINT);
-        r.message(1, "address", value::address)
+        let more = r.messages(4, "additional_addresses", |r| {
+            r.message(1, "address", value::socket_address)
+        });
+        (r.message(1, "address", value::address), more)
     });
-    let Some(address) = address.flatten() else {
+    let (address, additional_addresses) = address.unwrap_or_default();
+    let Some(address) = address else {
         r.problem_at("endpoint.address", "is missing");
         return None;
     };
     let workload = value::text_at(metadata.get(ISTIO), "workload");
     Some(LbEndpoint {
         address,
+        additional_addresses: additional_addresses.into_iter().flatten().collect(),
         health,
         weight,
         labels: metadata.get(TRANSPORT_MATCH).map(labels).unwrap_or_default(),
@@ -122,7 +128,12 @@ pub(crate) fn encode(w: &mut Writer, assignment: &ClusterLoadAssignment) {
 }
 
 fn encode_endpoint(w: &mut Writer, endpoint: &LbEndpoint) {
-    w.message(1, |w| value::write_address(w, 1, &endpoint.address));
+    w.message(1, |w| {
+        value::write_address(w, 1, &endpoint.address);
+        for address in &endpoint.additional_addresses {
+            w.message(4, |w| value::write_address(w, 1, &Address::Socket(*address)));
+        }
+    });
     w.number(2, value::number_of(&HEALTH, endpoint.health));
     let mut istio = Map::new();
     if let Some(workload) = &endpoint.workload {

@@ -44,7 +44,6 @@ const HARMLESS: &Names = &[
 
 /// When records are written, and how often connecting is tried.
 const HARMLESS_TCP: &Names = &[
-    (7, "max_connect_attempts"),
     (15, "access_log_flush_interval"),
     (16, "flush_access_log_on_connected"),
     (17, "access_log_options"),
@@ -224,7 +223,7 @@ fn disabled_filter(r: &mut Reader<'_, '_>, name: &str) -> Option<HttpFilter> {
 }
 
 /// Where records go; how they look is ours, and loggers that go elsewhere are left out.
-fn access_log(field: Field<'_, '_>) -> Option<AccessLog> {
+pub(crate) fn access_log(field: Field<'_, '_>) -> Option<AccessLog> {
     field.message(|r| {
         r.harmless(&[(2, "filter")]);
         r.string(1, "name");
@@ -266,8 +265,17 @@ fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
         stat_prefix: r.string(1, "stat_prefix"),
         cluster: route_action::exactly_one(r, one, weighted),
         idle_timeout: r.duration(8, "idle_timeout"),
+        max_connect_attempts: max_connect_attempts(r),
         access_log: r.each(5, "access_log", access_log),
     }
+}
+
+fn max_connect_attempts(r: &mut Reader<'_, '_>) -> u32 {
+    let attempts = r.wrapped_u32(7, "max_connect_attempts").unwrap_or(1);
+    if attempts == 0 {
+        r.problem_at("max_connect_attempts", "is zero; at least 1 is expected");
+    }
+    attempts.max(1)
 }
 
 pub(crate) fn write_network_filter(w: &mut Writer, number: u32, filter: &NetworkFilter) {
@@ -348,12 +356,15 @@ fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
         }),
     }
     write_access_logs(w, 5, &proxy.access_log);
+    if proxy.max_connect_attempts != 1 {
+        w.wrapped(7, Some(proxy.max_connect_attempts));
+    }
     if let Some(idle) = proxy.idle_timeout {
         w.duration(8, idle);
     }
 }
 
-fn write_access_logs(w: &mut Writer, number: u32, logs: &[AccessLog]) {
+pub(crate) fn write_access_logs(w: &mut Writer, number: u32, logs: &[AccessLog]) {
     for log in logs {
         w.message(number, |w| {
             w.string(1, "envoy.access_loggers.file");

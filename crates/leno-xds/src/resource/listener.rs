@@ -12,7 +12,7 @@ use super::{hcm, tls, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
-/// Names in statistics, socket tuning, and records of connections that no chain took.
+/// Names in statistics and socket tuning.
 const HARMLESS: &Names = &[
     (5, "per_connection_buffer_limit_bytes"),
     (6, "metadata"),
@@ -20,7 +20,6 @@ const HARMLESS: &Names = &[
     (12, "tcp_fast_open_queue_length"),
     (20, "connection_balance_config"),
     (21, "reuse_port"),
-    (22, "access_log"),
     (24, "tcp_backlog_size"),
     (28, "stat_prefix"),
     (29, "enable_reuse_port"),
@@ -39,7 +38,9 @@ const DIRECTIONS: [(u32, &str, TrafficDirection); 3] = [
     (2, "OUTBOUND", TrafficDirection::Outbound),
 ];
 
-const LISTENER_FILTERS: [(&str, &str, ListenerFilter); 3] = [
+const PROXY_PROTOCOL: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+
+const LISTENER_FILTERS: [(&str, &str, ListenerFilter); 4] = [
     (
         "envoy.filters.listener.original_dst",
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
@@ -54,6 +55,11 @@ const LISTENER_FILTERS: [(&str, &str, ListenerFilter); 3] = [
         "envoy.filters.listener.http_inspector",
         "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
         ListenerFilter::HttpInspector,
+    ),
+    (
+        "envoy.filters.listener.proxy_protocol",
+        PROXY_PROTOCOL,
+        ListenerFilter::ProxyProtocol { allow_missing: false },
     ),
 ];
 
@@ -78,6 +84,7 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
         continue_on_listener_filters_timeout: r.bool(17, "continue_on_listener_filters_timeout"),
         filter_chains: r.each(3, "filter_chains", |f| f.message(filter_chain).flatten()),
         default_filter_chain: r.message(25, "default_filter_chain", filter_chain).flatten(),
+        access_log: r.each(22, "access_log", hcm::access_log),
     }
 }
 
@@ -86,9 +93,15 @@ fn listener_filter(r: &mut Reader<'_, '_>) -> Option<ListenerFilter> {
     // longer than the filters' time-out.
     r.harmless(&[(4, "filter_disabled")]);
     let name = r.string(1, "name");
+    let mut allow_missing = false;
     let kind = r.any(3, "typed_config", |kind, r| {
-        // Fingerprints and buffer sizes: nothing that a filter chain matches.
-        r.skip();
+        if kind == PROXY_PROTOCOL {
+            r.harmless(&[(5, "stat_prefix")]);
+            allow_missing = r.bool(2, "allow_requests_without_proxy_protocol");
+        } else {
+            // Fingerprints and buffer sizes: nothing that a filter chain matches.
+            r.skip();
+        }
         kind.to_owned()
     });
     let found = LISTENER_FILTERS.iter().find(|(known, full_name, _)| match &kind {
@@ -99,7 +112,10 @@ fn listener_filter(r: &mut Reader<'_, '_>) -> Option<ListenerFilter> {
         let kind = kind.unwrap_or(name);
         r.problem(&format!("{kind} is not a supported listener filter"));
     }
-    found.map(|(.., filter)| *filter)
+    found.map(|(.., filter)| match filter {
+        ListenerFilter::ProxyProtocol { .. } => ListenerFilter::ProxyProtocol { allow_missing },
+        other => *other,
+    })
 }
 
 fn filter_chain(r: &mut Reader<'_, '_>) -> Option<FilterChain> {
@@ -157,16 +173,23 @@ pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
         w.wrapped_bool(4, true);
     }
     for filter in &listener.listener_filters {
-        let found = LISTENER_FILTERS.iter().find(|(.., each)| each == filter);
+        let (known, allow_missing) = match filter {
+            ListenerFilter::ProxyProtocol { allow_missing } => {
+                (ListenerFilter::ProxyProtocol { allow_missing: false }, *allow_missing)
+            }
+            other => (*other, false),
+        };
+        let found = LISTENER_FILTERS.iter().find(|(.., each)| *each == known);
         let (name, full_name, _) = found.expect("every listener filter is in the table");
         w.message(9, |w| {
             w.string(1, name);
-            w.any(3, full_name, |_| ());
+            w.any(3, full_name, |w| w.bool(2, allow_missing));
         });
     }
     w.duration(15, listener.listener_filters_timeout);
     w.number(16, value::number_of(&DIRECTIONS, listener.direction));
     w.bool(17, listener.continue_on_listener_filters_timeout);
+    hcm::write_access_logs(w, 22, &listener.access_log);
     if let Some(chain) = &listener.default_filter_chain {
         w.message(25, |w| encode_chain(w, chain));
     }

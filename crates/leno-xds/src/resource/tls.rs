@@ -3,7 +3,8 @@
 //! Files are named as Istio names them, `file-cert:CHAIN~KEY` and `file-root:FILE`; no name for the roots is the system's.
 
 use leno_core::config::{
-    DownstreamTls, StringMatch, StringPattern, UpstreamTls, UpstreamTransport,
+    DownstreamTls, ProxyProtocolVersion, StringMatch, StringPattern, TlsVersion, TlsVersions,
+    UpstreamTls, UpstreamTransport,
 };
 
 use super::value;
@@ -12,10 +13,31 @@ use crate::wire::Writer;
 
 const DOWNSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+const PROXY_PROTOCOL: &str =
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+const PROXY_VERSIONS: [(u32, &str, ProxyProtocolVersion); 2] =
+    [(0, "V1", ProxyProtocolVersion::V1), (1, "V2", ProxyProtocolVersion::V2)];
 const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 
-/// Versions and ciphers are our own minimum (TLS 1.2, no CBC) whatever is asked for; key logs are never written.
-const HARMLESS: &Names = &[(1, "tls_params"), (15, "key_log")];
+/// Key logs are written where the process is told to, and nowhere else.
+const HARMLESS: &Names = &[(15, "key_log")];
+
+/// Ciphers, groups and signatures are our own, none of them weak, whatever is asked for.
+const HARMLESS_PARAMETERS: &Names = &[
+    (3, "cipher_suites"),
+    (4, "ecdh_curves"),
+    (5, "signature_algorithms"),
+    (6, "compliance_policies"),
+];
+
+/// What an enum value means as a minimum and as a maximum; nothing older than TLS 1.2 is ever spoken.
+const VERSIONS: [(u32, &str, (TlsVersion, Option<TlsVersion>)); 5] = [
+    (0, "TLS_AUTO", (TlsVersion::V12, Some(TlsVersion::V13))),
+    (1, "TLSv1_0", (TlsVersion::V12, None)),
+    (2, "TLSv1_1", (TlsVersion::V12, None)),
+    (3, "TLSv1_2", (TlsVersion::V12, Some(TlsVersion::V12))),
+    (4, "TLSv1_3", (TlsVersion::V13, Some(TlsVersion::V13))),
+];
 
 /// Resumption is a matter of speed.
 const HARMLESS_DOWNSTREAM: &Names = &[
@@ -47,6 +69,7 @@ struct Common {
     alpn: Vec<String>,
     certificate: Option<String>,
     validation: Option<Validation>,
+    versions: TlsVersions,
 }
 
 #[derive(Default)]
@@ -74,6 +97,7 @@ pub(crate) fn upstream(r: &mut Reader<'_, '_>) -> UpstreamTransport {
     let transport = r.any(3, "typed_config", |kind, r| match kind {
         UPSTREAM => UpstreamTransport::Tls(Box::new(upstream_context(r))),
         RAW => UpstreamTransport::Plaintext,
+        PROXY_PROTOCOL => proxy_protocol(r),
         other => {
             unknown(r, other);
             UpstreamTransport::Plaintext
@@ -83,6 +107,24 @@ pub(crate) fn upstream(r: &mut Reader<'_, '_>) -> UpstreamTransport {
         r.problem_at("typed_config", "is missing");
         UpstreamTransport::Plaintext
     })
+}
+
+fn proxy_protocol(r: &mut Reader<'_, '_>) -> UpstreamTransport {
+    let version = r.message(1, "config", |r| r.choice(1, "version", &PROXY_VERSIONS)).flatten();
+    let tls = match r.message(2, "transport_socket", upstream) {
+        Some(UpstreamTransport::Tls(tls)) => Some(tls),
+        Some(UpstreamTransport::Plaintext) => None,
+        Some(UpstreamTransport::ProxyProtocol { .. }) => {
+            r.problem_at("transport_socket", "is another PROXY protocol header; one is sent");
+            None
+        }
+        None => {
+            r.problem_at("transport_socket", "is missing");
+            None
+        }
+    };
+    let version = version.unwrap_or(ProxyProtocolVersion::V1);
+    UpstreamTransport::ProxyProtocol { version, tls }
 }
 
 fn unknown(r: &mut Reader<'_, '_>, kind: &str) {
@@ -108,6 +150,7 @@ fn downstream_context(r: &mut Reader<'_, '_>) -> DownstreamTls {
         trust_bundle: bundle,
         peer_sans: sans,
         alpn: common.alpn,
+        versions: common.versions,
     }
 }
 
@@ -125,6 +168,7 @@ fn upstream_context(r: &mut Reader<'_, '_>) -> UpstreamTls {
         certificate: common.certificate,
         trust_bundle: bundle.filter(|name| !is_system(name)),
         peer_sans: sans,
+        versions: common.versions,
     }
 }
 
@@ -157,7 +201,24 @@ fn common(r: &mut Reader<'_, '_>) -> Common {
         alpn: r.strings(4, "alpn_protocols"),
         certificate: certificates.pop(),
         validation: combined.or(named).or(plain),
+        versions: r.message(1, "tls_params", versions).unwrap_or_default(),
     }
+}
+
+fn versions(r: &mut Reader<'_, '_>) -> TlsVersions {
+    r.harmless(HARMLESS_PARAMETERS);
+    let mut versions = TlsVersions::default();
+    if let Some((min, _)) = r.choice(1, "tls_minimum_protocol_version", &VERSIONS) {
+        versions.min = min;
+    }
+    if let Some((_, max)) = r.choice(2, "tls_maximum_protocol_version", &VERSIONS) {
+        if max.is_none_or(|max| max < versions.min) {
+            let what = "leaves no version; TLSv1_2 and TLSv1_3 are spoken";
+            r.problem_at("tls_maximum_protocol_version", what);
+        }
+        versions.max = max.unwrap_or(versions.max).max(versions.min);
+    }
+    versions
 }
 
 /// `DataSource` that is a file.
@@ -188,6 +249,7 @@ pub(crate) fn write_downstream(w: &mut Writer, number: u32, tls: &DownstreamTls)
         w.string(1, "envoy.transport_sockets.tls");
         w.any(3, DOWNSTREAM, |w| {
             w.message(1, |w| {
+                write_versions(w, tls.versions);
                 write_common(w, Some(&tls.certificate), &tls.alpn);
                 if tls.trust_bundle.is_some() || !tls.peer_sans.is_empty() {
                     write_validation(w, tls.trust_bundle.as_deref(), &tls.peer_sans, false);
@@ -199,21 +261,45 @@ pub(crate) fn write_downstream(w: &mut Writer, number: u32, tls: &DownstreamTls)
 }
 
 pub(crate) fn write_upstream(w: &mut Writer, number: u32, transport: &UpstreamTransport) {
-    w.message(number, |w| match transport {
-        UpstreamTransport::Plaintext => {
-            w.string(1, "envoy.transport_sockets.raw_buffer");
-            w.any(3, RAW, |_| ());
-        }
-        UpstreamTransport::Tls(tls) => {
-            w.string(1, "envoy.transport_sockets.tls");
-            w.any(3, UPSTREAM, |w| {
-                w.message(1, |w| {
-                    write_common(w, tls.certificate.as_ref(), &tls.alpn);
-                    write_validation(w, tls.trust_bundle.as_deref(), &tls.peer_sans, true);
-                });
-                w.string(2, tls.sni.as_deref().unwrap_or_default());
-            });
-        }
+    let UpstreamTransport::ProxyProtocol { version, .. } = transport else {
+        return w.message(number, |w| write_upstream_tls(w, transport.tls()));
+    };
+    w.message(number, |w| {
+        w.string(1, "envoy.transport_sockets.upstream_proxy_protocol");
+        w.any(3, PROXY_PROTOCOL, |w| {
+            w.message(1, |w| w.number(1, value::number_of(&PROXY_VERSIONS, *version)));
+            w.message(2, |w| write_upstream_tls(w, transport.tls()));
+        });
+    });
+}
+
+fn write_upstream_tls(w: &mut Writer, tls: Option<&UpstreamTls>) {
+    let Some(tls) = tls else {
+        w.string(1, "envoy.transport_sockets.raw_buffer");
+        return w.any(3, RAW, |_| ());
+    };
+    w.string(1, "envoy.transport_sockets.tls");
+    w.any(3, UPSTREAM, |w| {
+        w.message(1, |w| {
+            write_versions(w, tls.versions);
+            write_common(w, tls.certificate.as_ref(), &tls.alpn);
+            write_validation(w, tls.trust_bundle.as_deref(), &tls.peer_sans, true);
+        });
+        w.string(2, tls.sni.as_deref().unwrap_or_default());
+    });
+}
+
+fn write_versions(w: &mut Writer, versions: TlsVersions) {
+    if versions == TlsVersions::default() {
+        return;
+    }
+    let number = |version| match version {
+        TlsVersion::V12 => 3,
+        TlsVersion::V13 => 4,
+    };
+    w.message(1, |w| {
+        w.number(1, number(versions.min));
+        w.number(2, number(versions.max));
     });
 }
 

@@ -102,9 +102,11 @@ fn lb_endpoint() -> impl Strategy<Value = LbEndpoint> {
             cluster_id,
         },
     );
-    (address(), health, 1..u32::MAX, labels(), of(workload)).prop_map(
-        |(address, health, weight, labels, workload)| LbEndpoint {
+    let place = (address(), vec(socket(), 0..2));
+    (place, health, 1..u32::MAX, labels(), of(workload)).prop_map(
+        |((address, additional_addresses), health, weight, labels, workload)| LbEndpoint {
             address,
+            additional_addresses,
             health,
             weight,
             labels,
@@ -168,18 +170,26 @@ fn bundle() -> impl Strategy<Value = String> {
 }
 
 fn transport() -> impl Strategy<Value = UpstreamTransport> {
-    let tls =
-        (of(name()), vec(name(), 0..2), of(certificate()), of(bundle()), vec(string_match(), 0..2))
-            .prop_map(|(sni, alpn, certificate, trust_bundle, peer_sans)| {
-                UpstreamTransport::Tls(Box::new(UpstreamTls {
-                    sni,
-                    alpn,
-                    certificate,
-                    trust_bundle,
-                    peer_sans,
-                }))
-            });
-    prop_oneof![Just(UpstreamTransport::Plaintext), tls]
+    let tls = || {
+        let certificates = (of(certificate()), of(bundle()));
+        (of(name()), vec(name(), 0..2), certificates, vec(string_match(), 0..2), versions())
+            .prop_map(|(sni, alpn, (certificate, trust_bundle), peer_sans, versions)| {
+                let tls = UpstreamTls { sni, alpn, certificate, trust_bundle, peer_sans, versions };
+                Box::new(tls)
+            })
+    };
+    let version = select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]);
+    prop_oneof![
+        Just(UpstreamTransport::Plaintext),
+        tls().prop_map(UpstreamTransport::Tls),
+        (version, of(tls()))
+            .prop_map(|(version, tls)| UpstreamTransport::ProxyProtocol { version, tls }),
+    ]
+}
+
+fn versions() -> impl Strategy<Value = TlsVersions> {
+    use TlsVersion::{V12, V13};
+    select(vec![(V12, V12), (V12, V13), (V13, V13)]).prop_map(|(min, max)| TlsVersions { min, max })
 }
 
 fn circuit() -> impl Strategy<Value = CircuitLimits> {
@@ -430,11 +440,13 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
         ListenerFilter::OriginalDst,
         ListenerFilter::TlsInspector,
         ListenerFilter::HttpInspector,
+        ListenerFilter::ProxyProtocol { allow_missing: false },
+        ListenerFilter::ProxyProtocol { allow_missing: true },
     ]);
     (
         ("[a-z]{0,4}", socket(), any::<bool>(), any::<bool>(), direction),
         (vec(filter, 0..3), duration(), any::<bool>()),
-        (vec(filter_chain(), 0..3), of(filter_chain())),
+        (vec(filter_chain(), 0..3), of(filter_chain()), access_logs()),
     )
         .prop_map(|(a, b, c)| Listener {
             name: a.0,
@@ -447,6 +459,7 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
             continue_on_listener_filters_timeout: b.2,
             filter_chains: c.0,
             default_filter_chain: c.1,
+            access_log: c.2,
         })
 }
 
@@ -464,9 +477,10 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
                 server_names: names,
             });
     let verified = of((bundle(), any::<bool>(), vec(string_match(), 0..2)));
-    let tls =
-        (certificate(), verified, vec(name(), 0..2)).prop_map(|(certificate, verified, alpn)| {
+    let tls = (certificate(), verified, vec(name(), 0..2), versions()).prop_map(
+        |(certificate, verified, alpn, versions)| {
             let plain = DownstreamTls {
+                versions,
                 require_client_certificate: false,
                 certificate,
                 trust_bundle: None,
@@ -482,7 +496,8 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
                     ..plain
                 },
             }
-        });
+        },
+    );
     let filter = prop_oneof![
         connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
         tcp_proxy().prop_map(NetworkFilter::Tcp),
@@ -558,11 +573,12 @@ fn tcp_proxy() -> impl Strategy<Value = TcpProxy> {
         name().prop_map(ClusterSpecifier::Cluster),
         vec(weighted, 0..3).prop_map(ClusterSpecifier::Weighted),
     ];
-    ("[a-z]{0,4}", cluster, of(duration()), access_logs()).prop_map(
-        |(stat_prefix, cluster, idle_timeout, access_log)| TcpProxy {
+    ("[a-z]{0,4}", cluster, of(duration()), 1..u32::MAX, access_logs()).prop_map(
+        |(stat_prefix, cluster, idle_timeout, max_connect_attempts, access_log)| TcpProxy {
             stat_prefix,
             cluster,
             idle_timeout,
+            max_connect_attempts,
             access_log,
         },
     )

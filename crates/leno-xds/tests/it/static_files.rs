@@ -290,3 +290,87 @@ fn only_the_fault_filter_takes_orders_from_routes() {
         assert!(problems[0].to_string().contains("typed_per_filter_config"), "{problems:?}");
     }
 }
+
+/// A file with one listener filter and one cluster's transport.
+fn with_proxy_protocol(filter: &str, transport: &str) -> String {
+    PLAIN
+        .replacen(
+            "    filter_chains:",
+            &format!(
+                "    listener_filters:\n    - name: envoy.filters.listener.proxy_protocol\n      \
+                 typed_config: {{ '@type': x/envoy.extensions.filters.listener.proxy_protocol.v3\
+                 .ProxyProtocol{filter} }}\n    filter_chains:"
+            ),
+            1,
+        )
+        .replacen(
+            "    type: STATIC",
+            &format!(
+                "    transport_socket: {{ name: p, typed_config: {{ '@type': x/envoy.extensions\
+                 .transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport{transport} \
+                 }} }}\n    type: STATIC"
+            ),
+            1,
+        )
+}
+
+#[test]
+fn the_proxy_protocol_is_read_both_ways() {
+    let raw = "transport_socket: { name: raw, typed_config: { '@type': x/envoy.extensions\
+               .transport_sockets.raw_buffer.v3.RawBuffer } }";
+    let text = with_proxy_protocol(
+        ", allow_requests_without_proxy_protocol: true",
+        &format!(", config: {{ version: V2 }}, {raw}"),
+    );
+    let file = parse(&text).unwrap().value;
+    let filters = &file.listeners[0].listener_filters;
+    assert_eq!(filters[..], [ListenerFilter::ProxyProtocol { allow_missing: true }]);
+    let expected =
+        UpstreamTransport::ProxyProtocol { version: ProxyProtocolVersion::V2, tls: None };
+    assert_eq!(file.clusters[0].transport, expected);
+    let text = with_proxy_protocol(
+        ", rules: []",
+        &format!(", config: {{ pass_through_tlvs: {{}} }}, {raw}"),
+    );
+    let told: Vec<_> = parse(&text).unwrap_err().iter().map(ToString::to_string).collect();
+    let at_filter = "static_resources.listeners[0].listener_filters[0].typed_config.rules: \
+                     is not a supported field";
+    let at_cluster = "static_resources.clusters[0].transport_socket.typed_config.config\
+                      .pass_through_tlvs: is not a supported field";
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].ends_with(at_filter) && told[1].ends_with(at_cluster), "{told:?}");
+}
+
+#[test]
+fn versions_of_tls_are_kept_within_what_is_spoken() {
+    let versions = |parameters: &str| {
+        let context = format!(
+            "common_tls_context: {{ tls_params: {{ {parameters} }},
+              tls_certificate_sds_secret_configs: [{{ name: default }}] }}"
+        );
+        downstream(&context).map(|tls| (tls.versions.min, tls.versions.max))
+    };
+    use TlsVersion::{V12, V13};
+    // (parameters, versions)
+    let table = [
+        ("", (V12, V13)),
+        ("tls_minimum_protocol_version: TLSv1_0", (V12, V13)),
+        ("tls_minimum_protocol_version: TLSv1_3", (V13, V13)),
+        ("tls_maximum_protocol_version: TLSv1_2", (V12, V12)),
+        (
+            "tls_minimum_protocol_version: TLS_AUTO, tls_maximum_protocol_version: TLS_AUTO",
+            (V12, V13),
+        ),
+    ];
+    for (parameters, expected) in table {
+        assert_eq!(versions(parameters), Ok(expected), "{parameters}");
+    }
+    let none = [
+        "tls_maximum_protocol_version: TLSv1_1",
+        "tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_2",
+    ];
+    for parameters in none {
+        let told = versions(parameters).unwrap_err();
+        assert_eq!(told, ["leaves no version; TLSv1_2 and TLSv1_3 are spoken"], "{parameters}");
+    }
+}
