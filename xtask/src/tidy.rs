@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 mod docs;
 mod imports;
 mod sizes;
+mod source;
 mod words;
 
 /// One thing out of order, printed as `place: what`.
@@ -49,6 +50,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let files = tracked_files(root)?;
     let mut findings = imports::check(root)?;
     findings.extend(sizes::check(&files));
+    findings.extend(source::check(&files));
     findings.extend(words::check(&files));
     findings.extend(docs::check(root, &files));
     Ok(findings)

@@ -115,7 +115,7 @@ impl Demo {
         let targets = self.workloads.metrics_addresses();
         self.prometheus = Some(Prometheus::start(&self.folder, &targets)?);
         if args.check {
-            return tour::run(self, &args.only);
+            return tour::run(self, &args.only, signals);
         }
         self.load = Some(self.start_load()?);
         self.print(first);

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use leno_sys::signals::Signals;
 
 use crate::output::show;
 
@@ -38,9 +39,10 @@ const STEPS: [Step; 10] = [
     ("poisoned configuration", poison::refused),
 ];
 
-/// Runs every step whose number is in `only` (all if it is empty), in order. Exit code 1 if any misses.
-pub(crate) fn run(mesh: &mut dyn Mesh, only: &[usize]) -> Result<ExitCode> {
-    let mut stage = Stage::open(mesh)?;
+/// Runs every step whose number is in `only` (all if it is empty), in order. Exit code 1 if any misses; 130 when a
+/// signal came, which ends the tour with the step it is at.
+pub(crate) fn run(mesh: &mut dyn Mesh, only: &[usize], signals: &Signals) -> Result<ExitCode> {
+    let mut stage = Stage::open(mesh, signals)?;
     let (mut taken, mut missed) = (0, 0);
     for (index, (name, step)) in STEPS.iter().enumerate() {
         let number = index + 1;
@@ -51,6 +53,9 @@ pub(crate) fn run(mesh: &mut dyn Mesh, only: &[usize]) -> Result<ExitCode> {
         let started = Instant::now();
         let outcome = stage.clean().and_then(|()| step(&mut stage));
         let seconds = started.elapsed().as_secs_f64();
+        if signals.next_caught()?.is_some() {
+            return Ok(ExitCode::from(130));
+        }
         match outcome {
             Ok(measured) => {
                 show(format_args!("{number:>2}  ok    {name}: {measured} ({seconds:.1} s)"));

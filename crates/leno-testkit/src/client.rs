@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Uri};
 use serde::Serialize;
 
@@ -43,6 +44,9 @@ pub struct Plan {
     pub count_header: Option<String>,
     /// Answers at least this slow are counted apart.
     pub slow: Option<Duration>,
+    /// With this header further requests go out one after the other, on a connection of their own, as long as the
+    /// others last: what the way there takes while slow answers are waited for.
+    pub beside: Option<(HeaderName, HeaderValue)>,
     /// `host:port` that takes absolute-form requests.
     pub proxy: Option<String>,
 }
@@ -68,6 +72,8 @@ pub struct Summary {
     pub latency_ms: Latency,
     /// How long slow answers took, and how many they were.
     pub slow: Slow,
+    /// The requests beside the others.
+    pub beside: Beside,
     /// The body of the last answer, cut to 16 KiB.
     pub last_body: String,
 }
@@ -97,5 +103,14 @@ pub struct Slow {
     /// The fastest of them.
     pub min_ms: f64,
     /// The slowest of them.
+    pub max_ms: f64,
+}
+
+/// The requests sent beside the others; they count nowhere else.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Beside {
+    /// How many were answered.
+    pub count: u64,
+    /// The slowest answer.
     pub max_ms: f64,
 }

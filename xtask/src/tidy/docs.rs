@@ -1,5 +1,5 @@
-//! What the documentation names must exist: files that are linked, `make` targets, `leno` and `cargo xtask`
-//! subcommands in code blocks.
+//! What the documentation names must exist: files that are linked or named, `make` targets, `leno` and `cargo xtask`
+//! subcommands in code blocks. And every page is reached from another, every decision has its status.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,29 @@ pub(super) fn check(root: &Path, files: &[TextFile]) -> Vec<Finding> {
     let pages = files
         .iter()
         .filter(|file| file.path.ends_with(".md") && !file.path.starts_with("bench/results/"));
-    pages.flat_map(|page| in_page(root, page, &known)).collect()
+    let pages: Vec<_> = pages.collect();
+    let mut findings: Vec<_> = pages.iter().flat_map(|page| in_page(root, page, &known)).collect();
+    findings.extend(pages.iter().filter_map(|page| unreached(page, &pages)));
+    findings.extend(pages.iter().filter_map(|page| undecided(page)));
+    findings
+}
+
+/// A guide page that no other page links to is read by nobody.
+fn unreached(page: &TextFile, pages: &[&TextFile]) -> Option<Finding> {
+    let name = page.path.strip_prefix("docs/").filter(|name| !name.contains('/'))?;
+    let to = |link: &str| link.split('#').next()?.rsplit('/').next().map(|last| last == name);
+    let leads = |other: &&TextFile| {
+        other.path != page.path
+            && other.text.lines().any(|l| links(l).into_iter().any(|k| to(k) == Some(true)))
+    };
+    (!pages.iter().any(leads)).then(|| Finding::new(&page.path, "no page links here"))
+}
+
+fn undecided(page: &TextFile) -> Option<Finding> {
+    let is_decision = page.path.starts_with("docs/adr/");
+    let has_status = page.text.lines().any(|line| line.starts_with("Status: "));
+    (is_decision && !has_status)
+        .then(|| Finding::new(&page.path, "a decision says `Status: accepted` or what replaced it"))
 }
 
 /// The commands that exist, read from where they are declared.
@@ -92,8 +114,9 @@ fn in_page(root: &Path, page: &TextFile, known: &Known) -> Vec<Finding> {
             }
         } else {
             let missing = links(line).into_iter().filter(|link| !exists(root, &page.path, link));
-            findings
-                .extend(missing.map(|link| Finding::new(at(), format!("no such file: {link}"))));
+            let named = paths(line).into_iter().filter(|path| !root.join(path).exists());
+            let gone = missing.chain(named);
+            findings.extend(gone.map(|file| Finding::new(at(), format!("no such file: {file}"))));
         }
     }
     findings
@@ -107,6 +130,18 @@ fn links(line: &str) -> Vec<&str> {
             !link.contains("://") && !link.starts_with('#') && !link.starts_with("mailto:")
         })
         .collect()
+}
+
+/// Files of this tree in `code`. A word in capitals stands for a name.
+fn paths(line: &str) -> Vec<&str> {
+    const FOLDERS: [&str; 8] =
+        ["bench", "crates", "deploy", "docs", "fuzz", "portal", "scripts", "xtask"];
+    let is_path = |text: &&str| {
+        let folder = text.split_once('/').map(|(folder, _)| folder);
+        let is_plain = !text.contains(|c: char| c.is_ascii_uppercase() || " *{<…".contains(c));
+        is_plain && folder.is_some_and(|folder| FOLDERS.contains(&folder))
+    };
+    line.split('`').skip(1).step_by(2).filter(is_path).collect()
 }
 
 fn exists(root: &Path, page: &str, link: &str) -> bool {
@@ -140,6 +175,23 @@ mod tests {
         for (line, missing) in table {
             assert_eq!(known.missing(line).as_deref(), missing, "{line}");
         }
+    }
+
+    #[test]
+    fn files_named_in_code_are_found_and_placeholders_left_alone() {
+        let line = "see `crates/a/src/b.rs`, `crates/a/src/NAME.rs`, `a/b` and docs/x.md in `make`";
+        assert_eq!(paths(line), ["crates/a/src/b.rs"]);
+    }
+
+    #[test]
+    fn a_page_nobody_links_to_and_a_decision_without_status_are_found() {
+        let page = |path: &str, text: &str| TextFile { path: path.into(), text: text.into() };
+        let (lost, start) = (page("docs/a.md", "x"), page("README.md", "see [b](docs/b.md#x)"));
+        let (found, open) = (page("docs/b.md", "[a](b.md)"), page("docs/adr/1.md", "x"));
+        let pages = [&lost, &start, &found, &open];
+        let unreached: Vec<_> = pages.iter().filter_map(|p| unreached(p, &pages)).collect();
+        assert_eq!(unreached.iter().map(|f| f.at.as_str()).collect::<Vec<_>>(), ["docs/a.md"]);
+        assert_eq!(pages.iter().filter(|page| undecided(page).is_some()).count(), 1);
     }
 
     #[test]

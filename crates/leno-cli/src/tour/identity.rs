@@ -43,7 +43,6 @@ spec:
 pub(super) fn mutual_tls(stage: &mut Stage<'_>) -> Result<String> {
     let wire = Wire::tap(stage.mesh.address("ratings-v1")?)?;
     stage.apply(&wire_entry(wire.address()))?;
-    let (caller, callee) = (stage.mark("tour")?, stage.mark("ratings-v1")?);
     let secret = format!("x-secret: {SECRET}");
     let answers = stage.call(&["-n", "10", "-H", &secret, "http://wire.test:9080/ratings/0"])?;
     ensure!(
@@ -53,8 +52,8 @@ pub(super) fn mutual_tls(stage: &mut Stage<'_>) -> Result<String> {
         answers.errors
     );
     let seen = wire.finish(SECRET)?;
-    peer(&stage.records("tour", caller, 10)?, "upstream_peer", "/sa/ratings")?;
-    peer(&stage.records("ratings-v1", callee, 10)?, "peer", "/sa/tour")?;
+    peer(&stage.records("tour", 10)?, "upstream_peer", "/sa/ratings")?;
+    peer(&stage.records("ratings-v1", 10)?, "peer", "/sa/tour")?;
 
     let policy = |mode: &str| {
         format!(

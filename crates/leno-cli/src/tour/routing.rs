@@ -104,11 +104,10 @@ spec:
     ];
     for (path, further, version) in table {
         let url = format!("http://reviews:9080{path}");
-        let mark = stage.mark(&format!("reviews-{version}"))?;
         let arguments: Vec<&str> =
             ["-n", "5"].iter().chain(further).copied().chain([url.as_str()]).collect();
         stage.call(&arguments)?;
-        let records = stage.records(&format!("reviews-{version}"), mark, 5)?;
+        let records = stage.records(&format!("reviews-{version}"), 5)?;
         let mine = records.iter().filter(|record| record["path"] == path).count();
         ensure!(mine == 5, "{path} {further:?}: {version} saw {mine} of 5");
     }

@@ -8,7 +8,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use leno_sys::signals::Signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,8 +34,8 @@ pub(crate) trait Mesh {
     fn start_control(&mut self) -> Result<()>;
 }
 
-/// How long a document may take to be enforced everywhere.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a document may take to be enforced everywhere: a machine that builds something beside it is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one run of the client may take; the longest takes a tenth of it.
 const RUN_SECONDS_MAX: i64 = 120;
@@ -44,7 +46,8 @@ const KINDS: &str = "virtualservices,destinationrules,peerauthentications,servic
 /// The mesh and a client inside it.
 pub(super) struct Stage<'a> {
     pub(super) mesh: &'a mut dyn Mesh,
-    client: Client,
+    signals: &'a Signals,
+    client: Client<'a>,
 }
 
 /// What `bookinfo client` printed.
@@ -57,6 +60,7 @@ pub(super) struct Summary {
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) latency_ms: Latency,
     pub(super) slow: Slow,
+    pub(super) beside: Beside,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -75,6 +79,13 @@ pub(super) struct Slow {
     pub(super) max_ms: f64,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Beside {
+    pub(super) count: u64,
+    pub(super) max_ms: f64,
+}
+
 impl Summary {
     /// Answers with this status.
     pub(super) fn with_status(&self, status: u16) -> u64 {
@@ -90,9 +101,9 @@ impl Summary {
 
 impl<'a> Stage<'a> {
     /// Starts the client and waits until it can call the mesh.
-    pub(super) fn open(mesh: &'a mut dyn Mesh) -> Result<Self> {
-        let client = Client::start(&*mesh, "tour")?;
-        let mut stage = Self { mesh, client };
+    pub(super) fn open(mesh: &'a mut dyn Mesh, signals: &'a Signals) -> Result<Self> {
+        let client = Client::start(&*mesh, "tour", signals)?;
+        let mut stage = Self { mesh, signals, client };
         let all = stage.call(&["http://productpage:9080/health"])?;
         ensure!(all.with_status(200) == 1, "the client cannot reach productpage: {all:?}");
         Ok(stage)
@@ -113,8 +124,8 @@ impl<'a> Stage<'a> {
     }
 
     /// Another client inside the mesh, for load beside what a step does. It has called reviews once.
-    pub(super) fn second_client(&self) -> Result<Client> {
-        let mut client = Client::start(&*self.mesh, "load")?;
+    pub(super) fn second_client(&self) -> Result<Client<'a>> {
+        let mut client = Client::start(&*self.mesh, "load", self.signals)?;
         let first = client.call(&["http://reviews:9080/reviews/0"])?;
         ensure!(first.with_status(200) == 1, "the second client cannot reach reviews: {first:?}");
         Ok(client)
@@ -172,25 +183,17 @@ impl<'a> Stage<'a> {
         Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
     }
 
-    /// How many records a workload's proxy has written; what comes after is what a step caused.
-    pub(super) fn mark(&self, workload: &str) -> Result<usize> {
-        Ok(self.lines(workload)?.len())
-    }
-
-    /// Records after the mark, at least `count` of them.
-    pub(super) fn records(&self, workload: &str, mark: usize, count: usize) -> Result<Vec<Value>> {
+    /// What a workload's proxy has on record of the last [`Self::call`]: `count` exchanges, or more.
+    pub(super) fn records(&self, workload: &str, count: usize) -> Result<Vec<Value>> {
         let started = Instant::now();
+        let mark = format!("\"user_agent\":\"{}\"", self.client.run_name());
         loop {
-            let lines = self.lines(workload)?;
-            if lines.len() >= mark + count {
-                let records = lines[mark..].iter().map(|line| serde_json::from_str(line));
-                return records.collect::<Result<_, _>>().context("read the access log");
+            let records = self.marked_records(workload, &mark)?;
+            if records.len() >= count {
+                return Ok(records);
             }
-            ensure!(
-                started.elapsed() < PATIENCE,
-                "{workload}: {} records, not {count}",
-                lines.len() - mark
-            );
+            let found = records.len();
+            ensure!(started.elapsed() < PATIENCE, "{workload}: {found} records, not {count}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -208,25 +211,29 @@ impl<'a> Stage<'a> {
         Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
-    fn lines(&self, workload: &str) -> Result<Vec<String>> {
+    fn marked_records(&self, workload: &str, mark: &str) -> Result<Vec<Value>> {
         let path = self.mesh.access_log(workload);
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         // A last line without its end is still being written.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        Ok(whole.lines().map(str::to_owned).collect())
+        let records = whole.lines().filter(|line| line.contains(mark)).map(serde_json::from_str);
+        records.collect::<Result<_, _>>().context("read the access log")
     }
 }
 
 /// A shell inside the mesh that runs Bookinfo's client as often as it is told to.
-pub(super) struct Client {
+pub(super) struct Client<'a> {
+    signals: &'a Signals,
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     program: PathBuf,
+    is_busy: bool,
+    runs: usize,
 }
 
-impl Client {
-    fn start(mesh: &dyn Mesh, service: &str) -> Result<Self> {
+impl<'a> Client<'a> {
+    fn start(mesh: &dyn Mesh, service: &str, signals: &'a Signals) -> Result<Self> {
         let mut command = mesh.inside(service);
         let mut child = command
             .args(["--", "sh"])
@@ -237,7 +244,8 @@ impl Client {
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             bail!("the client has no stdin or stdout");
         };
-        Ok(Self { child, stdin, stdout: BufReader::new(stdout), program: mesh.bookinfo() })
+        let (stdout, program) = (BufReader::new(stdout), mesh.bookinfo());
+        Ok(Self { signals, child, stdin, stdout, program, is_busy: false, runs: 0 })
     }
 
     /// Runs the client once and waits for its summary.
@@ -251,27 +259,43 @@ impl Client {
         let quoted: Vec<String> = arguments.iter().map(|word| quote(word)).collect();
         // One line a run, whatever the client's own layout is.
         let program = quote(&self.program.display().to_string());
-        writeln!(self.stdin, "{program} client {} | tr -d '\\n'; echo", quoted.join(" "))?;
+        self.runs += 1;
+        let named = quote(&format!("user-agent: {}", self.run_name()));
+        let words = quoted.join(" ");
+        writeln!(self.stdin, "{program} client -H {named} {words} | tr -d '\\n'; echo")?;
+        self.is_busy = true;
         Ok(self.stdin.flush()?)
     }
 
-    /// Waits for the summary of what [`Self::begin`] started.
+    /// What the requests of the last run say in `User-Agent`, and so the records of them.
+    fn run_name(&self) -> String {
+        format!("tour-{}", self.runs)
+    }
+
+    /// Waits for the summary of what [`Self::begin`] started. A signal to the demo ends the wait.
     pub(super) fn finish(&mut self) -> Result<Summary> {
         let limit = Timespec { tv_sec: RUN_SECONDS_MAX, tv_nsec: 0 };
-        let mut polled = [PollFd::new(self.stdout.get_ref(), PollFlags::IN)];
+        let stdout = self.stdout.get_ref();
+        let mut polled =
+            [PollFd::new(stdout, PollFlags::IN), PollFd::new(self.signals, PollFlags::IN)];
         let ready = poll(&mut polled, Some(&limit)).context("wait for the client")?;
         ensure!(ready > 0, "the client said nothing for {RUN_SECONDS_MAX} s");
+        ensure!(!polled[0].revents().is_empty(), "interrupted");
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
+        self.is_busy = false;
         serde_json::from_str(&line).with_context(|| format!("the client printed {line:?}"))
     }
 }
 
-impl Drop for Client {
+impl Drop for Client<'_> {
     fn drop(&mut self) {
         // The shell ends at the end of its input; leno run then takes the workload out of the mesh.
         let _ = writeln!(self.stdin, "exit");
         let _ = self.stdin.flush();
+        if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()).filter(|_| self.is_busy) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
         let _ = self.child.wait();
     }
 }

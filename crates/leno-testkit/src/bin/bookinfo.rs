@@ -106,6 +106,9 @@ struct Client {
     /// Count answers at least this slow apart.
     #[arg(long, value_name = "MS")]
     slow_ms: Option<u64>,
+    /// Send further requests with this header all along, one at a time, and count them apart.
+    #[arg(long, value_name = "NAME: VALUE")]
+    beside: Option<String>,
     /// A proxy that takes absolute-form requests.
     #[arg(long, env = "HTTP_PROXY", value_name = "HOST:PORT")]
     proxy: Option<String>,
@@ -213,6 +216,7 @@ async fn call(client: Client) -> anyhow::Result<()> {
         count_field: client.count_field,
         count_header: client.count_header,
         slow: client.slow_ms.map(Duration::from_millis),
+        beside: client.beside.as_deref().map(parse_header).transpose()?,
         proxy: client.proxy,
     };
     let summary = run(plan, stop_signal()?).await;
@@ -225,15 +229,19 @@ async fn call(client: Client) -> anyhow::Result<()> {
 fn parse_headers(lines: &[String]) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for line in lines {
-        let (name, value) = line
-            .split_once(':')
-            .ok_or_else(|| anyhow!("{line:?} is not a header; write it as 'name: value'"))?;
-        let name: HeaderName = name.trim().parse().with_context(|| format!("header {line:?}"))?;
-        let value: HeaderValue =
-            value.trim().parse().with_context(|| format!("header {line:?}"))?;
+        let (name, value) = parse_header(line)?;
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+fn parse_header(line: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let (name, value) = line
+        .split_once(':')
+        .ok_or_else(|| anyhow!("{line:?} is not a header; write it as 'name: value'"))?;
+    let name: HeaderName = name.trim().parse().with_context(|| format!("header {line:?}"))?;
+    let value: HeaderValue = value.trim().parse().with_context(|| format!("header {line:?}"))?;
+    Ok((name, value))
 }
 
 /// Completes at the first interrupt or termination signal.

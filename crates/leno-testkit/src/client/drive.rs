@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::http::response;
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 
@@ -18,6 +19,11 @@ use super::{Connector, Plan, Summary};
 
 /// After a refused connection; the peer may be restarting.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+/// Between two requests beside the others.
+const BESIDE_PAUSE: Duration = Duration::from_millis(5);
+
+/// A header that the plan's other requests do not have.
+type Extra<'a> = Option<&'a (HeaderName, HeaderValue)>;
 
 struct Run {
     plan: Plan,
@@ -44,10 +50,13 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()>) -> Summary {
     let connections = run.plan.connections.max(1);
     let tasks: Vec<_> =
         (0..connections).map(|_| tokio::task::spawn_local(run.clone().drive())).collect();
+    let beside = tokio::task::spawn_local(run.clone().drive_beside());
     let all = async {
         for task in tasks {
             let _ = task.await;
         }
+        run.is_stopped.set(true);
+        let _ = beside.await;
     };
     let mut all = std::pin::pin!(all);
     tokio::select! {
@@ -70,9 +79,12 @@ impl Run {
             }
             self.tally.borrow_mut().begin();
             let began = Instant::now();
-            let exchange = self.exchange(&mut connection, began);
+            let exchange = self.exchange(&mut connection, None);
             match tokio::time::timeout(self.plan.timeout, exchange).await {
-                Ok(Ok(())) => {}
+                Ok(Ok((head, body))) => {
+                    let answer = (head.status.as_u16(), &head.headers, &body);
+                    self.tally.borrow_mut().answered(&self.plan, answer, began.elapsed());
+                }
                 Ok(Err(why)) => {
                     connection = None;
                     self.tally.borrow_mut().failed(why);
@@ -83,6 +95,20 @@ impl Run {
                     self.tally.borrow_mut().failed("timeout".to_owned());
                 }
             }
+        }
+    }
+
+    async fn drive_beside(self: Rc<Self>) {
+        let Some(extra) = &self.plan.beside else { return };
+        let mut connection = None;
+        while !self.is_stopped.get() {
+            let began = Instant::now();
+            let exchange = self.exchange(&mut connection, Some(extra));
+            match tokio::time::timeout(self.plan.timeout, exchange).await {
+                Ok(Ok(_)) => self.tally.borrow_mut().answered_beside(began.elapsed()),
+                _ => connection = None,
+            }
+            tokio::time::sleep(BESIDE_PAUSE).await;
         }
     }
 
@@ -107,34 +133,34 @@ impl Run {
     async fn exchange(
         &self,
         connection: &mut Option<SendRequest<Full<Bytes>>>,
-        began: Instant,
-    ) -> Result<(), String> {
+        extra: Extra<'_>,
+    ) -> Result<(response::Parts, Bytes), String> {
         let sender = match connection {
             Some(sender) if !sender.is_closed() => sender,
-            _ => connection.insert(self.connect().await?),
+            _ => connection.insert(self.connect(extra).await?),
         };
         sender.ready().await.map_err(describe)?;
-        let request = self.request().map_err(|error| error.to_string())?;
+        let request = self.request(extra).map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(describe)?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(describe)?.to_bytes();
-        let answer = (head.status.as_u16(), &head.headers, &body);
-        self.tally.borrow_mut().answered(&self.plan, answer, began.elapsed());
-        Ok(())
+        Ok((head, body))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
+    async fn connect(&self, extra: Extra<'_>) -> Result<SendRequest<Full<Bytes>>, String> {
         let stream = self.connector.connect(&self.plan.url).await.map_err(|e| kind(&e))?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(describe)?;
         tokio::task::spawn_local(async move {
             // Its failure is the failure of the request on it.
             let _ = driver.await;
         });
-        self.tally.borrow_mut().connected();
+        if extra.is_none() {
+            self.tally.borrow_mut().connected();
+        }
         Ok(sender)
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>, http::Error> {
+    fn request(&self, extra: Extra<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
         let plan = &self.plan;
         let path = plan.url.path_and_query().map_or("/", |path| path.as_str());
         let target =
@@ -147,6 +173,7 @@ impl Run {
                 headers.remove(name);
             }
             headers.extend(plan.headers.clone());
+            headers.extend(extra.cloned());
         }
         request.body(Full::new(Bytes::from(plan.body.clone())))
     }

@@ -53,6 +53,12 @@ impl Tally {
         self.summary.last_body = String::from_utf8_lossy(kept).into_owned();
     }
 
+    pub(super) fn answered_beside(&mut self, took: Duration) {
+        let beside = &mut self.summary.beside;
+        beside.count += 1;
+        beside.max_ms = beside.max_ms.max(milliseconds(took));
+    }
+
     pub(super) fn finish(mut self, plan: &Plan, elapsed: Duration) -> Summary {
         self.latencies.sort_unstable();
         self.summary.elapsed_ms = milliseconds(elapsed);

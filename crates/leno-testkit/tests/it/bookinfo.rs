@@ -120,6 +120,19 @@ fn faults_hit_their_exact_share_and_the_client_counts_them() {
 }
 
 #[test]
+fn requests_beside_the_others_count_apart() {
+    in_mesh(ReviewsVersion::V1, async |book| {
+        set_fault(book.reviews, json!({ "delay_ms": 60 })).await;
+        let url = format!("http://{}/reviews/0", book.reviews);
+        let beside = Some(("x-beside".parse().unwrap(), "1".parse().unwrap()));
+        let summary = run(Plan { requests: 3, beside, ..plan(&url) }, pending()).await;
+        assert_eq!((summary.requests, summary.connections_opened), (3, 1), "{summary:?}");
+        assert_eq!(summary.status, [(200, 3)].into());
+        assert!(summary.beside.count > 0 && summary.beside.max_ms >= 60.0, "{summary:?}");
+    });
+}
+
+#[test]
 fn a_fault_that_means_nothing_is_refused() {
     in_mesh(ReviewsVersion::V1, async |book| {
         let (status, body) = post(book.details, "/_fault", r#"{"share":7}"#).await;
@@ -185,6 +198,7 @@ fn plan(url: &str) -> Plan {
         count_field: None,
         count_header: None,
         slow: None,
+        beside: None,
         proxy: None,
     }
 }
