@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, ResolvedBy, Transport, check_assignment};
 use crate::config::{Address, ClusterLoadAssignment, EndpointHealth, Locality, WorkloadRef};
+use crate::keep_alive::SharedKeepAlive;
 use crate::problem::{Problem, Report};
 
 /// The endpoints of one cluster at one time.
@@ -68,6 +69,8 @@ pub struct EndpointLive {
     pub(crate) ejections: AtomicU32,
     /// Milliseconds after `since`; zero was never ejected.
     ejected_until_ms: AtomicU64,
+    /// When it closes idle connections.
+    pub keep_alive: SharedKeepAlive,
 }
 
 /// A request in flight; ends on drop.
@@ -184,6 +187,7 @@ impl EndpointLive {
             consecutive_gateway: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
+            keep_alive: SharedKeepAlive::default(),
         }
     }
 

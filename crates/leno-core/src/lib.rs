@@ -20,6 +20,7 @@ pub mod filter_chain;
 mod frozen_index;
 pub mod header_edit;
 pub mod http_filter;
+pub mod keep_alive;
 pub mod name;
 pub mod outlier;
 pub mod problem;

@@ -79,8 +79,11 @@ pub const IDLE_PER_ENDPOINT: usize = 256;
 /// Original destinations one worker remembers per cluster; beyond it starts afresh, which costs kept connections only.
 pub const ORIGINAL_DESTINATIONS: usize = 4096;
 
-/// How often kept upstream connections are looked through.
-pub const SWEEP: Duration = Duration::from_secs(5);
+/// How often kept upstream connections are looked through: how exactly it is learnt when endpoints close idle ones.
+pub const SWEEP: Duration = Duration::from_millis(500);
+
+/// Kept connections that may turn out to be closed under one request; more is no accident.
+pub const STALE_CONNECTIONS: u32 = 3;
 
 /// How long an idle connection waits for one more request in a drain, so that a request that is on its way when the
 /// drain begins is answered and not cut off.

@@ -207,8 +207,10 @@ mod tests {
         ) {
             let bytes = message.encode();
             let cut = cut.index(bytes.len());
-            if let Ok(read) = Message::decode(&bytes[..cut]) {
-                prop_assert_eq!(read.encode(), &bytes[..cut]);
+            match Message::decode(&bytes[..cut]) {
+                // A reason is for people: half a character of it is shown as best it can be.
+                Err(_) | Ok(Message::Refused { .. }) => {}
+                Ok(read) => prop_assert_eq!(read.encode(), &bytes[..cut]),
             }
         }
     }

@@ -71,7 +71,9 @@ impl<'a> Call<'a> {
                     }
                     Some(outcome) => (outcome, Some(answered)),
                 },
-                Err(unanswered) if unanswered.is_stale => {
+                Err(unanswered)
+                    if unanswered.is_stale && self.stale < limits::STALE_CONNECTIONS =>
+                {
                     self.stale += 1;
                     continue;
                 }
@@ -138,7 +140,8 @@ impl<'a> Call<'a> {
         };
         cluster.stats.increment(ClusterStat::RqActive);
         // One kept connection was closed under us: the others of its age may be, too.
-        let kept = if self.stale == 0 { cluster.checkout(&endpoint) } else { None };
+        let kept =
+            if self.stale == 0 { cluster.checkout(&endpoint, self.idempotence, now) } else { None };
         let connection = match kept {
             Some(kept) => kept,
             None => self.dial(session, &cluster, &endpoint).await?,
@@ -215,6 +218,10 @@ impl<'a> Call<'a> {
                 (Failure::TlsFailure, AttemptOutcome::ConnectFailure)
             }
             Broken::Upstream(_) | Broken::UpstreamEnded => {
+                if attempt.is_stale_candidate() {
+                    let idle = attempt.upstream.idle();
+                    endpoint.live.keep_alive.update(|known| known.on_closed(idle));
+                }
                 is_stale = attempt.is_stale_candidate()
                     && self.replay.is_replayable()
                     && (attempt.is_unsent() || self.idempotence == Idempotence::Idempotent);

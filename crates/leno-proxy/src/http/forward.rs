@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use leno_core::circuit::CircuitGuard;
 use leno_core::endpoint::{ActiveRequest, Endpoint};
+use leno_core::keep_alive::announced_timeout;
 use leno_core::reply::Failure;
 use leno_core::route_table::{Forward, VirtualHost};
-use leno_http::BodyLength;
+use leno_http::{BodyLength, Known};
 use leno_telemetry::{ClusterStat, ClusterStats};
 
 use super::After;
@@ -90,6 +91,11 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     match attempt.upstream {
         Upstream::Http1(end) => {
             if let Some(connection) = end.finish(&session.worker.buffers) {
+                if connection.served == 1 {
+                    let field = session.response.fields().get(Known::KeepAlive);
+                    let timeout = field.and_then(announced_timeout);
+                    endpoint.live.keep_alive.update(|known| known.on_announced(timeout));
+                }
                 cluster.give_back(&endpoint, connection, now);
             }
         }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use leno_core::balance::Pick;
 use leno_core::circuit::Limited;
 use leno_core::random::Random as _;
+use leno_core::retry::Idempotence;
 use leno_core::route_table::Forward;
 use leno_http::h1::{BodyReader, Client, Piece};
 use leno_http::{Limits, RequestHead, ResponseHead};
@@ -82,7 +83,7 @@ impl Copy {
         let pick = Pick { now, tried: &[] };
         let endpoint = self.cluster.pick(pick, destination, &mut *worker.random.borrow_mut())?;
         let _active = endpoint.live.begin();
-        let kept = self.cluster.checkout(&endpoint);
+        let kept = self.cluster.checkout(&endpoint, Idempotence::NotIdempotent, now);
         let mut connection = match kept {
             Some(kept) => kept,
             None => {

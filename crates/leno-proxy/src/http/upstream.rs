@@ -4,6 +4,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use leno_http::h1::{Client, Persistence};
 use leno_http::{Limits, RequestHead, ResponseHead};
@@ -87,6 +88,13 @@ impl Upstream {
     pub(super) fn is_new(&self) -> bool {
         match self {
             Self::Http1(end) => end.connection.served == 0,
+        }
+    }
+
+    /// How long the connection had been idle before this exchange.
+    pub(super) fn idle(&self) -> Duration {
+        match self {
+            Self::Http1(end) => end.connection.idle,
         }
     }
 

@@ -25,6 +25,7 @@ use leno_core::endpoint::{Endpoint, EndpointLive, EndpointSet};
 use leno_core::outlier::{self, EjectionCause, EndpointOutcome};
 use leno_core::random::Random;
 use leno_core::reply::Failure;
+use leno_core::retry::Idempotence;
 use leno_telemetry::{
     ClusterStat, ClusterStats, Party, PartyId, Service, ServiceId, Shard, Workload,
 };
@@ -32,7 +33,7 @@ use tokio::sync::Notify;
 
 use super::connect::ConnectError;
 use super::dial::DialError;
-use super::pool::{Connection, Pool};
+use super::pool::{Connection, Pool, Wanted};
 use crate::limits;
 use crate::listener::Proof;
 use crate::worker::Worker;
@@ -239,9 +240,16 @@ impl ClusterState {
         }
     }
 
-    /// A kept connection to the endpoint.
-    pub(crate) fn checkout(&self, endpoint: &Arc<Endpoint>) -> Option<UpstreamConnection> {
-        self.pools.borrow().get(&key(endpoint))?.pool.checkout(&endpoint.transport)
+    /// A kept connection to the endpoint that may be trusted with a request.
+    pub(crate) fn checkout(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        idempotence: Idempotence,
+        now: Instant,
+    ) -> Option<UpstreamConnection> {
+        let (transport, known) = (&endpoint.transport, &endpoint.live.keep_alive);
+        let wanted = Wanted { transport, known, now, idempotence };
+        self.pools.borrow().get(&key(endpoint))?.pool.checkout(wanted)
     }
 
     /// Keeps a connection for the next exchange, unless it has served enough.
@@ -313,11 +321,12 @@ impl ClusterState {
         })
     }
 
-    /// Closes one kept connection to another endpoint, so that its place can be taken.
+    /// Closes one kept connection, so that its place can be taken: to another endpoint, or to the wanted one when it is
+    /// too old to be used.
     pub(crate) fn evict(&self, wanted: &Arc<Endpoint>) -> bool {
         let pools = self.pools.borrow();
         let others = pools.iter().filter(|(other, _)| **other != key(wanted));
-        others.map(|(_, kept)| &kept.pool).any(|pool| pool.evict())
+        others.chain(pools.get_key_value(&key(wanted))).any(|(_, kept)| kept.pool.evict())
     }
 
     /// Counts a connection that was not made.
@@ -363,7 +372,7 @@ impl ClusterState {
         let idle = self.settings.borrow().source().http.idle_timeout;
         let idle = idle.unwrap_or(limits::UPSTREAM_IDLE);
         self.pools.borrow_mut().retain(|_, kept| {
-            kept.pool.sweep(now, idle);
+            kept.pool.sweep(now, idle, &kept.live.keep_alive);
             !kept.pool.is_empty() || kept.live.active() > 0
         });
     }

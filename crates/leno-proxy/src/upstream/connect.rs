@@ -6,12 +6,12 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leno_core::circuit::Limited;
 use leno_core::endpoint::Endpoint;
 use leno_core::reply::Failure;
-use leno_core::retry::AttemptOutcome;
+use leno_core::retry::{AttemptOutcome, Idempotence};
 use leno_telemetry::{ClusterStat, ProcessStat};
 use tokio::time::timeout;
 
@@ -108,7 +108,7 @@ pub(crate) async fn connect(
     let (wire, proof) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
-    Ok(Connection { wire, served: 0, transport, proof, local, _slot: slot })
+    Ok(Connection { wire, served: 0, idle: Duration::ZERO, transport, proof, local, _slot: slot })
 }
 
 /// Starts TLS if the endpoint is talked to that way.
@@ -159,7 +159,8 @@ async fn wait(
         let mut freed = std::pin::pin!(freed);
         freed.as_mut().enable();
         // A kept connection agreed on HTTP: for bytes only its place is of use.
-        match (cluster.checkout(endpoint), carries) {
+        let kept = cluster.checkout(endpoint, Idempotence::NotIdempotent, Instant::now());
+        match (kept, carries) {
             (Some(connection), Carries::Requests) => {
                 return Ok(Free::Connection(Box::new(connection)));
             }
@@ -168,7 +169,7 @@ async fn wait(
         if let Ok(slot) = cluster.reserve() {
             return Ok(Free::Slot(slot));
         }
-        // A connection that idles at another endpoint must not starve this one.
+        // A connection that idles at another endpoint, or that nobody dares to use, must not starve this request.
         if cluster.evict(endpoint) {
             continue;
         }

@@ -1,7 +1,8 @@
 //! Kept upstream connections of one endpoint on one worker, last in first out.
 //!
-//! The last one used is the least likely to have been closed, and the rest may grow old and go. Per worker, no lock.
-//! A connection is in the pool or in one exchange, never in both.
+//! The last one used is the least likely to have been closed, and the rest may grow old and go. When one is too old to be
+//! used is learnt from the endpoint ([`leno_core::keep_alive`]): the oldest stays beyond that, unused, as its witness. Per
+//! worker, no lock. A connection is in the pool or in one exchange, never in both.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_core::cluster::Transport;
+use leno_core::keep_alive::SharedKeepAlive;
+use leno_core::retry::Idempotence;
 
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::listener::Proof;
@@ -21,6 +24,8 @@ pub(crate) struct Connection<G> {
     pub(crate) wire: Wire,
     /// Exchanges it has served.
     pub(crate) served: u32,
+    /// How long it had been idle when it was taken for the exchange that it is in.
+    pub(crate) idle: Duration,
     /// How it was opened; an endpoint that is talked to in another way cannot use it.
     pub(crate) transport: Arc<Transport>,
     /// What its TLS handshake proved.
@@ -55,6 +60,30 @@ pub(crate) struct Pool<G> {
 struct Kept<G> {
     connection: Connection<G>,
     since: Instant,
+    /// The idle time at which it was last seen open.
+    seen: Duration,
+}
+
+impl<G> Kept<G> {
+    fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// Found closed after `idle`: that happened since it was seen last.
+    fn note_closed(&self, idle: Duration, known: &SharedKeepAlive) {
+        known.update(|known| known.on_closed(self.seen.max(idle / 2)));
+    }
+}
+
+/// What a connection is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// How the endpoint is talked to.
+    pub(crate) transport: &'a Arc<Transport>,
+    /// What is known of the endpoint's idle connections.
+    pub(crate) known: &'a SharedKeepAlive,
+    pub(crate) now: Instant,
+    pub(crate) idempotence: Idempotence,
 }
 
 impl<G> Default for Pool<G> {
@@ -64,13 +93,25 @@ impl<G> Default for Pool<G> {
 }
 
 impl<G> Pool<G> {
-    /// The connection used last that fits the transport and is quiet; the others met on the way are closed.
-    pub(crate) fn checkout(&self, transport: &Arc<Transport>) -> Option<Connection<G>> {
+    /// The connection used last that fits the transport and is quiet, unless even that one may be closed at any moment;
+    /// closed ones met on the way are dropped.
+    pub(crate) fn checkout(&self, wanted: Wanted<'_>) -> Option<Connection<G>> {
         loop {
-            let mut connection = self.kept.borrow_mut().pop()?.connection;
-            if connection.fits(transport) && connection.is_quiet() {
-                return Some(connection);
+            let mut kept = self.kept.borrow_mut();
+            let idle = kept.last()?.idle(wanted.now);
+            if !wanted.known.load().may_carry(idle, wanted.idempotence) {
+                return None;
             }
+            let mut last = kept.pop()?;
+            drop(kept);
+            if !last.connection.fits(wanted.transport) {
+                continue;
+            }
+            if last.connection.is_quiet() {
+                last.connection.idle = idle;
+                return Some(last.connection);
+            }
+            last.note_closed(idle, wanted.known);
         }
     }
 
@@ -81,7 +122,7 @@ impl<G> Pool<G> {
             // The oldest: it is the first to be closed by the other side anyway.
             kept.remove(0);
         }
-        kept.push(Kept { connection, since: now });
+        kept.push(Kept { connection, since: now, seen: Duration::ZERO });
     }
 
     /// Closes the oldest kept connection, if there is one.
@@ -94,11 +135,28 @@ impl<G> Pool<G> {
         is_there
     }
 
-    /// Closes what is too old or was closed by the other side.
-    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration) {
-        self.kept.borrow_mut().retain_mut(|kept| {
-            now.duration_since(kept.since) < idle_max && kept.connection.is_quiet()
+    /// Closes what is too old or was closed by the other side, and learns from it.
+    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration, known: &SharedKeepAlive) {
+        let mut all = self.kept.borrow_mut();
+        all.retain_mut(|kept| {
+            let idle = kept.idle(now);
+            if idle >= idle_max {
+                return false;
+            }
+            if kept.connection.is_quiet() {
+                kept.seen = idle;
+                return true;
+            }
+            kept.note_closed(idle, known);
+            false
         });
+        let Some(oldest) = all.first() else { return };
+        known.update(|known| known.on_alive(oldest.seen));
+        if let Some(within) = known.load().used_within() {
+            let aged = all.iter().take_while(|kept| kept.seen >= within).count();
+            // All but the witness.
+            all.drain(1..aged.max(1));
+        }
     }
 
     /// Connections kept.
@@ -120,9 +178,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use leno_core::cluster::Transport;
+    use leno_core::keep_alive::SharedKeepAlive;
+    use leno_core::retry::Idempotence;
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{Connection, Pool};
+    use super::{Connection, Pool, Wanted};
     use crate::listener::Proof;
     use crate::wire::Wire;
 
@@ -138,6 +198,7 @@ mod tests {
         let connection = Connection {
             wire,
             served: 0,
+            idle: Duration::ZERO,
             transport: plaintext(),
             proof: Proof::default(),
             local: None,
@@ -146,9 +207,19 @@ mod tests {
         (connection, far.unwrap().0)
     }
 
+    fn take(
+        pool: &Pool<()>,
+        known: &SharedKeepAlive,
+        now: Instant,
+        idempotence: Idempotence,
+    ) -> Option<Connection<()>> {
+        pool.checkout(Wanted { transport: &plaintext(), known, now, idempotence })
+    }
+
     #[tokio::test]
     async fn the_last_connection_comes_out_first_and_a_closed_one_never() {
         let pool = Pool::default();
+        let known = SharedKeepAlive::default();
         let now = Instant::now();
         let (older, _far_older) = connection().await;
         let older_local = older.wire.local_addr();
@@ -158,21 +229,57 @@ mod tests {
         for kept in [older, closed] {
             pool.give_back(kept, now);
         }
-        let taken = pool.checkout(&plaintext()).unwrap();
+        let now = now + Duration::from_millis(4);
+        let taken = take(&pool, &known, now, Idempotence::Idempotent).unwrap();
         assert_eq!(taken.wire.local_addr(), older_local);
-        assert!(pool.checkout(&plaintext()).is_none() && pool.is_empty());
+        assert!(take(&pool, &known, now, Idempotence::Idempotent).is_none() && pool.is_empty());
+        let learnt = known.load().used_within();
+        assert!(learnt.is_some_and(|within| within <= Duration::from_millis(10)), "{learnt:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_for_one_request_stays_for_another() {
+        let pool = Pool::default();
+        let known = SharedKeepAlive::default();
+        let now = Instant::now();
+        let (kept, _far) = connection().await;
+        pool.give_back(kept, now);
+        let late = now + Duration::from_secs(5);
+        assert!(take(&pool, &known, late, Idempotence::NotIdempotent).is_none());
+        assert!(take(&pool, &known, late, Idempotence::Idempotent).is_some());
+    }
+
+    #[tokio::test]
+    async fn one_witness_outlives_what_is_retired() {
+        let pool = Pool::default();
+        let known = SharedKeepAlive::default();
+        known.update(|known| known.on_announced(Some(Duration::from_secs(5))));
+        let now = Instant::now();
+        let mut far = Vec::new();
+        for age in [4, 3, 0] {
+            let (kept, other) = connection().await;
+            far.push(other);
+            pool.give_back(kept, now + Duration::from_secs(4 - age));
+        }
+        let late = now + Duration::from_secs(5);
+        pool.sweep(late, Duration::from_secs(3600), &known);
+        assert_eq!(pool.len(), 2, "the witness, and the one that is young");
+        assert!(take(&pool, &known, late, Idempotence::Idempotent).is_some());
+        assert!(take(&pool, &known, late, Idempotence::Idempotent).is_none());
+        assert_eq!(pool.len(), 1);
     }
 
     #[tokio::test]
     async fn a_sweep_closes_what_is_idle_too_long() {
         let pool = Pool::default();
+        let known = SharedKeepAlive::default();
         let now = Instant::now();
         let (kept, _far) = connection().await;
         pool.give_back(kept, now);
         let idle = Duration::from_secs(60);
-        pool.sweep(now + idle / 2, idle);
+        pool.sweep(now + idle / 2, idle, &known);
         assert_eq!(pool.len(), 1);
-        pool.sweep(now + idle, idle);
+        pool.sweep(now + idle, idle, &known);
         assert!(pool.is_empty());
     }
 }

@@ -8,6 +8,7 @@ mod config;
 mod connections;
 mod failures;
 mod handover;
+mod keep_alive;
 mod lifecycle;
 mod listeners;
 mod origin;
