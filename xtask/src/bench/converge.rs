@@ -62,7 +62,12 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         rss_kib: resident_kib as f64,
     };
     let peers = BTreeMap::from([("leno".to_owned(), figures)]);
-    let document = Document { bench: "converge".to_owned(), peers, ratios: BTreeMap::new() };
+    let document = Document {
+        bench: "converge".to_owned(),
+        peers,
+        ratios: BTreeMap::new(),
+        spread: BTreeMap::new(),
+    };
     let p99_ms = figures.p99_us / 1000.0;
     let verdict = if p99_ms <= P99_MS { "met" } else { "missed" };
     let proxies = args.proxies;

@@ -2,7 +2,6 @@
 //!
 //! All contenders are up at once and idle ones sleep; each round visits every one of them under every load.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::contender::{CONTENDERS, Running, Setting};
 use super::load::{Load, Tools};
 use super::machine;
 use super::process::Ahead;
-use super::report::{Bar, Circumstances, Document, Figures, median, round};
+use super::report::{Bar, Circumstances, Document, Figures, Rounds};
 
 /// `cargo xtask bench http1`
 #[derive(clap::Args)]
@@ -34,6 +33,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "bin/leno")]
     leno: PathBuf,
 }
+
+/// Many short rounds: noise of a shared machine lasts seconds, and falls on both sides of a ratio or on neither.
+const ROUNDS: usize = 13;
 
 /// Loads, each with what it adds to a contender's name.
 const LOADS: [(&str, Load); 3] = [
@@ -58,9 +60,6 @@ const BARS: [Bar; 5] = [
     Bar { ours: "leno-mesh", theirs: "envoy-mesh", at_most: 0.4 },
     Bar { ours: "leno-mesh-128", theirs: "envoy-mesh-128", at_most: 0.4 },
 ];
-
-/// Figures of every round, by contender and load.
-type Rounds = BTreeMap<String, Vec<Figures>>;
 
 /// All that was seen, and how.
 struct Measured {
@@ -126,9 +125,8 @@ fn measure(root: &Path, args: &Args, folder: &Path) -> Result<Measured> {
     let idle =
         running.iter().map(|contender| (contender.name.to_owned(), contender.idle_kib)).collect();
 
-    let (count, time) =
-        if args.quick { (2, Duration::from_secs(1)) } else { (5, Duration::from_secs(3)) };
-    let count = args.rounds.unwrap_or(count);
+    let time = Duration::from_secs(1);
+    let count = args.rounds.unwrap_or(if args.quick { 2 } else { ROUNDS });
     for contender in &running {
         tools.run(LOADS[0].1, contender.address, Duration::from_secs(1))?;
     }
@@ -136,6 +134,8 @@ fn measure(root: &Path, args: &Args, folder: &Path) -> Result<Measured> {
     let mut rounds = Rounds::new();
     for round in 1..=count {
         eprintln!("bench: round {round} of {count}");
+        // Whoever is first in one round is last in another.
+        running.rotate_left(1);
         for (suffix, load) in LOADS {
             for contender in &running {
                 let figures = measure_one(&tools, contender, load, time)
@@ -162,24 +162,10 @@ fn measure_one(tools: &Tools, contender: &Running, load: Load, time: Duration) -
 }
 
 fn document(rounds: &Rounds) -> Document {
-    let peers = rounds.iter().map(|(name, rounds)| {
-        let of =
-            |figure: fn(&Figures) -> f64, digits| round(median(rounds.iter().map(figure)), digits);
-        let figures = Figures {
-            cpu_us: of(|f| f.cpu_us, 2),
-            user_us: of(|f| f.user_us, 2),
-            rps: of(|f| f.rps, 0),
-            p50_us: of(|f| f.p50_us, 0),
-            p99_us: of(|f| f.p99_us, 0),
-            rss_kib: of(|f| f.rss_kib, 0),
-        };
-        (name.clone(), figures)
-    });
-    let mut document =
-        Document { bench: "http1".to_owned(), peers: peers.collect(), ratios: BTreeMap::new() };
+    let mut document = Document::of_rounds("http1", rounds);
     for (suffix, _) in LOADS {
         for (ours, theirs) in PAIRS {
-            document.compare(&format!("{ours}{suffix}"), &format!("{theirs}{suffix}"));
+            document.compare(rounds, &format!("{ours}{suffix}"), &format!("{theirs}{suffix}"));
         }
     }
     document
@@ -198,7 +184,8 @@ fn circumstances(
         versions,
         notes: vec![
             format!(
-                "Medians of {rounds} interleaved rounds of {} s. Proxy alone on core 0; backend (1 KiB responses) and \
+                "Medians of {rounds} interleaved rounds of {} s, in an order that rotates; a ratio is the median of the ratios \
+                 within each round, its quartiles behind it. Proxy alone on core 0; backend (1 KiB responses) and \
                  load on core 1; loopback. `cpu` is time on a core per request of the proxy process; its user part is \
                  split off by ticks.",
                 time.as_secs()

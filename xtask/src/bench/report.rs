@@ -25,8 +25,14 @@ pub(super) struct Figures {
 pub(super) struct Document {
     pub(super) bench: String,
     pub(super) peers: BTreeMap<String, Figures>,
+    /// Medians of the ratios of processor time within each round.
     pub(super) ratios: BTreeMap<String, f64>,
+    /// First and third quartile of the same.
+    pub(super) spread: BTreeMap<String, [f64; 2]>,
 }
+
+/// Figures of every round, by contender and load.
+pub(super) type Rounds = BTreeMap<String, Vec<Figures>>;
 
 /// A bar: one contender's processor time may be at most this part of another's.
 pub(super) struct Bar {
@@ -45,10 +51,38 @@ pub(super) struct Circumstances {
 }
 
 impl Document {
-    /// Adds the ratio of two contenders' processor time, if both were measured.
-    pub(super) fn compare(&mut self, ours: &str, theirs: &str) {
-        if let (Some(us), Some(them)) = (self.peers.get(ours), self.peers.get(theirs)) {
-            self.ratios.insert(format!("{ours}/{theirs}"), round(us.cpu_us / them.cpu_us, 3));
+    /// Medians of every contender's rounds.
+    pub(super) fn of_rounds(bench: &str, rounds: &Rounds) -> Self {
+        let peers = rounds.iter().map(|(name, rounds)| {
+            let of = |figure: fn(&Figures) -> f64, digits| {
+                round(median(rounds.iter().map(figure)), digits)
+            };
+            let figures = Figures {
+                cpu_us: of(|f| f.cpu_us, 2),
+                user_us: of(|f| f.user_us, 2),
+                rps: of(|f| f.rps, 0),
+                p50_us: of(|f| f.p50_us, 0),
+                p99_us: of(|f| f.p99_us, 0),
+                rss_kib: of(|f| f.rss_kib, 0),
+            };
+            (name.clone(), figures)
+        });
+        let (ratios, spread) = (BTreeMap::new(), BTreeMap::new());
+        Self { bench: bench.to_owned(), peers: peers.collect(), ratios, spread }
+    }
+
+    /// Adds the ratio of two contenders' processor time, if both were measured: the median of what each round says, as
+    /// the two were measured next to each other in it.
+    pub(super) fn compare(&mut self, rounds: &Rounds, ours: &str, theirs: &str) {
+        let (Some(us), Some(them)) = (rounds.get(ours), rounds.get(theirs)) else { return };
+        let mut ratios: Vec<f64> =
+            us.iter().zip(them).map(|(us, them)| us.cpu_us / them.cpu_us).collect();
+        ratios.sort_by(f64::total_cmp);
+        let name = format!("{ours}/{theirs}");
+        let quartile = |part: usize| round(ratios[(ratios.len() - 1) * part / 4], 3);
+        if !ratios.is_empty() {
+            self.spread.insert(name.clone(), [quartile(1), quartile(3)]);
+            self.ratios.insert(name, round(median(ratios), 3));
         }
     }
 
@@ -66,11 +100,13 @@ impl Document {
         }
         text.push('\n');
         for Bar { ours, theirs, at_most } in bars {
-            let ratio = self.ratios.get(&format!("{ours}/{theirs}"));
-            let verdict = match ratio {
-                Some(ratio) if ratio <= at_most => format!("{ratio:.2}, met"),
-                Some(ratio) => format!("{ratio:.2}, missed"),
-                None => "not measured".to_owned(),
+            let name = format!("{ours}/{theirs}");
+            let verdict = match (self.ratios.get(&name), self.spread.get(&name)) {
+                (Some(ratio), Some([low, high])) => {
+                    let judged = if ratio <= at_most { "met" } else { "missed" };
+                    format!("{ratio:.2} ({low:.2} to {high:.2}), {judged}")
+                }
+                _ => "not measured".to_owned(),
             };
             text.push_str(&format!("- {ours} ≤ {at_most} × {theirs}: {verdict}\n"));
         }
@@ -115,7 +151,7 @@ pub(super) fn round(value: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bar, Document, Figures, median, round};
+    use super::{Bar, Document, Figures, Rounds, median, round};
 
     #[test]
     fn medians_are_measured_values() {
@@ -126,16 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_judged_by_the_ratio() {
-        let figures = |cpu_us| Figures { cpu_us, ..Figures::default() };
-        let peers = [("a".to_owned(), figures(8.0)), ("b".to_owned(), figures(10.0))];
-        let mut document = Document { bench: "x".into(), peers: peers.into(), ratios: [].into() };
-        document.compare("a", "b");
-        document.compare("a", "absent");
+    fn bars_are_judged_by_the_ratios_within_rounds() {
+        let figures = |cpu_us: f64| Figures { cpu_us, ..Figures::default() };
+        // The machine is twice as slow in the second round, for both.
+        let rounds = Rounds::from([
+            ("a".to_owned(), vec![figures(8.0), figures(16.0), figures(8.0)]),
+            ("b".to_owned(), vec![figures(10.0), figures(20.0), figures(10.0)]),
+        ]);
+        let mut document = Document::of_rounds("x", &rounds);
+        document.compare(&rounds, "a", "b");
+        document.compare(&rounds, "a", "absent");
         let bar = |theirs, at_most| Bar { ours: "a", theirs, at_most };
         let table = document.table(&[bar("b", 0.9), bar("b", 0.7), bar("absent", 1.0)]);
-        assert!(table.contains("a ≤ 0.9 × b: 0.80, met"), "{table}");
-        assert!(table.contains("a ≤ 0.7 × b: 0.80, missed"));
+        assert!(table.contains("a ≤ 0.9 × b: 0.80 (0.80 to 0.80), met"), "{table}");
+        assert!(table.contains("a ≤ 0.7 × b: 0.80 (0.80 to 0.80), missed"));
         assert!(table.contains("a ≤ 1 × absent: not measured"));
     }
 }
