@@ -7,6 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::h2::Tag;
 use crate::{Known, Name};
 
 /// One field of a [`Fields`].
@@ -37,6 +38,16 @@ struct Entry {
     line_end: u32,
     known: Known,
     state: State,
+    tag: Tag,
+}
+
+/// A field as header compression wants it.
+#[derive(Clone, Copy)]
+pub(crate) struct Compressible<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) known: Known,
+    pub(crate) value: &'a [u8],
+    pub(crate) tag: Tag,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,6 +168,10 @@ impl Fields {
         self.bytes.extend_from_within(old.line as usize..old.name_end as usize);
         let name_end = self.bytes.len();
         self.index[at] = self.finish_line(line, name_end, value, (old.known, old.state));
+        if old.tag == Tag::NEVER {
+            // Still a secret: RFC 7541 §7.1.3 binds intermediaries.
+            self.index[at].tag = Tag::NEVER;
+        }
         let mut from = at + 1;
         while let Some(next) = self.find(&name, from) {
             self.index[next].state = State::Removed;
@@ -251,6 +266,7 @@ impl Fields {
             line_end: narrow(self.bytes.len()),
             known,
             state,
+            tag: Tag::UNKNOWN,
         }
     }
 }
@@ -282,8 +298,87 @@ impl Fields {
             line_end: end as u32,
             known,
             state,
+            tag: Tag::UNKNOWN,
         });
         self.present |= bit(known);
+    }
+
+    /// Indexes a line that the arena holds, written `name: value CRLF`.
+    pub(crate) fn index_decoded(
+        &mut self,
+        name: Range<usize>,
+        value: Range<usize>,
+        known: Known,
+        tag: Tag,
+    ) {
+        self.index.push(Entry {
+            line: name.start as u32,
+            name_end: name.end as u32,
+            value: Span { start: value.start as u32, end: value.end as u32 },
+            line_end: value.end as u32 + 2,
+            known,
+            state: if known.is_hop_by_hop() { State::HopByHop } else { State::Live },
+            tag,
+        });
+        self.present |= bit(known);
+    }
+
+    /// Puts the values of all fields of this name together in the first of them.
+    pub(crate) fn join(&mut self, known: Known, separator: &[u8], tag: Tag) {
+        let line = self.bytes.len();
+        self.bytes.extend_from_slice(known.as_str().as_bytes());
+        let name_end = self.bytes.len();
+        self.bytes.extend_from_slice(b": ");
+        let value_start = self.bytes.len();
+        let mut first = None;
+        for at in 0..self.index.len() {
+            let entry = self.index[at];
+            if entry.known != known || entry.state == State::Removed {
+                continue;
+            }
+            if first.is_none() {
+                first = Some(at);
+            } else {
+                self.bytes.extend_from_slice(separator);
+            }
+            self.bytes.extend_from_within(entry.value.range());
+            self.index[at].state = State::Removed;
+        }
+        let value = Span::new(value_start..self.bytes.len());
+        self.bytes.extend_from_slice(b"\r\n");
+        let Some(first) = first else { return };
+        self.index[first] = Entry {
+            line: narrow(line),
+            name_end: narrow(name_end),
+            value,
+            line_end: narrow(self.bytes.len()),
+            known,
+            state: State::Live,
+            tag,
+        };
+    }
+
+    /// Every field that may leave for the next hop, in order.
+    pub(crate) fn compressible(&self) -> impl Iterator<Item = Compressible<'_>> {
+        self.index
+            .iter()
+            .filter(|entry| entry.state == State::Live)
+            .map(|entry| self.to_compressible(entry))
+    }
+
+    /// The first field of a well-known name, whether it may leave or not.
+    pub(crate) fn compressible_of(&self, known: Known) -> Option<Compressible<'_>> {
+        let at = self.find(&known.into(), 0)?;
+        Some(self.to_compressible(&self.index[at]))
+    }
+
+    fn to_compressible(&self, entry: &Entry) -> Compressible<'_> {
+        Compressible {
+            name: &self.bytes[entry.line as usize..entry.name_end as usize],
+            known: entry.known,
+            value: &self.bytes[entry.value.range()],
+            tag: entry.tag,
+        }
     }
 
     /// Number of fields with this well-known name.

@@ -18,6 +18,8 @@ mod server;
 mod target;
 
 use attempts::Attempts;
+pub(crate) use framing::decimal;
+pub(crate) use target::{is_authority, is_connect_authority};
 
 pub use body::{BodyWriter, Relayed, WrongLength, pass, relay};
 pub use client::Client;

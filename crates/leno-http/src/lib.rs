@@ -1,12 +1,13 @@
 //! HTTP/1.1 and HTTP/2 as sans-I/O machines: bytes in, decisions out.
 //!
 //! The proxy's one exchange path works on [`RequestHead`], [`ResponseHead`] and [`Fields`], which say nothing of the
-//! version they came in; [`h1`] makes them from received bytes and writes them back. No sockets, no clocks and no policy
+//! version they came in; [`h1`] and [`h2`] make them from received bytes and write them back. No sockets, no clocks and no policy
 //! live here: a caller reads bytes into a buffer of its own, hands the buffer to a machine, and writes what the
 //! machine appended to an output buffer. Every buffer belongs to the caller and is reused from request to request.
 
 mod fields;
 pub mod h1;
+pub mod h2;
 mod invalid;
 mod known;
 mod limits;
@@ -18,10 +19,10 @@ mod response;
 pub use fields::{Field, Fields};
 pub use invalid::Invalid;
 pub use known::Known;
-pub use limits::Limits;
+pub use limits::{Http2Limits, Limits, Rate};
 pub use method::Method;
 pub use name::{FieldName, Name};
-pub use request::{Expectation, RequestHead};
+pub use request::{Expectation, RequestHead, Scheme};
 pub use response::ResponseHead;
 
 /// The protocol version a head arrived in.

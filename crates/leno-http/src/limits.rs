@@ -35,3 +35,92 @@ impl Default for Limits {
         Self::DEFAULT
     }
 }
+
+/// Bounds on what one HTTP/2 connection may hold or spend. Rates are buckets: so many at once, refilled by so many a
+/// second; what a peer does beyond costs it the connection, with ENHANCE_YOUR_CALM and a
+/// [`Violation`](crate::h2::Violation) that names the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Streams a peer may have open, those included that it has reset but whose exchange is still running here: that is
+    /// what makes rapid reset (CVE-2023-44487) pointless.
+    pub streams: u32,
+    /// Bytes of one header list, as RFC 9113 §6.5.2 counts them: name + value + 32 each.
+    pub header_list_bytes: u32,
+    /// Fields of one header list.
+    pub fields: u32,
+    /// Encoded bytes of one header block. A longer one ends the connection, since the compression state is lost unless
+    /// it is decoded.
+    pub header_block_bytes: u32,
+    /// CONTINUATION frames of one header block (CVE-2024-27316 and its kin).
+    pub continuations: u32,
+    /// Size of the table a peer may fill by header compression, and of the one we fill at the peer, in bytes.
+    pub table_bytes: u32,
+    /// Window that a stream starts with, in bytes: the most a slow reader can make us hold for it at first.
+    pub stream_window_bytes: u32,
+    /// Window that a stream may grow to when the measured bandwidth-delay product needs it.
+    pub stream_window_bytes_max: u32,
+    /// Window that the connection starts with.
+    pub connection_window_bytes: u32,
+    /// Window that the connection may grow to.
+    pub connection_window_bytes_max: u32,
+    /// Streams the peer resets before their response is complete. Each response that completes gives one back.
+    pub resets: Rate,
+    /// Streams that we must refuse or reset because of what the peer does on them.
+    pub refusals: Rate,
+    /// PING frames to answer.
+    pub pings: Rate,
+    /// SETTINGS frames to apply and acknowledge.
+    pub settings: Rate,
+    /// PRIORITY frames and frames of unknown types.
+    pub ignored: Rate,
+    /// DATA frames without data that end nothing, and empty CONTINUATION frames.
+    pub empties: Rate,
+    /// WINDOW_UPDATE frames. Each frame of ours that a peer may acknowledge gives some back.
+    pub window_updates: Rate,
+}
+
+/// So many at once, and so many a second after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Most at once.
+    pub burst: u32,
+    /// How many more each second.
+    pub per_second: u32,
+}
+
+impl Rate {
+    /// A rate.
+    pub const fn new(burst: u32, per_second: u32) -> Self {
+        Self { burst, per_second }
+    }
+}
+
+impl Http2Limits {
+    /// What a peer gets that nothing is known about. Header limits are those of HTTP/1; the rates are far above what
+    /// gRPC clients that cancel, ping and measure do, and far below what costs a core.
+    pub const DEFAULT: Self = Self {
+        streams: 256,
+        header_list_bytes: 60 * 1024,
+        fields: 100,
+        header_block_bytes: 64 * 1024,
+        continuations: 8,
+        table_bytes: 4096,
+        stream_window_bytes: 256 * 1024,
+        stream_window_bytes_max: 1024 * 1024,
+        connection_window_bytes: 1024 * 1024,
+        connection_window_bytes_max: 16 * 1024 * 1024,
+        resets: Rate::new(1000, 100),
+        refusals: Rate::new(1000, 100),
+        pings: Rate::new(200, 20),
+        settings: Rate::new(100, 10),
+        ignored: Rate::new(1000, 100),
+        empties: Rate::new(100, 10),
+        window_updates: Rate::new(4000, 400),
+    };
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::fields::Span;
+use crate::h2::Tag;
 use crate::{BodyLength, Fields, Known, Method, Version};
 
 /// What the client expects before it sends the body (RFC 9110 §10.1.1).
@@ -14,6 +15,25 @@ pub enum Expectation {
     Continue,
     /// Something unknown: answer 417.
     Unknown,
+}
+
+/// How the origin is reached, as HTTP/2 says it with each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As `:scheme` has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// Method, target, authority and fields of one request. `Host` (or `:authority`) is the field [`Known::Host`], so there
@@ -29,6 +49,9 @@ pub struct RequestHead {
     pub(crate) version: Version,
     pub(crate) body: BodyLength,
     pub(crate) wants_upgrade: bool,
+    pub(crate) scheme: Option<Scheme>,
+    /// How the target is compressed when it leaves as it came.
+    pub(crate) target_tag: Tag,
 }
 
 impl RequestHead {
@@ -42,6 +65,7 @@ impl RequestHead {
     pub fn start(&mut self, version: Version, method: &str, authority: &str, target: &str) {
         self.fields.clear();
         (self.version, self.body, self.wants_upgrade) = (version, BodyLength::Empty, false);
+        self.scheme = None;
         self.method = Method::recognize(method.as_bytes());
         self.fields.bytes.extend_from_slice(method.as_bytes());
         self.method_text = Span::new(0..method.len());
@@ -88,6 +112,16 @@ impl RequestHead {
         std::str::from_utf8(authority).unwrap_or_default()
     }
 
+    /// The scheme, where the version tells it with each request.
+    pub const fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    /// Says which scheme an HTTP/2 upstream is told; without it, http.
+    pub const fn set_scheme(&mut self, scheme: Scheme) {
+        self.scheme = Some(scheme);
+    }
+
     /// The version it arrived in.
     pub const fn version(&self) -> Version {
         self.version
@@ -109,7 +143,8 @@ impl RequestHead {
     }
 
     /// The protocol the client asks to switch to, when the connection may be switched. Never `h2c`: whoever tunnels an
-    /// unseen HTTP/2 connection goes around every rule.
+    /// unseen HTTP/2 connection goes around every rule. Extended CONNECT (RFC 8441) is shown so too: as GET with an
+    /// upgrade.
     pub fn upgrade(&self) -> Option<&str> {
         if self.wants_upgrade { self.fields.get_str(Known::Upgrade) } else { None }
     }
@@ -143,6 +178,7 @@ impl RequestHead {
             }
         }
         self.target = Span::new(start..self.fields.bytes.len());
+        self.target_tag = Tag::UNKNOWN;
     }
 
     /// Replaces the authority.

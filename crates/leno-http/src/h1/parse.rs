@@ -8,6 +8,7 @@ use super::diagnose::{Kind, diagnose};
 use super::framing::{self, Framing};
 use super::target::{self, Target};
 use crate::fields::Span;
+use crate::h2::Tag;
 use crate::{Fields, Invalid, Known, Limits, Method, RequestHead, ResponseHead, Version};
 
 /// What the machine keeps of a head it parsed.
@@ -53,6 +54,7 @@ pub(crate) fn request(
     head.method_text = Span::new(0..method.len());
     head.target = Span::new(method.len() + 1..method.len() + 1 + target.len());
     head.received_target = head.target;
+    (head.scheme, head.target_tag) = (None, Tag::UNKNOWN);
     index(&text[..length], fields_start, parsed.headers, &mut head.fields)?;
 
     read_target(head, target.as_bytes())?;

@@ -65,7 +65,8 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
     host_holds && port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit))
 }
 
-fn is_connect_authority(text: &[u8]) -> bool {
+/// `host ":" port`.
+pub(crate) fn is_connect_authority(text: &[u8]) -> bool {
     let (host, port) = split_port(text);
     !host.is_empty() && port.is_some_and(|port| !port.is_empty()) && is_authority(text)
 }

@@ -3,5 +3,6 @@
 
 mod exchange;
 mod fields;
+mod http2;
 mod properties;
 mod smuggling;

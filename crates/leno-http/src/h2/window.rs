@@ -1,0 +1,155 @@
+//! The receiving side of flow control: when windows are credited, and how they grow.
+//!
+//! A stream's window is credited when the caller has passed bytes on, so it bounds what is held for the stream. The
+//! connection's is credited on receipt: were it too credited on passing on, a few slow readers would hold all of it and
+//! stop every other stream. Windows grow when a round trip brings more than two thirds of one, as gRPC measures: then
+//! it is the window and not the path that limits.
+
+use std::time::Instant;
+
+/// The connection's window and the measurement.
+#[derive(Debug)]
+pub(super) struct Windows {
+    /// What the peer may still send on the connection.
+    left: i64,
+    /// Received and not yet announced.
+    credit: u32,
+    /// What the window is when nothing is outstanding, as the peer knows it, and as it shall be.
+    announced: u32,
+    size: u32,
+    size_max: u32,
+    /// What a stream's window is when nothing is outstanding.
+    pub(super) stream_size: u32,
+    stream_size_max: u32,
+    sample: Sample,
+}
+
+/// One measurement: a PING goes out, what arrives before its answer is what a round trip brings.
+#[derive(Clone, Copy, Debug)]
+enum Sample {
+    Idle,
+    Running {
+        bytes: u64,
+        began: Instant,
+    },
+    /// Both windows are as large as they may be, so there is nothing to measure.
+    Over,
+}
+
+impl Windows {
+    pub(super) fn new(limits: &crate::Http2Limits) -> Self {
+        let clamp = |bytes: u32| bytes.min(super::settings::WINDOW_MAX as u32);
+        let size = clamp(limits.connection_window_bytes).max(super::settings::WINDOW_DEFAULT);
+        Self {
+            left: i64::from(super::settings::WINDOW_DEFAULT),
+            credit: 0,
+            announced: size,
+            size,
+            size_max: clamp(limits.connection_window_bytes_max).max(size),
+            stream_size: clamp(limits.stream_window_bytes),
+            stream_size_max: clamp(limits.stream_window_bytes_max).max(limits.stream_window_bytes),
+            sample: Sample::Idle,
+        }
+    }
+
+    /// The increment of the first WINDOW_UPDATE: from what every connection starts with to what this one shall have.
+    pub(super) fn open(&mut self) -> u32 {
+        let increment = self.size - super::settings::WINDOW_DEFAULT;
+        self.left += i64::from(increment);
+        increment
+    }
+
+    /// Counts a DATA frame, padding included; false when the peer was not allowed to send it.
+    pub(super) fn receive(&mut self, bytes: u32) -> bool {
+        self.left -= i64::from(bytes);
+        self.credit += bytes;
+        if let Sample::Running { bytes: sampled, .. } = &mut self.sample {
+            *sampled += u64::from(bytes);
+        }
+        self.left >= 0
+    }
+
+    /// What to announce for the connection now: half a window at a time, so that the frames are few.
+    pub(super) fn update(&mut self) -> Option<u32> {
+        if self.credit < self.announced / 2 {
+            return None;
+        }
+        let increment = self.credit + (self.size - self.announced);
+        self.left += i64::from(increment);
+        (self.credit, self.announced) = (0, self.size);
+        Some(increment)
+    }
+
+    /// Begins a measurement when there is none and windows may grow; the caller sends the PING.
+    pub(super) const fn begin_sample(&mut self, now: Instant) -> bool {
+        if !matches!(self.sample, Sample::Idle) {
+            return false;
+        }
+        if self.size >= self.size_max && self.stream_size >= self.stream_size_max {
+            self.sample = Sample::Over;
+            return false;
+        }
+        self.sample = Sample::Running { bytes: 0, began: now };
+        true
+    }
+
+    /// Ends the measurement with the PING's answer.
+    pub(super) fn end_sample(&mut self, now: Instant) {
+        let Sample::Running { bytes, began } = self.sample else { return };
+        self.sample = Sample::Idle;
+        // A stalled connection answers late and says nothing about the path.
+        if now.saturating_duration_since(began).as_secs() >= 10 {
+            return;
+        }
+        let doubled = u32::try_from(bytes.saturating_mul(2)).unwrap_or(u32::MAX);
+        if bytes.saturating_mul(3) >= u64::from(self.stream_size) * 2 {
+            self.stream_size = doubled.clamp(self.stream_size, self.stream_size_max);
+        }
+        if bytes.saturating_mul(3) >= u64::from(self.size) * 2 {
+            self.size = doubled.clamp(self.size, self.size_max);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Windows;
+    use crate::Http2Limits;
+
+    #[test]
+    fn windows_grow_when_a_round_trip_fills_them_and_stop_at_their_limits() {
+        let limits = Http2Limits {
+            stream_window_bytes: 64 * 1024,
+            stream_window_bytes_max: 300_000,
+            connection_window_bytes: 100_000,
+            connection_window_bytes_max: 1_000_000,
+            ..Http2Limits::DEFAULT
+        };
+        let (mut windows, mut now) = (Windows::new(&limits), Instant::now());
+        windows.open();
+        let mut round = |windows: &mut Windows, frames: u32| {
+            let runs = windows.begin_sample(now);
+            for _ in 0..frames {
+                assert!(windows.receive(1000), "nothing here exceeds a window");
+                windows.update();
+            }
+            now += Duration::from_millis(50);
+            windows.end_sample(now);
+            (runs, windows.size, windows.stream_size)
+        };
+        assert_eq!(round(&mut windows, 10), (true, 100_000, 65_536), "a trickle changes nothing");
+        assert_eq!(round(&mut windows, 50), (true, 100_000, 100_000), "enough for a stream's");
+        assert_eq!(round(&mut windows, 90), (true, 180_000, 180_000));
+        assert_eq!(round(&mut windows, 500), (true, 1_000_000, 300_000));
+        assert_eq!(round(&mut windows, 500), (false, 1_000_000, 300_000), "no more PINGs");
+    }
+
+    #[test]
+    fn more_than_the_window_is_noticed() {
+        let mut windows = Windows::new(&Http2Limits::DEFAULT);
+        assert!(windows.receive(65_535), "what every connection starts with");
+        assert!(!windows.receive(1));
+    }
+}

@@ -1,0 +1,4 @@
+//! The HTTP/2 machine, both roles.
+
+mod exchange;
+mod pair;
