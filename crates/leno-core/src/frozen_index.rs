@@ -1,8 +1,8 @@
 //! Hash tables that are filled once, at compile, and then only read.
 //!
-//! Keys are compared with ASCII case ignored and hashed byte by byte, so that one walk over a path gives the hash of
-//! each of its prefixes. The hash is weak on purpose (FNV-1a): a peer chooses what is looked up, never what is in the
-//! table, so it cannot lengthen a probe.
+//! Keys are compared with ASCII case ignored. Whole texts are hashed a word at a time; prefixes and suffixes byte by byte,
+//! so that one walk over a text gives the hash of each of them. The hashes are weak on purpose: a peer chooses what is
+//! looked up, never what is in the table, so it cannot lengthen a probe.
 
 const VACANT: u32 = u32::MAX;
 
@@ -22,12 +22,24 @@ impl FoldedHash {
     pub(crate) const fn value(self) -> u64 {
         self.0
     }
+}
 
-    pub(crate) fn of(bytes: &[u8]) -> u64 {
-        let mut hash = Self::new();
-        bytes.iter().for_each(|&byte| hash.push(byte));
-        hash.value()
-    }
+/// A hash of lower-cased text, eight bytes a step: for texts that are looked up whole. Setting bit 5 folds letters; what
+/// else it folds together only collides.
+pub(crate) fn folded_hash(text: &[u8]) -> u64 {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    // Any odd number with bits everywhere: the fraction of the golden ratio.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| {
+        let product = (hash ^ word).wrapping_mul(SPREAD);
+        product ^ (product >> 32)
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let hash = words
+        .iter()
+        .fold(text.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word) | FOLD));
+    let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(byte | 0x20));
+    mix(hash, last)
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::frozen_index::{FoldedHash, HashIndex};
+use crate::frozen_index::{HashIndex, folded_hash};
 
 /// A name that is cheap to clone, to compare and to look up.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ impl ResourceName {
     /// Hashes `text` once.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self { hash: FoldedHash::of(text.as_bytes()), text: Arc::from(text) }
+        Self { hash: folded_hash(text.as_bytes()), text: Arc::from(text) }
     }
 
     /// The name itself.

@@ -248,8 +248,7 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        // No branch in the loop: values are short, and this is done many bytes at a time.
-        if value.iter().fold(0, |found, byte| found | u8::from(ends_line(*byte))) != 0 {
+        if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
             for byte in &mut self.bytes[start..] {
                 if ends_line(*byte) {
                     *byte = b' ';

@@ -84,6 +84,16 @@ impl RequestHead {
         self.text(self.method_text)
     }
 
+    /// The method's text, for those who need not know that it is text.
+    pub fn method_bytes(&self) -> &[u8] {
+        self.bytes_of(self.method_text)
+    }
+
+    /// [`RequestHead::target`], for those who need not know that it is text.
+    pub fn target_bytes(&self) -> &[u8] {
+        self.bytes_of(self.target)
+    }
+
     /// Path and query as they will be forwarded; `*` for OPTIONS of the whole server, the authority for CONNECT.
     pub fn target(&self) -> &str {
         self.text(self.target)
@@ -194,8 +204,11 @@ impl RequestHead {
     }
 
     fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(&self.fields.bytes[span.range()])
-            .expect("start lines are checked to be ASCII")
+        std::str::from_utf8(self.bytes_of(span)).expect("start lines are checked to be ASCII")
+    }
+
+    fn bytes_of(&self, span: Span) -> &[u8] {
+        &self.fields.bytes[span.range()]
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::frozen_index::{AffixIndex, End, FoldedHash, HashIndex};
+use crate::frozen_index::{AffixIndex, End, HashIndex, folded_hash};
 use crate::problem::{ProblemKind, Report};
 
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl HostIndex {
             });
         }
         Self {
-            exact: HashIndex::build(exact.iter().map(|(key, _)| FoldedHash::of(key))),
+            exact: HashIndex::build(exact.iter().map(|(key, _)| folded_hash(key))),
             exact_keys: exact.into(),
             suffix: Wildcards::build(End::Back, suffix),
             prefix: Wildcards::build(End::Front, prefix),
@@ -87,9 +87,11 @@ impl HostIndex {
     }
 
     fn find_exact(&self, text: &[u8]) -> Option<u32> {
+        if self.exact_keys.is_empty() {
+            return None;
+        }
         let key = |at: u32| &self.exact_keys[at as usize];
-        let at =
-            self.exact.find(FoldedHash::of(text), |at| key(at).0.eq_ignore_ascii_case(text))?;
+        let at = self.exact.find(folded_hash(text), |at| key(at).0.eq_ignore_ascii_case(text))?;
         Some(key(at).1)
     }
 }

@@ -5,7 +5,7 @@
 //! groups is the first match of a naive scan.
 
 use crate::config::PathMatch;
-use crate::frozen_index::{AffixIndex, End, FoldedHash, HashIndex};
+use crate::frozen_index::{AffixIndex, End, HashIndex, folded_hash};
 
 /// Up to so many routes a plain scan is as fast.
 const SCAN_MAX: usize = 8;
@@ -65,7 +65,7 @@ impl Groups {
         let prefix_groups = gather(prefix_groups);
         let keys = prefix_groups.iter().map(|group| group.key.clone()).collect();
         Self {
-            exact: HashIndex::build(exact_groups.iter().map(|group| FoldedHash::of(&group.key))),
+            exact: HashIndex::build(exact_groups.iter().map(|group| folded_hash(&group.key))),
             exact_groups: exact_groups.into(),
             prefixes: AffixIndex::build(End::Front, keys),
             prefix_groups: prefix_groups.into(),
@@ -87,7 +87,9 @@ impl Groups {
             }
         };
         let same = |number: u32| self.exact_groups[number as usize].key.eq_ignore_ascii_case(path);
-        if let Some(number) = self.exact.find(FoldedHash::of(path), same) {
+        if !self.exact_groups.is_empty()
+            && let Some(number) = self.exact.find(folded_hash(path), same)
+        {
             try_positions(&self.exact_groups[number as usize].positions);
         }
         self.prefixes.for_each(path, |number| {

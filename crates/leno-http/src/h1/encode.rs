@@ -15,9 +15,9 @@ pub(super) enum Connection {
 
 /// Writes a request head and returns the framing it announces.
 pub(super) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Framing {
-    out.extend_from_slice(head.method_str().as_bytes());
+    out.extend_from_slice(head.method_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.target().as_bytes());
+    out.extend_from_slice(head.target_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let framing = match head.body {
         BodyLength::Empty => Framing::Empty,

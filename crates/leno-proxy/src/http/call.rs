@@ -104,7 +104,7 @@ impl<'a> Call<'a> {
         Self {
             timers,
             replay: Replay::new(has_body),
-            idempotence: Idempotence::of_method(session.request.method_str().as_bytes()),
+            idempotence: Idempotence::of_method(session.request.method_bytes()),
             tried: Vec::new(),
             retries: 0,
             stale: 0,

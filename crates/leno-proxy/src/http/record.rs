@@ -229,7 +229,7 @@ impl Session {
             Address::Host { .. } | Address::Pipe(_) => None,
         });
         let line = AccessRecord {
-            method: has_request.then(|| self.request.method_str().as_bytes()),
+            method: has_request.then(|| self.request.method_bytes()),
             path: has_request.then(|| self.request.received_target().as_bytes()),
             protocol: has_request.then(|| self.request.version().as_str()),
             response_code: record.status,

@@ -12,11 +12,11 @@ pub(super) struct View<'a> {
 
 impl RequestView for View<'_> {
     fn method(&self) -> &[u8] {
-        self.head.method_str().as_bytes()
+        self.head.method_bytes()
     }
 
     fn path(&self) -> &[u8] {
-        self.head.target().as_bytes()
+        self.head.target_bytes()
     }
 
     fn authority(&self) -> &[u8] {
