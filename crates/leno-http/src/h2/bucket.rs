@@ -11,7 +11,7 @@ use crate::limits::Rate;
 pub(super) struct Bucket {
     rate: Rate,
     left: u32,
-    /// When the bucket was last filled; `None` until it first ran empty.
+    /// When the bucket was last filled; `None` before the first token was taken.
     filled: Option<Instant>,
 }
 
@@ -22,8 +22,9 @@ impl Bucket {
 
     /// Takes a token, or says that there is none.
     pub(super) fn spend(&mut self, now: Instant, why: Violation) -> Result<(), Violation> {
+        let filled = *self.filled.get_or_insert(now);
         if self.left == 0 {
-            self.refill(now);
+            self.refill(now, filled);
         }
         self.left = self.left.checked_sub(1).ok_or(why)?;
         Ok(())
@@ -35,12 +36,7 @@ impl Bucket {
         self.left = if left < self.rate.burst { left } else { self.rate.burst };
     }
 
-    /// Time counts from when the bucket first ran empty: before that it was the burst that was spent.
-    fn refill(&mut self, now: Instant) {
-        let Some(filled) = self.filled else {
-            self.filled = Some(now);
-            return;
-        };
+    fn refill(&mut self, now: Instant, filled: Instant) {
         let elapsed_ms = now.saturating_duration_since(filled).as_millis();
         let earned = elapsed_ms.saturating_mul(u128::from(self.rate.per_second)) / 1000;
         if earned > 0 {
@@ -71,6 +67,7 @@ mod tests {
         assert_eq!(spent(&mut bucket, 0), 3);
         assert_eq!(spent(&mut bucket, 50), 0);
         assert_eq!(spent(&mut bucket, 200), 2);
+        assert_eq!(spent(&mut bucket, 250), 0);
         assert_eq!(spent(&mut bucket, 60_000), 3, "never more than the burst");
         bucket.earn(1);
         assert_eq!(spent(&mut bucket, 60_000), 1);

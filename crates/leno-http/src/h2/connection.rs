@@ -151,6 +151,11 @@ impl Retired {
     pub(super) fn contains(&self, id: u32) -> bool {
         self.ids.contains(&id)
     }
+
+    /// Whether some that were reset may have been forgotten.
+    pub(super) const fn is_full(&self) -> bool {
+        self.ids.len() == Self::MAX
+    }
 }
 
 /// Payloads of our own PING frames.

@@ -6,9 +6,9 @@ use super::streams::{Phase, State, Tunnel};
 use super::{Code, ExtendedConnect, NotNow, Stream, Then, Violation, block, frame};
 use crate::{Fields, Method, RequestHead, ResponseHead};
 
-/// WINDOW_UPDATE frames that a peer may send for a DATA frame of ours: one for the stream, one for the connection, and as
-/// many again for peers that credit in small steps.
-const UPDATES_PER_DATA: u32 = 4;
+/// Bytes of ours that a peer may answer with a WINDOW_UPDATE, beside two for each frame: some credit every few kilobytes
+/// they read, stream and connection each.
+const BYTES_PER_UPDATE: usize = 1024;
 
 impl Connection {
     /// Starts a request. A head with an upgrade becomes extended CONNECT.
@@ -56,7 +56,12 @@ impl Connection {
         let Some(state) = self.sendable(stream, Phase::Head) else { return };
         state.sent = Phase::Body;
         let as_is = state.is_head || head.status() == 304;
-        let is_tunnel = state.tunnel != Tunnel::No && is_success(head.status());
+        let is_tunnel = match state.tunnel {
+            Tunnel::Extended => head.status() == 101,
+            Tunnel::Connect => (200..300).contains(&head.status()),
+            Tunnel::No => false,
+        };
+        assert!(is_tunnel || head.status() != 101, "only extended CONNECT is answered 101");
         let start = begin_headers(stream.id, then, out);
         block::response(&mut self.encoder, head, block::Length::of(head, as_is, is_tunnel), out);
         frame::finish_headers(out, start, stream.id, self.peer.frame_bytes_max as usize);
@@ -93,7 +98,7 @@ impl Connection {
         let ends = then.is_end() && taken == bytes.len();
         if taken > 0 || ends {
             let frames = write_data(stream.id, &bytes[..taken], ends, payload_max, out);
-            self.floods.window_updates.earn(frames * UPDATES_PER_DATA);
+            self.floods.window_updates.earn(frames * 2 + (taken / BYTES_PER_UPDATE) as u32);
         }
         if ends {
             self.sent(stream, Then::End);
@@ -216,11 +221,6 @@ impl Connection {
 
 const fn phase_after(then: Then) -> Phase {
     if then.is_end() { Phase::Done } else { Phase::Body }
-}
-
-/// Whether this answers CONNECT with a tunnel; 101 is how an extended one is shown.
-const fn is_success(status: u16) -> bool {
-    status == 101 || (status >= 200 && status < 300)
 }
 
 fn begin_headers(id: u32, then: Then, out: &mut Vec<u8>) -> usize {

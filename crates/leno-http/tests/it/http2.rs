@@ -2,3 +2,5 @@
 
 mod exchange;
 mod pair;
+mod rules;
+mod wire;
