@@ -175,7 +175,11 @@ fn header_blocks_are_not_interrupted() {
             Ends(Violation::Continuation),
             &[begin, frame(CONTINUATION, END_HEADERS, 3, &second)],
         ),
-        ("without a beginning", Ends(Violation::Continuation), std::slice::from_ref(&end)),
+        (
+            "without a beginning",
+            Ends(Violation::Continuation),
+            &[second.clone()].map(|block| frame(CONTINUATION, END_HEADERS, 1, &block)),
+        ),
         ("after the end", Ends(Violation::Continuation), &[whole(), end]),
         ("a broken block", Ends(Violation::Compression), &[frame(HEADERS, WHOLE, 1, &[0xff])]),
         ("index 0", Ends(Violation::Compression), &[frame(HEADERS, WHOLE, 1, &[0x80])]),
