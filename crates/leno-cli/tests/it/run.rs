@@ -213,7 +213,8 @@ fn a_sidecar_that_dies_is_replaced_aloud_and_nobody_is_refused() {
     let output = mesh.shell(&[], &["python3", "-c", CLIENT, "http://hello:8000/"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_ne!(mesh.report().map(|report| report["proxy_pid"].as_i64()), Some(Some(old)));
-    hello.signal(Signal::INT);
+    // Not an interrupt: where the whole test runs in the background, programs are born deaf to it.
+    hello.signal(Signal::TERM);
     let (_, said) = hello.end();
     assert!(said.contains("ended: signal: 9") && said.contains("starting another"), "{said}");
 }
