@@ -8,6 +8,7 @@ use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 
 mod bench;
+mod deny;
 mod docs;
 mod fuzz;
 mod peers;
@@ -27,6 +28,8 @@ enum Command {
     Tidy,
     /// Fetch the software that tests and benches compare with.
     Peers(peers::Args),
+    /// Licences, sources, duplicates and bans of everything that is built in: `cargo deny`.
+    Deny(deny::Args),
     /// Compare with other proxies and control planes.
     Bench(bench::Args),
     /// Fuzz every parser for a while.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tidy => tidy::run(&root()),
         Command::Peers(args) => peers::run(&args),
+        Command::Deny(args) => deny::run(&root(), &args),
         Command::Bench(args) => bench::run(&root(), &args),
         Command::Fuzz(args) => fuzz::run(&root(), &args),
         Command::Docs => docs::run(&root()),

