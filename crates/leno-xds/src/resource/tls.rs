@@ -30,8 +30,11 @@ const HARMLESS_PARAMETERS: &Names = &[
     (6, "compliance_policies"),
 ];
 
-/// What an enum value means as a minimum and as a maximum; nothing older than TLS 1.2 is ever spoken.
-const VERSIONS: [(u32, &str, (TlsVersion, Option<TlsVersion>)); 5] = [
+/// What an enum value means as a minimum, and as a maximum if it can be one.
+type Bounds = (TlsVersion, Option<TlsVersion>);
+
+/// Nothing older than TLS 1.2 is ever spoken.
+const VERSIONS: [(u32, &str, Bounds); 5] = [
     (0, "TLS_AUTO", (TlsVersion::V12, Some(TlsVersion::V13))),
     (1, "TLSv1_0", (TlsVersion::V12, None)),
     (2, "TLSv1_1", (TlsVersion::V12, None)),
