@@ -38,8 +38,8 @@ use crate::limits;
 use crate::listener::Proof;
 use crate::worker::Worker;
 
-/// An upstream connection, counted against its cluster's limit.
-pub(crate) type UpstreamConnection = Connection<Slot>;
+/// An upstream connection, counted against its cluster's limit. Boxed: it goes from hand to hand in every exchange.
+pub(crate) type UpstreamConnection = Box<Connection<Slot>>;
 
 /// The process's part of a cluster.
 #[derive(Debug)]

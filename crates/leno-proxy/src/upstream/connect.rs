@@ -88,7 +88,7 @@ pub(crate) async fn connect(
     let slot = match cluster.reserve() {
         Ok(slot) => slot,
         Err(_) => match wait(cluster, endpoint, purpose.carries).await? {
-            Free::Connection(connection) => return Ok(*connection),
+            Free::Connection(connection) => return Ok(connection),
             Free::Slot(slot) => slot,
         },
     };
@@ -108,7 +108,15 @@ pub(crate) async fn connect(
     let (wire, proof) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
-    Ok(Connection { wire, served: 0, idle: Duration::ZERO, transport, proof, local, _slot: slot })
+    Ok(Box::new(Connection {
+        wire,
+        served: 0,
+        idle: Duration::ZERO,
+        transport,
+        proof,
+        local,
+        _slot: slot,
+    }))
 }
 
 /// Starts TLS if the endpoint is talked to that way.
@@ -142,7 +150,7 @@ async fn secure(
 }
 
 enum Free {
-    Connection(Box<UpstreamConnection>),
+    Connection(UpstreamConnection),
     Slot(Slot),
 }
 
@@ -162,7 +170,7 @@ async fn wait(
         let kept = cluster.checkout(endpoint, Idempotence::NotIdempotent, Instant::now());
         match (kept, carries) {
             (Some(connection), Carries::Requests) => {
-                return Ok(Free::Connection(Box::new(connection)));
+                return Ok(Free::Connection(connection));
             }
             (kept, _) => drop(kept),
         }

@@ -58,7 +58,7 @@ pub(crate) struct Pool<G> {
 
 #[derive(Debug)]
 struct Kept<G> {
-    connection: Connection<G>,
+    connection: Box<Connection<G>>,
     since: Instant,
     /// The idle time at which it was last seen open.
     seen: Duration,
@@ -95,7 +95,7 @@ impl<G> Default for Pool<G> {
 impl<G> Pool<G> {
     /// The connection used last that fits the transport and is quiet, unless even that one may be closed at any moment;
     /// closed ones met on the way are dropped.
-    pub(crate) fn checkout(&self, wanted: Wanted<'_>) -> Option<Connection<G>> {
+    pub(crate) fn checkout(&self, wanted: Wanted<'_>) -> Option<Box<Connection<G>>> {
         loop {
             let mut kept = self.kept.borrow_mut();
             let idle = kept.last()?.idle(wanted.now);
@@ -116,7 +116,7 @@ impl<G> Pool<G> {
     }
 
     /// Keeps `connection` for another exchange.
-    pub(crate) fn give_back(&self, connection: Connection<G>, now: Instant) {
+    pub(crate) fn give_back(&self, connection: Box<Connection<G>>, now: Instant) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= IDLE_PER_ENDPOINT {
             // The oldest: it is the first to be closed by the other side anyway.
@@ -190,12 +190,12 @@ mod tests {
         Arc::new(Transport { name: "default".into(), tls: None, proxy_protocol: None })
     }
 
-    async fn connection() -> (Connection<()>, TcpStream) {
+    async fn connection() -> (Box<Connection<()>>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
         let wire = Wire::Tcp(near.unwrap());
-        let connection = Connection {
+        let connection = Box::new(Connection {
             wire,
             served: 0,
             idle: Duration::ZERO,
@@ -203,7 +203,7 @@ mod tests {
             proof: Proof::default(),
             local: None,
             _slot: (),
-        };
+        });
         (connection, far.unwrap().0)
     }
 
@@ -212,7 +212,7 @@ mod tests {
         known: &SharedKeepAlive,
         now: Instant,
         idempotence: Idempotence,
-    ) -> Option<Connection<()>> {
+    ) -> Option<Box<Connection<()>>> {
         pool.checkout(Wanted { transport: &plaintext(), known, now, idempotence })
     }
 
