@@ -20,7 +20,7 @@ pub use endpoint::{
     ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
 };
 pub use listener::{
-    AccessLog, ClientCertForward, DownstreamTls, FilterChain, FilterChainMatch,
+    AccessLog, ClientCertForward, Codec, DownstreamTls, FilterChain, FilterChainMatch,
     HttpConnectionManager, HttpFilter, Listener, ListenerFilter, NetworkFilter, RouteSource,
     ServerHeader, TcpProxy, TlsVersion, TlsVersions, TrafficDirection, TransportProtocol,
 };

@@ -12,6 +12,7 @@ mod record;
 mod replay;
 mod reply;
 mod session;
+mod streams;
 mod timers;
 mod transfer;
 mod tunnel;
@@ -20,10 +21,13 @@ mod view;
 
 use std::time::Instant;
 
-use leno_core::reply::Failure;
+use leno_core::config::Codec;
 
-use session::Next;
-pub(crate) use session::Session;
+use crate::wire::Wire;
+use downstream::http1::Recognised;
+use downstream::{Carrier, Http1};
+pub(crate) use session::Arrival;
+use session::{Next, Session};
 
 /// What may follow an exchange.
 #[derive(Debug)]
@@ -34,8 +38,27 @@ enum After {
     Close,
 }
 
-/// Serves a connection until it ends, one request after the other.
-pub(crate) async fn serve(mut session: Session) {
+/// Serves a connection to its end. `inbox` holds what the inspectors read.
+pub(crate) async fn serve_connection(arrival: Arrival, wire: Wire, inbox: Vec<u8>) {
+    let codec = arrival.manager.settings.codec;
+    if codec == Codec::Http2 || codec == Codec::Auto && arrival.facts.is_http2 {
+        return streams::serve_streams(arrival, wire, inbox).await;
+    }
+    let mut end = Http1::new(wire, inbox);
+    if codec == Codec::Auto {
+        match end.recognise(&arrival).await {
+            Recognised::Http1 => {}
+            Recognised::Http2 => {
+                return streams::serve_streams(arrival, end.wire, end.inbox).await;
+            }
+            Recognised::Nothing => return end.end(&arrival.worker.buffers).await,
+        }
+    }
+    serve(Session::new(arrival, Carrier::Http1(end))).await;
+}
+
+/// Serves a connection, or a place on one, until it ends, one request after the other.
+async fn serve(mut session: Session) {
     let mut served = 0;
     loop {
         let next = session.next_request(served).await;
@@ -45,13 +68,11 @@ pub(crate) async fn serve(mut session: Session) {
                 exchange::exchange(&mut session, started, head_bytes).await
             }
             Next::Invalid(invalid) => reply::refuse_invalid(&mut session, started, invalid).await,
-            Next::HeadTimeout => {
-                reply::refuse(&mut session, started, Failure::RequestHeaderTimeout).await
-            }
+            Next::Refused(failure) => reply::refuse(&mut session, started, failure).await,
             Next::End => return,
         };
         served += 1;
-        if matches!(after, After::Close) {
+        if matches!(after, After::Close) && session.downstream.ends_with_exchange() {
             break;
         }
     }

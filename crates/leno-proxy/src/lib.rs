@@ -11,6 +11,7 @@ mod deadline;
 pub mod dns;
 mod handover;
 mod http;
+mod http2;
 pub mod identity;
 mod ids;
 mod lifecycle;

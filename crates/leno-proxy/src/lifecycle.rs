@@ -129,6 +129,12 @@ impl Watcher {
         }
     }
 
+    /// A watcher of the same signal, for another task.
+    #[must_use]
+    pub(crate) fn another(&self) -> Self {
+        self.lifecycle.watch()
+    }
+
     /// Names the task to wake when the phase changes; called once, since a connection stays in one task.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.lifecycle.watchers.borrow_mut().slots[self.slot] = Some(cx.waker().clone());

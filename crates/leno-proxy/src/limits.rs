@@ -55,6 +55,16 @@ pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Body bytes held between a fast sender and a slow receiver, per direction of one exchange.
 pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Bytes one HTTP/2 connection may have waiting for its socket before its streams are told to wait, and before no more
+/// is read from it: what a peer makes us answer without reading it is bounded by this.
+pub const HTTP2_OUT_BYTES: usize = 256 * 1024;
+
+/// The one buffer of a worker that HTTP/2 connections are read into.
+pub const HTTP2_READ_BYTES: usize = 128 * 1024;
+
+/// After this long without a stream an HTTP/2 connection gives back what it keeps ready for the next ones.
+pub const HTTP2_REST: Duration = Duration::from_secs(30);
+
 /// Request body kept for another attempt; a longer body is sent once (Envoy's default retry buffer is of this order).
 pub const REPLAY_BYTES: usize = 64 * 1024;
 

@@ -34,6 +34,8 @@ pub(crate) struct Facts {
     pub(crate) client_cert: Option<Arc<str>>,
     /// Whether TLS was terminated.
     pub(crate) is_tls: bool,
+    /// Whether HTTP/2 was agreed on in its handshake.
+    pub(crate) is_http2: bool,
     pub(crate) since: Instant,
 }
 

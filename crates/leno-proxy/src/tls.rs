@@ -93,6 +93,12 @@ impl TlsError {
     }
 }
 
+/// Whether this application protocol is HTTP/2: the registered name, or Istio's for connections of the mesh.
+#[must_use]
+pub fn is_http2(alpn: Option<&[u8]>) -> bool {
+    matches!(alpn, Some(b"h2" | b"istio-h2"))
+}
+
 /// Whether a broken connection was broken by TLS: the peer said by an alert that it does not want us.
 #[must_use]
 pub fn is_refusal(error: &std::io::Error) -> bool {

@@ -218,6 +218,14 @@ impl Outgoing {
         self.written = 0;
     }
 
+    /// Gives back the room of what was written, once it is worth the copy of what waits.
+    pub fn compact(&mut self) {
+        if self.written > self.pending() {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
     /// Writes until nothing waits.
     ///
     /// # Errors

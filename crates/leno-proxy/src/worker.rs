@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use leno_core::name::ResourceName;
 use leno_core::random::SplitMix64;
 use leno_core::snapshot::Snapshot;
+use leno_http::h2::Heads;
 use leno_telemetry::ProcessStat;
 use tokio::sync::watch;
 
 use crate::buffers::Buffers;
+use crate::http2::Flusher;
 use crate::limits;
 use crate::listener::active::ActiveListener;
 use crate::process::{Process, Shutdown};
@@ -47,6 +49,12 @@ pub(crate) struct Worker {
     pub(crate) id: usize,
     pub(crate) process: Arc<Process>,
     pub(crate) buffers: Buffers,
+    /// Writes what HTTP/2 connections have to send.
+    pub(crate) flusher: Flusher,
+    /// Where HTTP/2 connections are read into, one after the other.
+    pub(crate) read_buffer: RefCell<Vec<u8>>,
+    /// Where their heads are decoded.
+    pub(crate) heads: RefCell<Heads>,
     pub(crate) random: RefCell<SplitMix64>,
     pub(crate) dialer: Dialer,
     pub(crate) connectors: Connectors,
@@ -85,6 +93,9 @@ impl Worker {
             telemetry: WorkerTelemetry::new(&seed.process.metrics, Arc::clone(&seed.process.logs)),
             process: seed.process,
             buffers: Buffers::default(),
+            flusher: Flusher::default(),
+            read_buffer: RefCell::new(Vec::with_capacity(limits::HTTP2_READ_BYTES)),
+            heads: RefCell::default(),
             random: RefCell::new(SplitMix64::new(seed.random)),
             dialer: Dialer::new(seed.dialer),
             connectors: Connectors::default(),
@@ -237,6 +248,8 @@ pub(crate) fn run(
         let first = Arc::clone(&in_force.borrow_and_update());
         let worker = Rc::new(Worker::new(seed, Arc::clone(&first)));
         worker.adopt(first);
+        let writer = Rc::clone(&worker);
+        tokio::task::spawn_local(async move { writer.flusher.run().await });
         let mut sweep = tokio::time::interval(limits::SWEEP);
         let mut flush = tokio::time::interval(limits::RECORDS_FLUSH);
         loop {

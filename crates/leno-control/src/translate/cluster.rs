@@ -153,6 +153,7 @@ fn plain_http() -> UpstreamHttp {
         protocol: UpstreamProtocol::Http1,
         idle_timeout: None,
         max_requests_per_connection: None,
+        max_concurrent_streams: None,
     }
 }
 
@@ -205,6 +206,7 @@ fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
             protocol: spoken(port.protocol),
             idle_timeout: pool.http.idle_timeout,
             max_requests_per_connection: positive(pool.http.max_requests_per_connection),
+            max_concurrent_streams: None,
         },
         services: vec![service_ref(service)],
         origin: policy.origin.clone(),

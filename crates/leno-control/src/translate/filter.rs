@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leno_core::config::{
-    AccessLog, ClientCertForward, ClusterSpecifier, HttpConnectionManager, HttpFilter,
+    AccessLog, ClientCertForward, Codec, ClusterSpecifier, HttpConnectionManager, HttpFilter,
     NetworkFilter, RouteSource, ServerHeader, TcpProxy, TrafficDirection,
 };
 
@@ -13,6 +13,7 @@ pub(super) fn http(
     direction: TrafficDirection,
 ) -> NetworkFilter {
     NetworkFilter::Http(Box::new(HttpConnectionManager {
+        codec: Codec::Auto,
         stat_prefix,
         routes,
         http_filters: vec![

@@ -186,6 +186,8 @@ pub struct UpstreamHttp {
     pub idle_timeout: Option<Duration>,
     /// A connection is retired after so many requests; `None` never.
     pub max_requests_per_connection: Option<u32>,
+    /// Requests one HTTP/2 connection carries at once, where the endpoint would take more; `None` is what it takes.
+    pub max_concurrent_streams: Option<u32>,
 }
 
 /// Which HTTP version an upstream speaks.
@@ -196,6 +198,8 @@ pub enum UpstreamProtocol {
     Http2,
     /// The downstream's version (`use_downstream_protocol_config`).
     Downstream,
+    /// What the TLS handshake agrees on by ALPN, HTTP/1.1 without (`auto_config`).
+    Negotiated,
 }
 
 /// A service as the user named it.

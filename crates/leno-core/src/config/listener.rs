@@ -154,6 +154,8 @@ pub enum NetworkFilter {
 pub struct HttpConnectionManager {
     /// Prefix in statistics.
     pub stat_prefix: String,
+    /// Which HTTP version is spoken.
+    pub codec: Codec,
     /// The route table.
     pub routes: RouteSource,
     /// In order; the last is the router.
@@ -191,6 +193,18 @@ pub enum ServerHeader {
     AppendIfAbsent,
     /// What the upstream sent, or none.
     PassThrough,
+}
+
+/// `HttpConnectionManager.codec_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub enum Codec {
+    /// What ALPN agreed on, else what the first bytes show.
+    #[default]
+    Auto,
+    /// HTTP/1.
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// Where the routes of a connection manager come from.

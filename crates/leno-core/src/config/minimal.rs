@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    CircuitLimits, ClientCertForward, Cluster, ClusterSpecifier, Discovery, FilterChain,
+    CircuitLimits, ClientCertForward, Cluster, ClusterSpecifier, Codec, Discovery, FilterChain,
     FilterChainMatch, Forward, HeaderMutations, HttpConnectionManager, HttpFilter, LbPolicy,
     Listener, NetworkFilter, PathMatch, Route, RouteAction, RouteConfiguration, RouteMatch,
     RouteSource, ServerHeader, TcpProxy, TrafficDirection, UpstreamHttp, UpstreamProtocol,
@@ -53,6 +53,7 @@ impl HttpConnectionManager {
     #[must_use]
     pub fn minimal(stat_prefix: &str, routes: RouteSource) -> Self {
         Self {
+            codec: Codec::Auto,
             stat_prefix: stat_prefix.to_owned(),
             routes,
             http_filters: vec![HttpFilter::Router],
@@ -102,6 +103,7 @@ impl Cluster {
                 protocol: UpstreamProtocol::Http1,
                 idle_timeout: None,
                 max_requests_per_connection: None,
+                max_concurrent_streams: None,
             },
             services: Vec::new(),
             origin: None,

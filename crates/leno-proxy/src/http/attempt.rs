@@ -7,6 +7,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use leno_http::h2::{NotNow, Then};
 use leno_http::{Invalid, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
@@ -15,9 +16,9 @@ use super::pump::{PumpError, Step};
 use super::replay::Replay;
 use super::timers::{Expired, Timers};
 use super::transfer::Transfer;
-use super::upstream::{Http1, Upstream};
+use super::upstream::{Http1, Http2, Upstream};
 use crate::buffers::Buffers;
-use crate::upstream::cluster::UpstreamConnection;
+use crate::upstream::connect::Link;
 
 /// Why an attempt ended before its time.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub(super) enum Broken {
     Upstream(io::Error),
     /// The upstream closed before the response was complete.
     UpstreamEnded,
+    /// The upstream reset the stream.
+    Reset,
+    /// The upstream did not process the request, and said so.
+    Refused,
     /// The upstream's response is malformed.
     Response(Invalid),
     /// A deadline passed.
@@ -50,22 +55,38 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Encodes the head, and what a former attempt kept of the body.
+    /// Encodes the head, and what a former attempt kept of the body. `Err` when the connection takes no more requests
+    /// after all.
     pub(super) fn begin(
-        connection: UpstreamConnection,
+        link: Link,
         buffers: &Buffers,
         head: &RequestHead,
         replay: &Replay,
-    ) -> Box<Self> {
+    ) -> Result<Box<Self>, NotNow> {
+        let (upstream, request) = match link {
+            Link::Exclusive(connection) => {
+                let end = Http1::begin(connection, buffers, head, replay);
+                (Upstream::Http1(end), Transfer::default())
+            }
+            Link::Shared(connection) => {
+                let end = Http2::begin(&connection, head)?;
+                (Upstream::Http2(end), Transfer::after(replay.body().unwrap_or_default()))
+            }
+        };
         // Boxed: it is handed on by every stage of the exchange, and copying it each time costs more than parsing.
-        Box::new(Self {
-            upstream: Upstream::Http1(Http1::begin(connection, buffers, head, replay)),
-            request: Transfer::default(),
+        Ok(Box::new(Self {
+            upstream,
+            request,
             response: Transfer::default(),
             is_sent: false,
             write_error: None,
             has_answered: false,
-        })
+        }))
+    }
+
+    /// Whether the response has a body, or trailers.
+    pub(super) fn rest(&mut self) -> Then {
+        if self.upstream.is_response_over() { Then::End } else { Then::More }
     }
 
     /// Whether the failure of this attempt can be the closing of a kept connection that nobody could foresee.

@@ -26,8 +26,9 @@ use super::session::Session;
 use super::timers::{Expired, Timers};
 use crate::limits;
 use crate::tls;
-use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::{self, Carries, ConnectError, Purpose};
+use crate::upstream::cluster::ClusterState;
+use crate::upstream::connect::{self, Carries, ConnectError, Link, Purpose};
+use crate::upstream::shared::Spoken;
 
 /// Why one attempt gave no answer to pass on.
 struct Unanswered {
@@ -139,22 +140,28 @@ impl<'a> Call<'a> {
             stats: cluster.stats.clone(),
         };
         cluster.stats.increment(ClusterStat::RqActive);
+        let spoken = cluster.spoken(&endpoint, session.request.version());
         // One kept connection was closed under us: the others of its age may be, too.
-        let kept =
-            if self.stale == 0 { cluster.checkout(&endpoint, self.idempotence, now) } else { None };
-        let connection = match kept {
+        let kept = if self.stale == 0 {
+            cluster.ready(&endpoint, spoken, (self.idempotence, now))
+        } else {
+            None
+        };
+        let link = match kept {
             Some(kept) => kept,
-            None => self.dial(session, &cluster, &endpoint).await?,
+            None => self.dial(session, &cluster, &endpoint, spoken).await?,
         };
         cluster.stats.increment(ClusterStat::RqTotal);
-        let party = cluster.party(&endpoint, &connection.proof, &session.worker);
-        session.record.connected(&connection, party, now);
-        super::headers::leave(session, &connection);
+        let party = cluster.party(&endpoint, link.proof(), &session.worker);
+        session.record.connected(&link, party, now);
+        super::headers::leave(session, link.proof());
         if self.plan.virtual_host.include_attempt_count {
             super::headers::set_attempt_count(&mut session.request, self.retries + 1);
         }
+        let begun = Attempt::begin(link, &session.worker.buffers, &session.request, &self.replay);
+        // Nothing was awaited since it was seen to be ready.
         let mut attempt =
-            Attempt::begin(connection, &session.worker.buffers, &session.request, &self.replay);
+            begun.map_err(|_| refused(Failure::RefusedStream, AttemptOutcome::RefusedStream))?;
         let mut kept = Kept { replay: &mut self.replay, timers: &mut self.timers };
         let (downstream, response) = (&mut session.downstream, &mut session.response);
         let head = poll_fn(|cx| attempt.poll_head(cx, downstream, response, &mut kept)).await;
@@ -174,14 +181,15 @@ impl<'a> Call<'a> {
         session: &mut Session,
         cluster: &Rc<ClusterState>,
         endpoint: &Arc<Endpoint>,
-    ) -> Result<UpstreamConnection, Unanswered> {
+        spoken: Spoken,
+    ) -> Result<Link, Unanswered> {
         let worker = Rc::clone(&session.worker);
         let ends = Some(session.facts.ends());
         let purpose = Purpose { carries: Carries::Requests, ends };
-        let connecting = Box::pin(connect::connect(&worker, cluster, endpoint, purpose));
+        let connecting = Box::pin(connect::link(&worker, cluster, endpoint, (purpose, spoken)));
         let connected = session.downstream.watch(connecting, &self.timers).await;
         let error = match connected {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(link)) => return Ok(link),
             Ok(Err(error)) => error,
             Err(Broken::Expired(_)) => {
                 return Err(refused(Failure::ResponseTimeout, AttemptOutcome::Overflow));
@@ -230,6 +238,12 @@ impl<'a> Call<'a> {
                 } else {
                     (Failure::ConnectionTermination, AttemptOutcome::Reset)
                 }
+            }
+            Broken::Reset => (Failure::RemoteReset, AttemptOutcome::Reset),
+            Broken::Refused => {
+                // The endpoint looked at nothing of it; whoever sent it need not know.
+                is_stale = self.replay.is_replayable();
+                (Failure::RefusedStream, AttemptOutcome::RefusedStream)
             }
             Broken::Response(invalid) => {
                 session.record.detail(invalid.code());

@@ -1,7 +1,7 @@
 //! The client's end of an exchange: the request comes from here, the answer goes here.
 //!
 //! Owned by the session. The stages of the exchange ask it for what they need and never look at the framing behind it;
-//! what HTTP/1 does is in [`http1`].
+//! what each version does is in [`http1`] and [`http2`].
 
 use std::future::poll_fn;
 use std::io;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use leno_http::ResponseHead;
+use leno_http::h2::Then;
 use tokio::time::Instant;
 
 use super::After;
@@ -21,8 +22,10 @@ use crate::lifecycle::{Phase, Watcher};
 use crate::worker::Worker;
 
 pub(super) mod http1;
+pub(super) mod http2;
 
 pub(super) use http1::Http1;
+pub(super) use http2::Http2;
 
 /// The client's end, with the one timer of what happens on it.
 pub(crate) struct Downstream {
@@ -33,9 +36,15 @@ pub(crate) struct Downstream {
 }
 
 /// What carries the exchanges.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once for a connection, and never moved after that"
+)]
 pub(super) enum Carrier {
     /// A connection of its own.
     Http1(Http1),
+    /// A place on a connection that many share.
+    Http2(Http2),
 }
 
 impl Downstream {
@@ -47,6 +56,7 @@ impl Downstream {
     pub(super) fn is_request_done(&mut self) -> bool {
         match &mut self.carrier {
             Carrier::Http1(end) => end.server.request_body().is_done(),
+            Carrier::Http2(end) => end.stream().is_empty(),
         }
     }
 
@@ -54,6 +64,7 @@ impl Downstream {
     pub(super) fn interim(&mut self, head: &ResponseHead) {
         match &mut self.carrier {
             Carrier::Http1(end) => end.server.interim(head, &mut end.out.bytes),
+            Carrier::Http2(end) => end.stream().interim(head),
         }
     }
 
@@ -61,14 +72,16 @@ impl Downstream {
     pub(super) fn nudge(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
         match &mut self.carrier {
             Carrier::Http1(end) => end.nudge(cx),
+            Carrier::Http2(_) => Ok(()),
         }
     }
 
-    /// Begins the final response and tells the length of its head. Nothing leaves yet.
-    pub(super) fn begin(&mut self, head: &ResponseHead) -> usize {
+    /// Begins the final response, which may be nothing but its head, and tells the head's length. Nothing leaves yet.
+    pub(super) fn begin(&mut self, head: &ResponseHead, then: Then) -> usize {
         let is_last = self.watcher.is_last();
         match &mut self.carrier {
             Carrier::Http1(end) => end.begin(head, is_last),
+            Carrier::Http2(end) => end.begin(head, then),
         }
     }
 
@@ -77,16 +90,7 @@ impl Downstream {
         let is_last = self.watcher.is_last();
         match &mut self.carrier {
             Carrier::Http1(end) => end.answer(head, body, is_last).await,
-        }
-    }
-
-    /// Writes bytes that no machine made.
-    pub(super) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.carrier {
-            Carrier::Http1(end) => {
-                end.out.bytes.extend_from_slice(bytes);
-                end.flush().await
-            }
+            Carrier::Http2(end) => end.answer(head, body).await,
         }
     }
 
@@ -94,7 +98,24 @@ impl Downstream {
     pub(super) fn finish(&mut self) -> After {
         match &mut self.carrier {
             Carrier::Http1(end) => end.finish(),
+            Carrier::Http2(end) => {
+                end.finish();
+                After::Next
+            }
         }
+    }
+
+    /// Ends the exchange in the middle of its response.
+    pub(super) fn abandon(&mut self) -> After {
+        if let Carrier::Http2(end) = &mut self.carrier {
+            end.abandon();
+        }
+        After::Close
+    }
+
+    /// Whether nothing can follow an exchange that went wrong.
+    pub(super) fn ends_with_exchange(&self) -> bool {
+        matches!(self.carrier, Carrier::Http1(_))
     }
 
     /// Where the request's body comes from.
@@ -103,6 +124,7 @@ impl Downstream {
             Carrier::Http1(end) => {
                 Source::Http1 { reader: end.server.request_body(), inbox: &mut end.inbox }
             }
+            Carrier::Http2(end) => Source::Http2(end.stream()),
         }
     }
 
@@ -114,6 +136,7 @@ impl Downstream {
                 out: &mut end.out,
                 to: &mut end.wire,
             },
+            Carrier::Http2(end) => Sink::Http2(end.stream()),
         }
     }
 
@@ -123,6 +146,7 @@ impl Downstream {
             Carrier::Http1(end) => {
                 end.poll_fill(cx, &self.worker.buffers).map(|read| matches!(read, Ok(1..)))
             }
+            Carrier::Http2(end) => end.poll_gone(cx).map(|()| false),
         }
     }
 
@@ -130,6 +154,7 @@ impl Downstream {
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.carrier {
             Carrier::Http1(end) => end.poll_gone(cx, &self.worker.buffers),
+            Carrier::Http2(end) => end.poll_gone(cx),
         }
     }
 

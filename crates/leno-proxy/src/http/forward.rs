@@ -79,7 +79,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     // What is still to come of the request is sent once: the response has begun.
     let mut replay = Replay::new(false);
     let downstream = &mut session.downstream;
-    session.record.head_sent(downstream.begin(&session.response));
+    session.record.head_sent(downstream.begin(&session.response, attempt.rest()));
     let mut kept = Kept { replay: &mut replay, timers: &mut timers };
     let passed = poll_fn(|cx| attempt.poll_body(cx, downstream, &mut kept)).await;
     session.record.moved(attempt.sent(), attempt.received());
@@ -99,6 +99,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
                 cluster.give_back(&endpoint, connection, now);
             }
         }
+        Upstream::Http2(_) => {}
     }
     Ok(session.downstream.finish())
 }
@@ -111,12 +112,14 @@ fn cut_off(session: &mut Session, broken: Broken) -> After {
             session.record.detail(invalid.code());
             Failure::DownstreamProtocolError
         }
-        Broken::Upstream(_) | Broken::UpstreamEnded | Broken::Response(_) => {
-            Failure::ConnectionTerminationInResponse
-        }
+        Broken::Upstream(_)
+        | Broken::UpstreamEnded
+        | Broken::Response(_)
+        | Broken::Reset
+        | Broken::Refused => Failure::ConnectionTerminationInResponse,
         Broken::Expired(Expired::Idle) => Failure::StreamIdleTimeout,
         Broken::Expired(_) => Failure::ResponseTimeout,
     };
     session.record.failed(failure, session.facts.side());
-    After::Close
+    session.downstream.abandon()
 }

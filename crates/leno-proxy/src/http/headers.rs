@@ -6,7 +6,7 @@ use leno_http::{Known, RequestHead};
 
 use super::session::Session;
 use crate::ids::RequestId;
-use crate::upstream::cluster::UpstreamConnection;
+use crate::listener::Proof;
 
 /// What is done to every request on arrival.
 pub(super) fn receive(session: &mut Session) {
@@ -50,13 +50,13 @@ pub(super) fn receive_peer(session: &mut Session) {
 }
 
 /// Says to a peer that proved its identity whom we stand for; nobody else is told.
-pub(super) fn leave(session: &mut Session, connection: &UpstreamConnection) {
+pub(super) fn leave(session: &mut Session, proof: &Proof) {
     if !session.exchanges_metadata || session.facts.side() == Side::Inbound {
         return;
     }
     let fields = session.request.fields_mut();
     let own = &session.worker.process.peer_metadata;
-    if connection.proof.is_mutual && !own.workload.is_empty() {
+    if proof.is_mutual && !own.workload.is_empty() {
         fields.set(Known::XEnvoyPeerMetadata, own.workload.as_bytes());
         fields.set(Known::XEnvoyPeerMetadataId, own.id.as_bytes());
     } else {

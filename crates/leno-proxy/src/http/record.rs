@@ -20,7 +20,8 @@ use leno_telemetry::{
 
 use super::session::Session;
 use crate::telemetry;
-use crate::upstream::cluster::{ClusterState, UpstreamConnection};
+use crate::upstream::cluster::ClusterState;
+use crate::upstream::connect::Link;
 
 /// The open record of a session; reused from exchange to exchange.
 #[derive(Default)]
@@ -68,16 +69,11 @@ impl Record {
         (self.upstream_local, self.upstream_peer, self.transport_failure) = (None, None, None);
     }
 
-    pub(super) fn connected(
-        &mut self,
-        connection: &UpstreamConnection,
-        party: PartyId,
-        now: Instant,
-    ) {
+    pub(super) fn connected(&mut self, link: &Link, party: PartyId, now: Instant) {
         self.party = party;
-        self.upstream_local = connection.local;
-        self.upstream_peer.clone_from(&connection.proof.peer);
-        self.is_upstream_mutual = connection.proof.is_mutual;
+        self.upstream_local = link.local();
+        self.upstream_peer.clone_from(&link.proof().peer);
+        self.is_upstream_mutual = link.proof().is_mutual;
         self.sent_at = Some(now);
     }
 

@@ -83,7 +83,7 @@ impl Replay {
         }
     }
 
-    fn keep(&mut self, data: &[u8]) {
+    pub(super) fn keep(&mut self, data: &[u8]) {
         if self.state != State::Recording {
             return;
         }
@@ -94,7 +94,7 @@ impl Replay {
         }
     }
 
-    fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         self.state = State::Lost;
         self.bytes = Vec::new();
     }

@@ -10,6 +10,7 @@ use leno_core::route_table::{DirectResponse, Matched};
 use leno_http::{BodyLength, Invalid, Known, Name, Version};
 
 use super::After;
+use super::downstream::Carrier;
 use super::exchange::Failed;
 use super::session::Session;
 use super::view::Edited;
@@ -93,22 +94,34 @@ pub(super) async fn refuse(session: &mut Session, started: Instant, failure: Fai
     close_with(session, failure, failure.reaction().status).await
 }
 
-/// The machine is not between a request and its response, so the answer is written by hand.
+/// Answers, and ends what cannot go on. The client may be gone; the record is written either way.
 async fn close_with(session: &mut Session, failure: Failure, status: u16) -> After {
     session.record.failed(failure, session.facts.side());
     session.record.replied_status(status);
-    let mut head = std::mem::take(&mut session.response);
-    head.start(Version::Http11, status);
     let blame = session.record.blame().map_or("", |blame| blame.as_str());
+    let head = &mut session.response;
+    head.start(Version::Http11, status);
     let reason = String::from_utf8_lossy(head.reason()).into_owned();
-    let text = format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-length: {length}\r\ncontent-type: text/plain\r\n\
-         {BLAME}: {blame}\r\nconnection: close\r\n\r\n{reason}",
-        length = reason.len(),
-    );
-    session.response = head;
-    // The client may be gone; the record is written either way.
-    let _ = session.downstream.say(text.as_bytes()).await;
+    let _ = match &mut session.downstream.carrier {
+        // The machine is not between a request and its response, so the answer is written by hand.
+        Carrier::Http1(end) => {
+            let text = format!(
+                "HTTP/1.1 {status} {reason}\r\ncontent-length: {length}\r\n\
+                 content-type: text/plain\r\n{BLAME}: {blame}\r\nconnection: close\r\n\r\n{reason}",
+                length = reason.len(),
+            );
+            end.out.bytes.extend_from_slice(text.as_bytes());
+            end.flush().await
+        }
+        Carrier::Http2(_) => {
+            head.fields_mut().append(Known::ContentType, b"text/plain");
+            if let Some(name) = Name::parse(BLAME) {
+                head.fields_mut().append(name, blame.as_bytes());
+            }
+            head.set_body(BodyLength::Exactly(reason.len() as u64));
+            session.downstream.answer(head, reason.as_bytes()).await
+        }
+    };
     session.finish_record();
     After::Close
 }

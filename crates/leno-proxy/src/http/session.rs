@@ -1,9 +1,12 @@
-//! One downstream HTTP/1 connection: its bytes, its machine, its timer.
+//! What serves one request after the other: an HTTP/1 connection, or a place on an HTTP/2 one.
 //!
-//! Made by the listener, driven by [`super::serve`]; everything in it is reused from request to request, so a request on
-//! a warm connection allocates nothing here.
+//! Driven by [`super::serve`]; everything in it is reused from request to request, so a request on a warm connection
+//! allocates nothing here.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 
 use leno_core::filter_chain::HttpManager;
 use leno_core::http_filter::Filter;
@@ -14,21 +17,20 @@ use leno_telemetry::peer::PeerCache;
 use leno_telemetry::{PartyId, ProcessStat};
 
 use super::downstream::http1::Wait;
-use super::downstream::{Carrier, Downstream, Http1};
+use super::downstream::{Carrier, Downstream};
 use super::record::Record;
 use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::listener::Facts;
 use crate::telemetry::SharedWriter;
-use crate::wire::Wire;
 use crate::worker::Worker;
 
-/// One downstream connection with everything its exchanges need.
+/// One end of what comes from downstream, with everything its exchanges need.
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
     /// Who the peer is and where it was going.
     pub(crate) facts: Rc<Facts>,
-    pub(crate) manager: std::sync::Arc<HttpManager>,
+    pub(crate) manager: Arc<HttpManager>,
     pub(super) downstream: Downstream,
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
@@ -41,6 +43,27 @@ pub(crate) struct Session {
     pub(super) exchanges_metadata: bool,
 }
 
+/// A connection that was handed to HTTP, with what is known of it.
+pub(crate) struct Arrival {
+    pub(crate) worker: Rc<Worker>,
+    /// Who the peer is and where it was going.
+    pub(crate) facts: Rc<Facts>,
+    pub(crate) manager: Arc<HttpManager>,
+    pub(crate) watcher: Watcher,
+}
+
+impl Arrival {
+    /// The same, for another task.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            facts: Rc::clone(&self.facts),
+            manager: Arc::clone(&self.manager),
+            watcher: self.watcher.another(),
+        }
+    }
+}
+
 /// What came of waiting for a request.
 #[derive(Debug)]
 pub(crate) enum Next {
@@ -48,23 +71,16 @@ pub(crate) enum Next {
     Request(usize),
     /// Bytes that are no request; answer and close.
     Invalid(Invalid),
-    /// The head did not arrive in time.
-    HeadTimeout,
+    /// A head that cannot be served; answer.
+    Refused(Failure),
     /// Nothing more comes: the end, an idle timeout, a drain.
     End,
 }
 
 impl Session {
-    /// `inbox` holds what the inspectors read.
-    pub(crate) fn new(
-        worker: Rc<Worker>,
-        facts: Rc<Facts>,
-        manager: std::sync::Arc<HttpManager>,
-        wire: Wire,
-        inbox: Vec<u8>,
-        watcher: Watcher,
-    ) -> Self {
-        let carrier = Carrier::Http1(Http1::new(wire, inbox));
+    /// For what came with `arrival` and is carried by `carrier`.
+    pub(super) fn new(arrival: Arrival, carrier: Carrier) -> Self {
+        let Arrival { worker, facts, manager, watcher } = arrival;
         let downstream = Downstream::new(Rc::clone(&worker), carrier, watcher);
         let principal = facts.proof.peer.clone();
         let exchanges_metadata =
@@ -94,6 +110,7 @@ impl Session {
     pub(super) async fn end(&mut self) {
         match &mut self.downstream.carrier {
             Carrier::Http1(end) => end.end(&self.worker.buffers).await,
+            Carrier::Http2(end) => end.finish(),
         }
     }
 
@@ -112,6 +129,16 @@ impl Session {
         };
         match carrier {
             Carrier::Http1(end) => end.next_request(&mut self.request, wait).await,
+            Carrier::Http2(end) => {
+                if served == 0 {
+                    poll_fn(|cx| {
+                        wait.watcher.register(cx);
+                        Poll::Ready(())
+                    })
+                    .await;
+                }
+                end.next_request(&mut self.request).await
+            }
         }
     }
 }

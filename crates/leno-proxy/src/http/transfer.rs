@@ -1,37 +1,53 @@
 //! Moving one body from a source to a sink, whatever versions the two speak.
 //!
-//! Between two HTTP/1 connections it is the [`Pump`] alone.
+//! Between two HTTP/1 connections it is the [`Pump`] alone; a stream's bytes go through here. Each direction of an
+//! exchange has its own.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use leno_http::h1::{BodyReader, BodyWriter};
+use leno_http::h1::{BodyReader, BodyWriter, Piece};
+use leno_http::h2::Then;
 
-use super::pump::{Ends, Pump, PumpError, Step};
+use super::pump::{Ends, Pump, PumpError, Step, consume};
 use super::replay::Replay;
+use crate::http2::{self, Moved, Stream};
 use crate::wire::{Outgoing, Wire};
 
 /// Where a body comes from.
 pub(super) enum Source<'a> {
     /// The bytes of a connection in their framing.
     Http1 { reader: &'a mut BodyReader, inbox: &'a mut Vec<u8> },
+    /// A stream.
+    Http2(&'a Stream),
 }
 
 /// Where a body goes.
 pub(super) enum Sink<'a> {
     /// A connection that frames it.
     Http1 { writer: &'a mut BodyWriter, out: &'a mut Outgoing, to: &'a mut Wire },
+    /// A stream.
+    Http2(&'a Stream),
 }
 
 /// One direction of an exchange.
 #[derive(Debug, Default)]
 pub(super) struct Transfer {
     pump: Pump,
+    /// For a stream that takes no more now.
+    held: Vec<u8>,
+    is_over: bool,
+    moved: u64,
 }
 
 impl Transfer {
+    /// Begins with bytes that are to go before all others.
+    pub(super) fn after(held: &[u8]) -> Self {
+        Self { held: held.to_vec(), ..Self::default() }
+    }
+
     /// Body bytes moved.
     pub(super) fn moved(&self) -> u64 {
-        self.pump.moved
+        self.pump.moved + self.moved
     }
 
     /// Moves what can be moved, with a copy to `tap` while one is wanted. `Pending` only when the receiver is full (its
@@ -45,6 +61,135 @@ impl Transfer {
         match (source, sink) {
             (Source::Http1 { reader, inbox }, Sink::Http1 { writer, out, to }) => {
                 self.pump.poll(cx, &mut Ends { reader, writer, inbox, out, to, tap })
+            }
+            (Source::Http1 { reader, inbox }, Sink::Http2(to)) => {
+                self.unframe(cx, (reader, inbox), to, tap)
+            }
+            (Source::Http2(from), Sink::Http1 { writer, out, to }) => {
+                self.frame(cx, from, (writer, out, to), tap)
+            }
+            (Source::Http2(from), Sink::Http2(to)) => {
+                from.register(cx);
+                to.register(cx);
+                self.between_streams(from, to, tap)
+            }
+        }
+    }
+
+    /// From a connection to a stream.
+    fn unframe(
+        &mut self,
+        cx: &mut Context<'_>,
+        (reader, inbox): (&mut BodyReader, &mut Vec<u8>),
+        to: &Stream,
+        mut tap: Option<&mut Replay>,
+    ) -> Poll<Result<Step, PumpError>> {
+        to.register(cx);
+        loop {
+            ready!(self.send_held(to));
+            if self.is_over {
+                return Poll::Ready(Ok(Step::Done));
+            }
+            let decoded = reader.decode(inbox).map_err(PumpError::Invalid)?;
+            let (consumed, mut is_end) = (decoded.consumed, false);
+            match decoded.piece {
+                Piece::Data(data) => {
+                    if let Some(tap) = &mut tap {
+                        tap.keep(data);
+                    }
+                    self.moved += data.len() as u64;
+                    // The end is known already where the length was announced: it goes with the last bytes.
+                    let is_last = reader.is_done() && reader.trailers().is_empty();
+                    let sent = to.send_data(data, if is_last { Then::End } else { Then::More });
+                    self.is_over = is_last && sent == data.len();
+                    self.held.extend_from_slice(&data[sent..]);
+                }
+                Piece::End => is_end = true,
+                Piece::More => {
+                    consume(inbox, consumed);
+                    return Poll::Ready(Ok(Step::Starved));
+                }
+            }
+            consume(inbox, consumed);
+            if is_end {
+                if let Some(tap) = tap.as_deref_mut().filter(|_| !reader.trailers().is_empty()) {
+                    tap.lose();
+                }
+                to.send_end(reader.trailers());
+                self.is_over = true;
+            }
+        }
+    }
+
+    /// Sends what is held; `Pending` when the stream takes no more.
+    fn send_held(&mut self, to: &Stream) -> Poll<()> {
+        if !self.held.is_empty() {
+            let sent = to.send_data(&self.held, Then::More);
+            consume(&mut self.held, sent);
+        }
+        if self.held.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// From a stream to a connection.
+    fn frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Stream,
+        (writer, out, to): (&mut BodyWriter, &mut Outgoing, &mut Wire),
+        mut tap: Option<&mut Replay>,
+    ) -> Poll<Result<Step, PumpError>> {
+        from.register(cx);
+        loop {
+            let moved = if self.is_over {
+                Moved::Done
+            } else {
+                let keep =
+                    |piece: http2::Piece<'_>| keep(tap.as_deref_mut(), &mut self.moved, piece);
+                from.write_to(writer, out, keep).map_err(PumpError::Invalid)?
+            };
+            self.is_over = moved == Moved::Done;
+            ready!(out.poll_drain(to, cx)).map_err(PumpError::Write)?;
+            match moved {
+                Moved::Done => return Poll::Ready(Ok(Step::Done)),
+                Moved::All(_) => return Poll::Ready(Ok(Step::Starved)),
+                Moved::Some(_) => {}
+            }
+        }
+    }
+
+    fn between_streams(
+        &mut self,
+        from: &Stream,
+        to: &Stream,
+        mut tap: Option<&mut Replay>,
+    ) -> Poll<Result<Step, PumpError>> {
+        ready!(self.send_held(to));
+        if self.is_over {
+            return Poll::Ready(Ok(Step::Done));
+        }
+        let keep = |piece: http2::Piece<'_>| keep(tap.as_deref_mut(), &mut self.moved, piece);
+        match from.move_to(to, keep) {
+            Moved::Done => {
+                self.is_over = true;
+                Poll::Ready(Ok(Step::Done))
+            }
+            Moved::All(_) => Poll::Ready(Ok(Step::Starved)),
+            Moved::Some(_) => Poll::Pending,
+        }
+    }
+}
+
+fn keep(tap: Option<&mut Replay>, moved: &mut u64, piece: http2::Piece<'_>) {
+    match piece {
+        http2::Piece::Data(data) => {
+            *moved += data.len() as u64;
+            if let Some(tap) = tap {
+                tap.keep(data);
+            }
+        }
+        http2::Piece::Trailers => {
+            if let Some(tap) = tap {
+                tap.lose();
             }
         }
     }

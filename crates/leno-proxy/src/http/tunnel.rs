@@ -9,15 +9,19 @@ use super::upstream::Upstream;
 use crate::limits;
 use crate::tcp::{Bounds, Early, End, relay};
 use leno_core::reply::Failure;
+use leno_http::h2::Then;
 
 /// Passes the head of the agreement on, then relays. The connection ends with the tunnel.
 pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<After, Failed> {
-    session.downstream.begin(&session.response);
-    let Downstream { carrier: Carrier::Http1(downstream), watcher, .. } = &mut session.downstream;
+    session.downstream.begin(&session.response, Then::More);
+    let Downstream { carrier: Carrier::Http1(downstream), watcher, .. } = &mut session.downstream
+    else {
+        return Ok(After::Close);
+    };
     if downstream.flush().await.is_err() {
         return Err(Failure::DownstreamDisconnect.into());
     }
-    let Upstream::Http1(upstream) = answered.attempt.upstream;
+    let Upstream::Http1(upstream) = answered.attempt.upstream else { return Ok(After::Close) };
     let Some((mut connection, upstream)) = upstream.into_tunnel() else {
         return Ok(After::Close);
     };

@@ -3,25 +3,69 @@
 //! Owned by the attempt. Dropped before the exchange is over, it tells the endpoint that nobody waits any more.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use leno_http::h1::{Client, Persistence};
-use leno_http::{Limits, RequestHead, ResponseHead};
+use leno_http::h2::{Cause, NotNow, Then};
+use leno_http::{BodyLength, Invalid, Limits, Method, RequestHead, ResponseHead};
 
 use super::attempt::Broken;
 use super::pump::consume;
 use super::replay::Replay;
 use super::transfer::{Sink, Source};
 use crate::buffers::Buffers;
+use crate::http2::{self as stream, Connection, Stream};
 use crate::limits::BODY_BUFFER_BYTES;
 use crate::upstream::cluster::UpstreamConnection;
 use crate::wire::Outgoing;
 
 /// What carries the attempt.
+#[expect(clippy::large_enum_variant, reason = "it stands in a box already")]
 pub(super) enum Upstream {
     /// A connection of its own.
     Http1(Http1),
+    /// A stream of a connection that many share.
+    Http2(Http2),
+}
+
+/// A stream during one exchange; dropping it resets what is not over.
+pub(super) struct Http2 {
+    stream: Stream,
+    is_new: bool,
+    is_upgraded: bool,
+}
+
+impl Http2 {
+    /// Sends the head.
+    pub(super) fn begin(connection: &Rc<Connection>, head: &RequestHead) -> Result<Self, NotNow> {
+        let has_more = head.body() != BodyLength::Empty
+            || head.upgrade().is_some()
+            || head.method() == Method::Connect;
+        let is_new = connection.served.get() == 0;
+        let stream = connection.request(head, if has_more { Then::More } else { Then::End })?;
+        Ok(Self { stream, is_new, is_upgraded: false })
+    }
+
+    fn take_head(&mut self, head: &mut ResponseHead) -> bool {
+        let is_taken = self.stream.take_response(head);
+        self.is_upgraded |= is_taken && head.is_upgrade();
+        is_taken
+    }
+
+    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
+        self.stream.register(cx);
+        match self.stream.broken() {
+            None => Poll::Pending,
+            Some(broken) => Poll::Ready(Err(match broken {
+                stream::Broken::Reset(Cause::Refused) => Broken::Refused,
+                stream::Broken::Reset(Cause::Peer(_)) => Broken::Reset,
+                stream::Broken::Reset(Cause::Violation(_)) => Broken::Response(Invalid::Truncated),
+                stream::Broken::Connection => Broken::UpstreamEnded,
+            })),
+        }
+    }
 }
 
 /// A connection during one exchange; dropping it closes the connection.
@@ -88,6 +132,7 @@ impl Upstream {
     pub(super) fn is_new(&self) -> bool {
         match self {
             Self::Http1(end) => end.connection.served == 0,
+            Self::Http2(end) => end.is_new,
         }
     }
 
@@ -95,6 +140,7 @@ impl Upstream {
     pub(super) fn idle(&self) -> Duration {
         match self {
             Self::Http1(end) => end.connection.idle,
+            Self::Http2(_) => Duration::ZERO,
         }
     }
 
@@ -102,6 +148,8 @@ impl Upstream {
     pub(super) fn is_unsent(&self) -> bool {
         match self {
             Self::Http1(end) => !end.out.has_written(),
+            // It may have left with others of the same turn.
+            Self::Http2(_) => false,
         }
     }
 
@@ -109,6 +157,15 @@ impl Upstream {
     pub(super) fn is_upgraded(&self) -> bool {
         match self {
             Self::Http1(end) => end.client.is_upgraded(),
+            Self::Http2(end) => end.is_upgraded,
+        }
+    }
+
+    /// Whether nothing follows the response's head.
+    pub(super) fn is_response_over(&mut self) -> bool {
+        match self {
+            Self::Http1(end) => !end.client.is_upgraded() && end.client.response_body().is_done(),
+            Self::Http2(end) => !end.is_upgraded && end.stream.is_empty(),
         }
     }
 
@@ -116,6 +173,7 @@ impl Upstream {
     pub(super) fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
         match self {
             Self::Http1(end) => end.take_head(head),
+            Self::Http2(end) => Ok(end.take_head(head)),
         }
     }
 
@@ -127,6 +185,7 @@ impl Upstream {
     ) -> Poll<Result<usize, Broken>> {
         match self {
             Self::Http1(end) => end.poll_receive(cx, buffers).map_err(Broken::Upstream),
+            Self::Http2(end) => end.poll_receive(cx),
         }
     }
 
@@ -134,6 +193,7 @@ impl Upstream {
     pub(super) fn end_of_input(&mut self) -> Result<(), Broken> {
         match self {
             Self::Http1(end) => end.client.end_of_input().map_err(|_| Broken::UpstreamEnded),
+            Self::Http2(_) => Err(Broken::UpstreamEnded),
         }
     }
 
@@ -143,6 +203,7 @@ impl Upstream {
             Self::Http1(end) => {
                 Source::Http1 { reader: end.client.response_body(), inbox: &mut end.inbox }
             }
+            Self::Http2(end) => Source::Http2(&end.stream),
         }
     }
 
@@ -154,6 +215,7 @@ impl Upstream {
                 out: &mut end.out,
                 to: &mut end.connection.wire,
             },
+            Self::Http2(end) => Sink::Http2(&end.stream),
         }
     }
 }

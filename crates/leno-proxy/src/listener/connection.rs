@@ -17,6 +17,7 @@ use super::{Facts, Proof};
 use crate::http;
 use crate::limits;
 use crate::tcp;
+use crate::tls;
 use crate::wire::{Prefixed, Wire};
 use crate::worker::Worker;
 
@@ -57,6 +58,7 @@ pub(crate) async fn serve(
         proof: Proof::default(),
         client_cert: None,
         is_tls: chosen.chain.tls.is_some(),
+        is_http2: false,
         since,
     };
     drop(protocols);
@@ -66,9 +68,13 @@ pub(crate) async fn serve(
     let facts = Rc::new(facts);
     match &chosen.chain.filter {
         NetworkFilter::Http(manager) => {
-            let (manager, watcher) = (Arc::clone(manager), chosen.lifecycle.watch());
-            let session = http::Session::new(worker, facts, manager, wire, inbox, watcher);
-            http::serve(session).await;
+            let arrival = http::Arrival {
+                worker,
+                facts,
+                manager: Arc::clone(manager),
+                watcher: chosen.lifecycle.watch(),
+            };
+            http::serve_connection(arrival, wire, inbox).await;
         }
         NetworkFilter::Tcp(proxy) => {
             let life = chosen.lifecycle.watch();
@@ -103,6 +109,7 @@ async fn secure(
             return None;
         }
     };
+    facts.is_http2 = tls::is_http2(accepted.proof.alpn.as_deref());
     facts.proof = Proof::of(&accepted.proof);
     facts.client_cert = accepted.client_cert.map(Arc::from);
     if let Some(name) = accepted.server_name {

@@ -19,21 +19,23 @@ use leno_core::circuit::{Circuit, CircuitGuard, Limited, Overflow};
 use leno_core::cluster::Cluster;
 use leno_core::config::{
     Address, ClusterLoadAssignment, Discovery, EndpointHealth, LbEndpoint, LocalityEndpoints,
-    RetryBudget,
+    RetryBudget, UpstreamProtocol,
 };
 use leno_core::endpoint::{Endpoint, EndpointLive, EndpointSet};
 use leno_core::outlier::{self, EjectionCause, EndpointOutcome};
 use leno_core::random::Random;
 use leno_core::reply::Failure;
 use leno_core::retry::Idempotence;
+use leno_http::Version;
 use leno_telemetry::{
     ClusterStat, ClusterStats, Party, PartyId, Service, ServiceId, Shard, Workload,
 };
 use tokio::sync::Notify;
 
-use super::connect::ConnectError;
+use super::connect::{ConnectError, Link};
 use super::dial::DialError;
 use super::pool::{Connection, Pool, Wanted};
+use super::shared::{Shared, Spoken, Use};
 use crate::limits;
 use crate::listener::Proof;
 use crate::worker::Worker;
@@ -137,9 +139,22 @@ struct PoolOf {
     /// Keeps the key (its address) taken.
     live: Arc<EndpointLive>,
     pool: Rc<Pool<Slot>>,
-    /// The workload behind it, for metrics.
-    party: PartyId,
+    shared: Rc<Shared>,
+    /// The workload behind it, for metrics; known once a request went there.
+    party: Option<PartyId>,
     principal: Option<Arc<str>>,
+}
+
+impl PoolOf {
+    fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            live: Arc::clone(&endpoint.live),
+            pool: Rc::default(),
+            shared: Rc::default(),
+            party: None,
+            principal: None,
+        }
+    }
 }
 
 impl ClusterState {
@@ -240,6 +255,55 @@ impl ClusterState {
         }
     }
 
+    /// Which version is spoken with the endpoint on behalf of a request of this version.
+    pub(crate) fn spoken(&self, endpoint: &Endpoint, asked: Version) -> Spoken {
+        match self.settings.borrow().source().http.protocol {
+            UpstreamProtocol::Http1 => Spoken::Http1,
+            UpstreamProtocol::Http2 => Spoken::Http2,
+            UpstreamProtocol::Downstream if asked == Version::Http2 => Spoken::Http2,
+            UpstreamProtocol::Downstream => Spoken::Http1,
+            UpstreamProtocol::Negotiated if endpoint.transport.tls.is_some() => Spoken::Negotiated,
+            UpstreamProtocol::Negotiated => Spoken::Http1,
+        }
+    }
+
+    /// What can carry a request to the endpoint at once.
+    pub(crate) fn ready(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        spoken: Spoken,
+        (idempotence, now): (Idempotence, Instant),
+    ) -> Option<Link> {
+        if spoken != Spoken::Http1 {
+            let pools = self.pools.borrow();
+            let shared = pools.get(&key(endpoint)).map(|kept| &kept.shared)?;
+            let found = shared.find(&endpoint.transport, self.use_of());
+            if found.is_some() || spoken == Spoken::Http2 {
+                return found.map(Link::Shared);
+            }
+        }
+        let kept = self.checkout(endpoint, idempotence, now);
+        kept.map(Link::Exclusive)
+    }
+
+    /// The endpoint's shared connections.
+    pub(crate) fn shared(&self, endpoint: &Arc<Endpoint>) -> Rc<Shared> {
+        let mut pools = self.pools.borrow_mut();
+        let kept = pools.entry(key(endpoint)).or_insert_with(|| PoolOf::new(endpoint));
+        Rc::clone(&kept.shared)
+    }
+
+    /// How much one shared connection may be used.
+    fn use_of(&self) -> Use {
+        let settings = self.settings.borrow();
+        let http = &settings.source().http;
+        let limit = |limit: Option<u32>| limit.unwrap_or(u32::MAX);
+        Use {
+            streams: limit(http.max_concurrent_streams) as usize,
+            requests: limit(http.max_requests_per_connection),
+        }
+    }
+
     /// A kept connection to the endpoint that may be trusted with a request.
     pub(crate) fn checkout(
         &self,
@@ -278,21 +342,17 @@ impl ClusterState {
         worker: &Worker,
     ) -> PartyId {
         if let Some(known) = self.pools.borrow().get(&key(endpoint))
+            && let Some(party) = known.party
             && (known.principal == proof.peer || proof.peer.is_none())
         {
-            return known.party;
+            return party;
         }
         let workload = endpoint.workload.as_deref().map(Workload::from).unwrap_or_default();
         let principal = proof.peer.as_deref().unwrap_or_default().to_owned();
         let party = worker.telemetry.shard.metrics().party(Party { workload, principal });
         let mut pools = self.pools.borrow_mut();
-        let kept = pools.entry(key(endpoint)).or_insert_with(|| PoolOf {
-            live: Arc::clone(&endpoint.live),
-            pool: Rc::default(),
-            party,
-            principal: None,
-        });
-        kept.party = party;
+        let kept = pools.entry(key(endpoint)).or_insert_with(|| PoolOf::new(endpoint));
+        kept.party = Some(party);
         kept.principal.clone_from(&proof.peer);
         party
     }
@@ -371,9 +431,11 @@ impl ClusterState {
     pub(crate) fn sweep(&self, now: Instant) {
         let idle = self.settings.borrow().source().http.idle_timeout;
         let idle = idle.unwrap_or(limits::UPSTREAM_IDLE);
+        let limit = self.use_of();
         self.pools.borrow_mut().retain(|_, kept| {
             kept.pool.sweep(now, idle, &kept.live.keep_alive);
-            !kept.pool.is_empty() || kept.live.active() > 0
+            kept.shared.sweep(now, idle, limit);
+            !kept.pool.is_empty() || !kept.shared.is_empty() || kept.live.active() > 0
         });
     }
 }

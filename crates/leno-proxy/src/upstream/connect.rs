@@ -18,7 +18,10 @@ use tokio::time::timeout;
 use super::cluster::{ClusterState, Slot, UpstreamConnection};
 use super::dial::{DialError, Route};
 use super::pool::Connection;
+use super::shared::Spoken;
+use crate::http2;
 use crate::listener::Proof;
+use crate::tls;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -78,6 +81,79 @@ pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
 }
 
+/// What carries one request.
+pub(crate) enum Link {
+    /// An HTTP/1 connection of its own.
+    Exclusive(UpstreamConnection),
+    /// An HTTP/2 connection that takes one more.
+    Shared(Rc<http2::Connection>),
+}
+
+impl Link {
+    /// What the TLS handshake proved.
+    pub(crate) fn proof(&self) -> &Proof {
+        match self {
+            Self::Exclusive(connection) => &connection.proof,
+            Self::Shared(connection) => &connection.peerage().proof,
+        }
+    }
+
+    /// Our address.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Exclusive(connection) => connection.local,
+            Self::Shared(connection) => connection.peerage().local,
+        }
+    }
+}
+
+/// Opens a connection for a request to `endpoint`, or waits for one that others opened.
+pub(crate) async fn link(
+    worker: &Rc<Worker>,
+    cluster: &Rc<ClusterState>,
+    endpoint: &Arc<Endpoint>,
+    (purpose, spoken): (Purpose, Spoken),
+) -> Result<Link, ConnectError> {
+    let exclusive = async || {
+        let connection = connect(worker, cluster, endpoint, purpose).await?;
+        Ok(Link::Exclusive(connection))
+    };
+    if spoken == Spoken::Http1 {
+        return exclusive().await;
+    }
+    let shared = cluster.shared(endpoint);
+    let mut waiting = None;
+    loop {
+        let changed = shared.changed();
+        // Looked at after the wait was registered, so that nothing is missed in between.
+        let mut changed = std::pin::pin!(changed);
+        changed.as_mut().enable();
+        if let Some(ready) =
+            cluster.ready(endpoint, spoken, (Idempotence::NotIdempotent, Instant::now()))
+        {
+            return Ok(ready);
+        }
+        if spoken == Spoken::Negotiated && shared.agreed() == Some(Spoken::Http1) {
+            return exclusive().await;
+        }
+        if let Some(_dialing) = shared.dial() {
+            let mut opened = connect(worker, cluster, endpoint, purpose).await?;
+            opened.is_http2 |= spoken == Spoken::Http2;
+            if !opened.is_http2 {
+                shared.agree(Spoken::Http1);
+                return Ok(Link::Exclusive(opened));
+            }
+            shared.agree(Spoken::Http2);
+            return Ok(Link::Shared(shared.add(worker, opened)));
+        }
+        if waiting.is_none() {
+            let place = cluster.acquire(Limited::PendingRequests);
+            waiting = Some(place.map_err(|_| ConnectError::Overflow)?);
+        }
+        changed.await;
+    }
+}
+
 /// Opens a connection to `endpoint`, or waits for one that becomes free.
 pub(crate) async fn connect(
     worker: &Worker,
@@ -105,7 +181,7 @@ pub(crate) async fn connect(
     };
     let wire = worker.dialer.dial(&endpoint.address, route, limit).await?;
     let local = wire.local_addr();
-    let (wire, proof) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
+    let (wire, proof, is_http2) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
     Ok(Box::new(Connection {
@@ -114,20 +190,21 @@ pub(crate) async fn connect(
         idle: Duration::ZERO,
         transport,
         proof,
+        is_http2,
         local,
         _slot: slot,
     }))
 }
 
-/// Starts TLS if the endpoint is talked to that way.
+/// Starts TLS if the endpoint is talked to that way, and tells whether HTTP/2 was agreed on.
 async fn secure(
     worker: &Worker,
     endpoint: &Endpoint,
     wire: Wire,
     (limit, carries): (Duration, Carries),
-) -> Result<(Wire, Proof), ConnectError> {
+) -> Result<(Wire, Proof, bool), ConnectError> {
     if endpoint.transport.tls.is_none() {
-        return Ok((wire, Proof::default()));
+        return Ok((wire, Proof::default(), false));
     }
     let Wire::Tcp(stream) = wire else {
         return Err(ConnectError::Tls("TLS needs a TCP endpoint".to_owned()));
@@ -146,7 +223,8 @@ async fn secure(
         worker.process.metrics.add(ProcessStat::TlsHandshakeFailures, 1);
         ConnectError::Tls(reason)
     })?;
-    Ok((connected.wire, Proof::of(&connected.proof)))
+    let is_http2 = tls::is_http2(connected.proof.alpn.as_deref());
+    Ok((connected.wire, Proof::of(&connected.proof), is_http2))
 }
 
 enum Free {

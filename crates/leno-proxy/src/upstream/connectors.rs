@@ -149,6 +149,7 @@ mod tests {
                 protocol: UpstreamProtocol::Http1,
                 idle_timeout: None,
                 max_requests_per_connection: None,
+                max_concurrent_streams: None,
             },
             services: Vec::new(),
             origin: None,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_core::cluster::Transport;
+use leno_core::config::UpstreamTls;
 use leno_core::keep_alive::SharedKeepAlive;
 use leno_core::retry::Idempotence;
 
@@ -30,20 +31,23 @@ pub(crate) struct Connection<G> {
     pub(crate) transport: Arc<Transport>,
     /// What its TLS handshake proved.
     pub(crate) proof: Proof,
+    /// Whether it speaks HTTP/2.
+    pub(crate) is_http2: bool,
     /// Our address, for access records.
     pub(crate) local: Option<SocketAddr>,
     /// Counted against the cluster's limits until dropped.
     pub(crate) _slot: G,
 }
 
-impl<G> Connection<G> {
-    /// Whether an endpoint with this transport could have opened it.
-    fn fits(&self, transport: &Arc<Transport>) -> bool {
-        let settings =
-            |transport: &Arc<Transport>| transport.tls.as_ref().map(|tls| tls.settings.clone());
-        Arc::ptr_eq(&self.transport, transport) || settings(&self.transport) == settings(transport)
+/// Whether an endpoint with the transport `wanted` could have opened a connection by `transport`.
+pub(super) fn fits(transport: &Arc<Transport>, wanted: &Arc<Transport>) -> bool {
+    fn settings(transport: &Transport) -> Option<&UpstreamTls> {
+        transport.tls.as_ref().map(|tls| &tls.settings)
     }
+    Arc::ptr_eq(transport, wanted) || settings(transport) == settings(wanted)
+}
 
+impl<G> Connection<G> {
     /// Whether nothing arrived since the last response: an end or a stray byte makes the connection useless.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.wire.is_quiet()
@@ -104,7 +108,7 @@ impl<G> Pool<G> {
             }
             let mut last = kept.pop()?;
             drop(kept);
-            if !last.connection.fits(wanted.transport) {
+            if !fits(&last.connection.transport, wanted.transport) {
                 continue;
             }
             if last.connection.is_quiet() {
@@ -201,6 +205,7 @@ mod tests {
             idle: Duration::ZERO,
             transport: plaintext(),
             proof: Proof::default(),
+            is_http2: false,
             local: None,
             _slot: (),
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
-    AccessLog, ClientCertForward, ClusterSpecifier, HeaderMutations, HttpConnectionManager,
+    AccessLog, ClientCertForward, ClusterSpecifier, Codec, HeaderMutations, HttpConnectionManager,
     HttpFilter, NetworkFilter, RouteSource, ServerHeader, TcpProxy, WeightedCluster,
 };
 
@@ -57,6 +57,9 @@ const HARMLESS_ROUTER: &Names = &[
     (7, "suppress_grpc_request_failure_code_stats"),
     (9, "upstream_log_options"),
 ];
+
+const CODEC: [(u32, &str, Codec); 3] =
+    [(0, "AUTO", Codec::Auto), (1, "HTTP1", Codec::Http1), (2, "HTTP2", Codec::Http2)];
 
 const CERT_FORWARD: [(u32, &str, ClientCertForward); 4] = [
     (0, "SANITIZE", ClientCertForward::Sanitize),
@@ -112,7 +115,7 @@ pub(crate) fn network_filter(r: &mut Reader<'_, '_>) -> Option<NetworkFilter> {
 
 fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     r.harmless(HARMLESS);
-    r.choice(1, "codec_type", &[(0, "AUTO", ()), (1, "HTTP1", ())]);
+    let codec = r.choice(1, "codec_type", &CODEC).unwrap_or_default();
     r.message(8, "http_protocol_options", http1);
     r.message(9, "http2_protocol_options", http2);
     let idle_timeout = r.message(35, "common_http_protocol_options", |r| {
@@ -133,6 +136,7 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     });
     HttpConnectionManager {
         stat_prefix: r.string(2, "stat_prefix"),
+        codec,
         routes: routes(r),
         http_filters,
         access_log: r.each(13, "access_log", access_log),
@@ -292,6 +296,7 @@ pub(crate) fn write_network_filter(w: &mut Writer, number: u32, filter: &Network
 }
 
 fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
+    w.number(1, value::number_of(&CODEC, manager.codec));
     w.string(2, &manager.stat_prefix);
     match &manager.routes {
         RouteSource::Rds(name) => w.message(3, |w| {

@@ -138,7 +138,7 @@ pub(crate) fn write_outlier(w: &mut Writer, outlier: &OutlierDetection) {
 pub(crate) fn http(r: &mut Reader<'_, '_>) -> UpstreamHttp {
     let old_requests = r.wrapped_u32(9, "max_requests_per_connection");
     let old_idle = r.message(29, "common_http_protocol_options", common).unwrap_or_default();
-    let old_http2 = r.message(14, "http2_protocol_options", http2).is_some();
+    let old_http2 = r.message(14, "http2_protocol_options", http2);
     let mut options = r.entries(36, "typed_extension_protocol_options", |key, field| {
         if key != HTTP_OPTIONS {
             field.problem(&format!("is not supported; {HTTP_OPTIONS} is"));
@@ -154,9 +154,14 @@ pub(crate) fn http(r: &mut Reader<'_, '_>) -> UpstreamHttp {
         })?
     });
     let old = UpstreamHttp {
-        protocol: if old_http2 { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 },
+        protocol: if old_http2.is_some() {
+            UpstreamProtocol::Http2
+        } else {
+            UpstreamProtocol::Http1
+        },
         idle_timeout: old_idle.0,
         max_requests_per_connection: old_idle.1,
+        max_concurrent_streams: old_http2.flatten(),
     };
     let mut http = options.pop().unwrap_or(old);
     http.max_requests_per_connection = http.max_requests_per_connection.or(old_requests);
@@ -168,29 +173,38 @@ fn http_options(r: &mut Reader<'_, '_>) -> UpstreamHttp {
         r.message(1, "common_http_protocol_options", common).unwrap_or_default();
     let explicit = r.message(3, "explicit_http_config", |r| {
         let http1 = r.message(1, "http_protocol_options", http1).is_some();
-        let http2 = r.message(2, "http2_protocol_options", http2).is_some();
-        if http1 == http2 {
+        let http2 = r.message(2, "http2_protocol_options", http2);
+        if http1 == http2.is_some() {
             r.problem(
                 "exactly one of http_protocol_options and http2_protocol_options is expected",
             );
         }
-        if http2 { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 }
+        match http2 {
+            Some(streams) => (UpstreamProtocol::Http2, streams),
+            None => (UpstreamProtocol::Http1, None),
+        }
     });
     let downstream = r.message(4, "use_downstream_protocol_config", |r| {
         r.message(1, "http_protocol_options", http1);
-        r.message(2, "http2_protocol_options", http2);
-        UpstreamProtocol::Downstream
+        let streams = r.message(2, "http2_protocol_options", http2);
+        (UpstreamProtocol::Downstream, streams.flatten())
     });
-    let protocol = match (explicit, downstream) {
-        (Some(protocol), None) | (None, Some(protocol)) => protocol,
+    let negotiated = r.message(5, "auto_config", |r| {
+        r.message(1, "http_protocol_options", http1);
+        let streams = r.message(2, "http2_protocol_options", http2);
+        (UpstreamProtocol::Negotiated, streams.flatten())
+    });
+    let (protocol, max_concurrent_streams) = match (explicit, downstream, negotiated) {
+        (Some(one), None, None) | (None, Some(one), None) | (None, None, Some(one)) => one,
         _ => {
             r.problem(
-                "exactly one of explicit_http_config and use_downstream_protocol_config is expected",
+                "exactly one of explicit_http_config, use_downstream_protocol_config and auto_config \
+                 is expected",
             );
-            UpstreamProtocol::Http1
+            (UpstreamProtocol::Http1, None)
         }
     };
-    UpstreamHttp { protocol, idle_timeout, max_requests_per_connection }
+    UpstreamHttp { protocol, idle_timeout, max_requests_per_connection, max_concurrent_streams }
 }
 
 fn common(r: &mut Reader<'_, '_>) -> (Option<Duration>, Option<u32>) {
@@ -204,11 +218,10 @@ pub(super) fn http1(r: &mut Reader<'_, '_>) {
     r.harmless(&[(1, "allow_absolute_url"), (4, "header_key_format"), (5, "enable_trailers")]);
 }
 
-/// `Http2ProtocolOptions`: frames, windows and flood protection are our own.
-pub(super) fn http2(r: &mut Reader<'_, '_>) {
+/// `Http2ProtocolOptions`, of which streams at once are read: frames, windows and flood protection are our own.
+pub(super) fn http2(r: &mut Reader<'_, '_>) -> Option<u32> {
     const NAMES: &Names = &[
         (1, "hpack_table_size"),
-        (2, "max_concurrent_streams"),
         (3, "initial_stream_window_size"),
         (4, "initial_connection_window_size"),
         (7, "max_outbound_frames"),
@@ -216,6 +229,7 @@ pub(super) fn http2(r: &mut Reader<'_, '_>) {
         (15, "connection_keepalive"),
     ];
     r.harmless(NAMES);
+    r.wrapped_u32(2, "max_concurrent_streams").filter(|max| *max > 0)
 }
 
 pub(crate) fn write_http(w: &mut Writer, http: &UpstreamHttp) {
@@ -230,13 +244,17 @@ pub(crate) fn write_http(w: &mut Writer, http: &UpstreamHttp) {
                     w.wrapped(6, http.max_requests_per_connection);
                 });
             }
+            let http2 =
+                |w: &mut Writer| w.message(2, |w| w.wrapped(2, http.max_concurrent_streams));
+            let both = |w: &mut Writer| {
+                w.message(1, |_| ());
+                http2(w);
+            };
             match http.protocol {
                 UpstreamProtocol::Http1 => w.message(3, |w| w.message(1, |_| ())),
-                UpstreamProtocol::Http2 => w.message(3, |w| w.message(2, |_| ())),
-                UpstreamProtocol::Downstream => w.message(4, |w| {
-                    w.message(1, |_| ());
-                    w.message(2, |_| ());
-                }),
+                UpstreamProtocol::Http2 => w.message(3, http2),
+                UpstreamProtocol::Downstream => w.message(4, both),
+                UpstreamProtocol::Negotiated => w.message(5, both),
             }
         });
     });

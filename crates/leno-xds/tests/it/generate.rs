@@ -229,12 +229,14 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
         UpstreamProtocol::Http1,
         UpstreamProtocol::Http2,
         UpstreamProtocol::Downstream,
+        UpstreamProtocol::Negotiated,
     ]);
-    (protocol, of(duration()), of(1..u32::MAX)).prop_map(
-        |(protocol, idle_timeout, max_requests_per_connection)| UpstreamHttp {
+    (protocol, of(duration()), of(1..u32::MAX), of(1..u32::MAX)).prop_map(
+        |(protocol, idle_timeout, max_requests_per_connection, streams)| UpstreamHttp {
             protocol,
             idle_timeout,
             max_requests_per_connection,
+            max_concurrent_streams: streams.filter(|_| protocol != UpstreamProtocol::Http1),
         },
     )
 }
@@ -534,8 +536,9 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         ServerHeader::AppendIfAbsent,
         ServerHeader::PassThrough,
     ]);
+    let codec = select(vec![Codec::Auto, Codec::Http1, Codec::Http2]);
     (
-        ("[a-z]{0,4}", routes, vec(filter, 0..4), access_logs()),
+        ("[a-z]{0,4}", routes, vec(filter, 0..4), access_logs(), codec),
         (of(duration()), of(some_time())),
         (any::<bool>(), any::<bool>(), forward, any::<bool>()),
         (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
@@ -543,6 +546,7 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         .prop_map(|(a, b, c, d)| {
             let has_router = a.2.contains(&HttpFilter::Router);
             HttpConnectionManager {
+                codec: a.4,
                 stat_prefix: a.0,
                 routes: a.1,
                 http_filters: a.2,

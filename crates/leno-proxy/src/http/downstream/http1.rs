@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use leno_core::reply::Failure;
 use leno_http::h1::{Persistence, Server};
 use leno_http::{Invalid, Limits, RequestHead, ResponseHead};
 use tokio::time::Instant;
@@ -12,11 +13,12 @@ use tokio::time::Instant;
 use super::super::After;
 use super::super::attempt::Broken;
 use super::super::pump::consume;
-use super::super::session::Next;
+use super::super::session::{Arrival, Next};
 use crate::buffers::Buffers;
 use crate::deadline::Deadline;
 use crate::lifecycle::{Phase, Watcher};
 use crate::limits;
+use crate::listener::sniff::H2_PREFACE;
 use crate::wire::{Outgoing, Wire};
 
 /// One connection that carries one exchange after the other.
@@ -27,6 +29,16 @@ pub(in crate::http) struct Http1 {
     /// To be written.
     pub(in crate::http) out: Outgoing,
     pub(in crate::http) server: Server,
+}
+
+/// What a connection turned out to speak.
+pub(in crate::http) enum Recognised {
+    /// Not HTTP/2.
+    Http1,
+    /// HTTP/2, told by its preface (RFC 9113 §3.4).
+    Http2,
+    /// Nothing came.
+    Nothing,
 }
 
 /// What waiting for a request depends on besides the connection.
@@ -48,6 +60,41 @@ impl Http1 {
     /// `inbox` holds what the inspectors read.
     pub(in crate::http) fn new(wire: Wire, inbox: Vec<u8>) -> Self {
         Self { wire, inbox, out: Outgoing::default(), server: Server::new(Limits::DEFAULT) }
+    }
+
+    /// Reads until it shows whether HTTP/2 is spoken; what was read stays in the inbox.
+    pub(in crate::http) async fn recognise(&mut self, arrival: &Arrival) -> Recognised {
+        let buffers = &arrival.worker.buffers;
+        let idle = arrival.manager.settings.idle_timeout.unwrap_or(limits::DOWNSTREAM_IDLE);
+        let mut deadline = Deadline::new();
+        deadline.set(Some(Instant::now() + idle));
+        let mut is_registered = false;
+        poll_fn(|cx| {
+            if !is_registered {
+                is_registered = true;
+                arrival.watcher.register(cx);
+            }
+            loop {
+                if self.inbox.starts_with(H2_PREFACE) {
+                    return Poll::Ready(Recognised::Http2);
+                }
+                if !H2_PREFACE.starts_with(&self.inbox) || arrival.watcher.phase() != Phase::Serving
+                {
+                    return Poll::Ready(Recognised::Http1);
+                }
+                match self.poll_fill(cx, buffers) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0)) if !self.inbox.is_empty() => {
+                        return Poll::Ready(Recognised::Http1);
+                    }
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Recognised::Nothing),
+                    Poll::Pending => {
+                        return deadline.poll(cx).map(|()| Recognised::Nothing);
+                    }
+                }
+            }
+        })
+        .await
     }
 
     /// Waits for the next request's head.
@@ -105,7 +152,8 @@ impl Http1 {
                     Phase::Draining => {}
                 }
                 if deadline.poll(cx).is_ready() {
-                    return Poll::Ready(if begun { Next::HeadTimeout } else { Next::End });
+                    let late = Next::Refused(Failure::RequestHeaderTimeout);
+                    return Poll::Ready(if begun { late } else { Next::End });
                 }
                 return Poll::Pending;
             }

@@ -1,0 +1,116 @@
+//! Serving a downstream HTTP/2 connection: its streams go to places, each of which is [`super::serve`]d like an HTTP/1
+//! connection.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use super::downstream::Carrier;
+use super::downstream::http2::{Http2, Places};
+use super::session::{Arrival, Session};
+use crate::deadline::Deadline;
+use crate::http2::{Connection, Ended, Stream};
+use crate::lifecycle::Phase;
+use crate::limits;
+use crate::wire::Wire;
+
+/// What every place of a connection is made of.
+struct Serving {
+    arrival: Arrival,
+    connection: Rc<Connection>,
+    places: Rc<Places>,
+    rest: Rest,
+    has_retired: bool,
+}
+
+/// When a connection without streams gives back what it holds, and when it is closed.
+struct Rest {
+    deadline: Deadline,
+    since: Instant,
+    served: u32,
+}
+
+/// Serves a connection until it ends. `inbox` holds what the inspectors read.
+pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) {
+    let connection = Connection::server(&arrival.worker, wire, &inbox);
+    arrival.worker.buffers.give(inbox);
+    let rest = Rest { deadline: Deadline::new(), since: Instant::now(), served: 0 };
+    let places = Rc::default();
+    let mut serving = Serving { arrival, connection, places, rest, has_retired: false };
+    let mut is_registered = false;
+    let ended = poll_fn(|cx| {
+        if !is_registered {
+            is_registered = true;
+            serving.arrival.watcher.register(cx);
+        }
+        serving.poll(cx)
+    })
+    .await;
+    serving.places.end();
+    if ended != Ended::Gone {
+        let farewell = poll_fn(|cx| serving.connection.poll_farewell(cx));
+        // Neither a broken connection nor a client that stays matters any more.
+        let _ = tokio::time::timeout(limits::LINGER, farewell).await;
+    }
+}
+
+impl Serving {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let driven = self.connection.poll_drive(cx);
+            while let Some(stream) = self.connection.accept() {
+                if let Err(stream) = self.places.hand(stream) {
+                    self.serve(stream);
+                }
+            }
+            if driven.is_ready() {
+                return driven;
+            }
+            if self.poll_leave(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn serve(&self, stream: Stream) {
+        let carrier = Carrier::Http2(Http2::new(&self.places, stream));
+        let session = Session::new(self.arrival.another(), carrier);
+        tokio::task::spawn_local(super::serve(session));
+    }
+
+    /// Ready when something was done about an idle or a draining connection.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let idle = self.arrival.manager.settings.idle_timeout.unwrap_or(limits::DOWNSTREAM_IDLE);
+        if self.connection.active() > 0 || self.rest.served != self.connection.served.get() {
+            self.rest.served = self.connection.served.get();
+            self.rest.since = now;
+        }
+        let mut next = self.rest.since + idle.min(limits::HTTP2_REST);
+        if next <= now {
+            self.places.shrink();
+            next = self.rest.since + idle;
+        }
+        let is_closing = self.arrival.watcher.phase() == Phase::Closing
+            || self.has_retired && self.connection.is_finished();
+        if is_closing {
+            self.connection.close();
+            return Poll::Pending;
+        }
+        let is_idle = self.rest.since + idle <= now;
+        let turn = self.arrival.watcher.turn().filter(|_| !self.has_retired);
+        if turn.is_some_and(|turn| turn <= now) || is_idle && !self.has_retired {
+            self.has_retired = true;
+            self.connection.retire();
+            return Poll::Ready(());
+        }
+        self.rest.deadline.set(Some(turn.map_or(next, |turn| turn.min(next))));
+        if self.has_retired {
+            // The client was told; it has this long to say that it heard.
+            self.rest.deadline.set(Some(now + limits::DRAIN_IDLE));
+        }
+        self.rest.deadline.poll(cx)
+    }
+}

@@ -1,0 +1,117 @@
+//! What arrived on one stream and was not taken yet.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use leno_http::h2::{Cause, Heads, Then};
+use leno_http::{Fields, RequestHead, ResponseHead};
+
+use crate::buffers::Buffers;
+
+/// One stream's mail box; reused by the streams that come after it in the same slot.
+#[derive(Default)]
+pub(super) struct Received {
+    /// The task to tell.
+    pub(super) waker: Option<Waker>,
+    pub(super) request: RequestHead,
+    pub(super) response: ResponseHead,
+    /// Interim responses that came before it, in order.
+    pub(super) interim: VecDeque<ResponseHead>,
+    pub(super) has_head: bool,
+    /// A head beyond the limits, of which nothing is known.
+    pub(super) is_oversized: bool,
+    body: Vec<u8>,
+    taken: usize,
+    pub(super) trailers: Fields,
+    pub(super) has_trailers: bool,
+    /// Nothing comes after what is here.
+    pub(super) is_ended: bool,
+    pub(super) cause: Option<Cause>,
+    /// Its sender waits until the connection's buffer was written.
+    pub(super) wants_room: bool,
+}
+
+impl Received {
+    /// Starts over for another stream.
+    pub(super) fn begin(&mut self, buffers: &Buffers) {
+        self.body.clear();
+        buffers.release(&mut self.body);
+        self.taken = 0;
+        self.interim.clear();
+        (self.has_head, self.is_oversized, self.has_trailers) = (false, false, false);
+        (self.is_ended, self.cause, self.wants_room) = (false, None, false);
+        self.waker = None;
+    }
+
+    pub(super) fn on_request(&mut self, heads: &mut Heads, then: Then) {
+        std::mem::swap(&mut self.request, &mut heads.request);
+        self.has_head = true;
+        self.end(then);
+    }
+
+    pub(super) fn on_response(&mut self, heads: &mut Heads, then: Then) {
+        if heads.response.is_interim() {
+            self.interim.push_back(std::mem::take(&mut heads.response));
+        } else {
+            std::mem::swap(&mut self.response, &mut heads.response);
+            self.has_head = true;
+            self.end(then);
+        }
+    }
+
+    pub(super) fn on_data(&mut self, bytes: &[u8], then: Then, buffers: &Buffers) {
+        if !bytes.is_empty() {
+            buffers.ensure(&mut self.body);
+            self.body.extend_from_slice(bytes);
+        }
+        self.end(then);
+    }
+
+    pub(super) fn on_trailers(&mut self, heads: &mut Heads) {
+        std::mem::swap(&mut self.trailers, &mut heads.trailers);
+        (self.has_trailers, self.is_ended) = (true, true);
+    }
+
+    fn end(&mut self, then: Then) {
+        self.is_ended |= then == Then::End;
+    }
+
+    /// The body bytes that wait.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body[self.taken..]
+    }
+
+    /// Forgets the first `count` of them.
+    pub(super) fn take(&mut self, count: usize, buffers: &Buffers) {
+        self.taken += count;
+        if self.taken == self.body.len() {
+            self.taken = 0;
+            self.body.clear();
+            buffers.release(&mut self.body);
+        } else if self.taken >= crate::limits::BODY_BUFFER_BYTES {
+            // A reader that never quite catches up must not make it grow.
+            self.body.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// Whether the message is over and all of it was taken but the trailers.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_ended && self.body().is_empty()
+    }
+
+    /// Names the task that is told of whatever comes.
+    pub(super) fn register(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            waker => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Tells it.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Upstream HTTP/2 connections of one endpoint on one worker, each shared by many requests.
+//!
+//! The first connection is filled up before another is opened, so that few connections carry all there is. Only one is
+//! opened at a time; requests wait for it, as many as the circuit allows.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use leno_core::cluster::Transport;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::cluster::UpstreamConnection;
+use super::pool;
+use crate::http2::{Connection, Peerage};
+use crate::worker::Worker;
+
+/// Which version is spoken with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// What its TLS handshake agrees on.
+    Negotiated,
+}
+
+/// How much one connection may be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Use {
+    /// Requests at once.
+    pub(crate) streams: usize,
+    /// Requests in all.
+    pub(crate) requests: u32,
+}
+
+/// The connections.
+#[derive(Default)]
+pub(crate) struct Shared {
+    connections: RefCell<Vec<Rc<Member>>>,
+    is_dialing: Cell<bool>,
+    /// What the last handshake agreed on, where that is asked.
+    agreed: Cell<Option<Spoken>>,
+    changed: Notify,
+}
+
+struct Member {
+    connection: Rc<Connection>,
+    transport: Arc<Transport>,
+    /// How many requests it had carried when it was last looked at, and when that was.
+    seen: Cell<(u32, Instant)>,
+}
+
+/// The right to open a connection; given up on drop.
+pub(crate) struct Dialing(Rc<Shared>);
+
+impl Drop for Dialing {
+    fn drop(&mut self) {
+        self.0.is_dialing.set(false);
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl Shared {
+    /// A connection that takes one more request.
+    pub(crate) fn find(&self, transport: &Arc<Transport>, limit: Use) -> Option<Rc<Connection>> {
+        let members = self.connections.borrow();
+        let free = members.iter().find(|member| {
+            let connection = &member.connection;
+            connection.available() > 0
+                && connection.active() < limit.streams
+                && connection.served.get() < limit.requests
+                && pool::fits(&member.transport, transport)
+        })?;
+        Some(Rc::clone(&free.connection))
+    }
+
+    /// The right to open one more connection; `None` while somebody else does.
+    pub(crate) fn dial(self: &Rc<Self>) -> Option<Dialing> {
+        (!self.is_dialing.replace(true)).then(|| Dialing(Rc::clone(self)))
+    }
+
+    /// Ready when another request may have become possible.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// What the endpoint agreed to last.
+    pub(crate) fn agreed(&self) -> Option<Spoken> {
+        self.agreed.get()
+    }
+
+    /// Keeps what a handshake agreed on.
+    pub(crate) fn agree(&self, spoken: Spoken) {
+        self.agreed.set(Some(spoken));
+    }
+
+    /// Takes a connection in, and drives it until it ends.
+    pub(crate) fn add(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        opened: UpstreamConnection,
+    ) -> Rc<Connection> {
+        let pool::Connection { wire, transport, proof, local, _slot: slot, .. } = *opened;
+        let connection = Connection::client(worker, wire, Peerage { proof, local });
+        let member = Rc::new(Member {
+            connection: Rc::clone(&connection),
+            transport,
+            seen: Cell::new((0, Instant::now())),
+        });
+        self.connections.borrow_mut().push(Rc::clone(&member));
+        let (shared, driven) = (Rc::clone(self), Rc::clone(&connection));
+        tokio::task::spawn_local(async move {
+            shared.drive(&member, &driven).await;
+            drop(slot);
+        });
+        connection
+    }
+
+    async fn drive(&self, member: &Rc<Member>, connection: &Rc<Connection>) {
+        poll_fn(|cx| {
+            loop {
+                let driven = connection.poll_drive(cx);
+                if connection.take_change() {
+                    self.changed.notify_waiters();
+                }
+                if connection.is_retired() {
+                    self.forget(member);
+                }
+                if driven.is_ready() {
+                    return Poll::Ready(());
+                }
+                // Nothing comes back after a GOAWAY but what is under way.
+                if connection.is_retired() && connection.active() == 0 && !connection.is_closing() {
+                    connection.close();
+                    continue;
+                }
+                return Poll::Pending;
+            }
+        })
+        .await;
+        self.forget(member);
+        self.changed.notify_waiters();
+    }
+
+    fn forget(&self, member: &Rc<Member>) {
+        self.connections.borrow_mut().retain(|other| !Rc::ptr_eq(other, member));
+    }
+
+    /// Closes what nobody used for so long or was used enough.
+    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration, limit: Use) {
+        let members = self.connections.borrow().clone();
+        for member in members {
+            let (connection, (served, since)) = (&member.connection, member.seen.get());
+            if connection.served.get() >= limit.requests {
+                connection.retire();
+                self.forget(&member);
+            } else if connection.active() > 0 || connection.served.get() != served {
+                member.seen.set((connection.served.get(), now));
+            } else if now.duration_since(since) >= idle_max {
+                connection.close();
+                self.forget(&member);
+            }
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connections.borrow().is_empty() && !self.is_dialing.get()
+    }
+}
