@@ -3,7 +3,7 @@
 use super::bucket::Bucket;
 use super::frame::{self, Header};
 use super::hpack::{Decoder, Encoder};
-use super::settings::{PeerSettings, Settings};
+use super::settings::{PeerSettings, Settings, WINDOW_DEFAULT, WINDOW_MAX};
 use super::streams::{State, Streams};
 use super::window::Windows;
 use super::{Code, PREFACE, Stream, Then, Violation};
@@ -32,6 +32,8 @@ pub struct Connection {
     pub(super) last_id: u32,
     /// Whether the peer's first SETTINGS have come.
     pub(super) has_settings: bool,
+    /// Whether the peer keeps to our SETTINGS: it has acknowledged them.
+    pub(super) keeps_settings: bool,
     pub(super) reading: Reading,
     /// A frame's header or payload of which a part has come.
     pub(super) held: Vec<u8>,
@@ -181,13 +183,14 @@ impl Connection {
             peer: PeerSettings::INITIAL,
             streams: Streams::default(),
             windows: Windows::new(limits),
-            send_window: i64::from(super::settings::WINDOW_DEFAULT),
+            send_window: i64::from(WINDOW_DEFAULT),
             is_blocked: false,
             decoder: Decoder::new(),
             encoder: Encoder::new(limits.table_bytes),
             next_id: 1,
             last_id: 0,
             has_settings: false,
+            keeps_settings: false,
             reading: if role == Role::Server { Reading::Preface(0) } else { Reading::Header },
             held: Vec::new(),
             block: None,
@@ -270,11 +273,26 @@ impl Connection {
 
     /// A stream that begins now.
     pub(super) fn new_state(&self, id: u32) -> State {
-        State::new(
-            id,
-            self.peer.initial_window_bytes,
-            self.settings.limits.stream_window_bytes.min(super::settings::WINDOW_MAX as u32),
-        )
+        let early = if self.keeps_settings { 0 } else { self.early_window() };
+        let window = self.settings.limits.stream_window_bytes.min(WINDOW_MAX as u32);
+        State::new(id, self.peer.initial_window_bytes, (window, early))
+    }
+
+    /// How much more than our window a stream may use while the peer does not know ours (RFC 9113 §6.9.3).
+    const fn early_window(&self) -> u32 {
+        WINDOW_DEFAULT.saturating_sub(self.settings.limits.stream_window_bytes)
+    }
+
+    /// The peer has acknowledged our SETTINGS, so that it counts by them now.
+    pub(super) fn settings_kept(&mut self) {
+        if std::mem::replace(&mut self.keeps_settings, true) {
+            return;
+        }
+        self.decoder.limit(self.settings.limits.table_bytes);
+        let early = i64::from(self.early_window());
+        for state in self.streams.states() {
+            state.receive_window -= early;
+        }
     }
 
     /// Resets a stream on the wire and remembers that frames on it may still come.

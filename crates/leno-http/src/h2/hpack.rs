@@ -10,6 +10,8 @@ mod huffman;
 mod integer;
 mod ring;
 mod statics;
+#[cfg(test)]
+mod tests;
 
 pub(super) use decoder::{Bounds, Decoder, Fit, Sink};
 pub(super) use encoder::{Encoder, Item, Text};

@@ -52,7 +52,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) const fn new(id: u32, send_window: u32, receive_window: u32) -> Self {
+    /// `window`: what the peer may send, and what it may send besides while it does not know that.
+    pub(super) const fn new(id: u32, send_window: u32, (window, early): (u32, u32)) -> Self {
         Self {
             id,
             received: Phase::Head,
@@ -61,9 +62,9 @@ impl State {
             is_head: false,
             is_blocked: false,
             send_window: send_window as i64,
-            receive_window: receive_window as i64,
+            receive_window: window as i64 + early as i64,
             credit: 0,
-            window_size: receive_window,
+            window_size: window,
             length_left: LENGTH_UNKNOWN,
         }
     }

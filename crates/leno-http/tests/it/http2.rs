@@ -3,4 +3,5 @@
 mod exchange;
 mod pair;
 mod rules;
+mod simulation;
 mod wire;

@@ -286,6 +286,9 @@ mod tests {
     }
 
     proptest! {
+        // The naive one is slow.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn fast_is_naive(input in vec(any::<u8>(), 0..64)) {
             prop_assert_eq!(fast(&input), naive(&input));

@@ -21,7 +21,7 @@ impl Connection {
             return Err(Violation::StreamZero);
         }
         if header.has(frame::ACK) {
-            self.decoder.limit(self.settings.limits.table_bytes);
+            self.settings_kept();
             return if payload.is_empty() { Ok(None) } else { Err(Violation::FrameSize) };
         }
         if self.has_settings {

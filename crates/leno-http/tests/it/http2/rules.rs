@@ -22,10 +22,10 @@ enum Outcome {
 }
 use Outcome::{Connection as Ends, Fine, Stream as Resets};
 
-/// A server that has seen the preface and SETTINGS.
+/// A server that has seen the preface, SETTINGS, and that its own are known.
 fn server(settings: Settings) -> End {
     let mut end = End::new(Connection::server(settings));
-    let start = [&PREFACE[..], &frame(SETTINGS, 0, 0, &[])].concat();
+    let start = [&PREFACE[..], &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, ACK, 0, &[])].concat();
     end.receive(Instant::now(), &start).unwrap();
     end.out.clear();
     end
