@@ -1,6 +1,7 @@
 //! The proxy from outside: real sockets on both sides, wire bytes where they matter.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod abort;
 mod admin;
 mod basic;
 mod bodies;
