@@ -44,6 +44,7 @@ check: portal
 e2e: build
 	$(CARGO) xtask fuzz --seconds 60
 	bin/leno demo --check
+	$(CARGO) xtask soak lifecycle --short
 	$(CARGO) xtask docs
 	$(CARGO) xtask bench instructions
 	cd portal && npm run --silent e2e

@@ -18,6 +18,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+pub(crate) use kubernetes::Api;
+pub(crate) use process::Process;
+
 /// `cargo xtask bench NAME`
 #[derive(clap::Args)]
 pub(crate) struct Args {

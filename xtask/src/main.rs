@@ -12,6 +12,7 @@ mod deny;
 mod docs;
 mod fuzz;
 mod peers;
+mod soak;
 mod tidy;
 
 /// Leno's build system.
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Args),
     /// Fuzz every parser for a while.
     Fuzz(fuzz::Args),
+    /// Run proxies through their life under load.
+    Soak(soak::Args),
     /// Run the commands that the documentation shows.
     Docs,
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Deny(args) => deny::run(&root(), &args),
         Command::Bench(args) => bench::run(&root(), &args),
         Command::Fuzz(args) => fuzz::run(&root(), &args),
+        Command::Soak(args) => soak::run(&root(), &args),
         Command::Docs => docs::run(&root()),
     };
     match outcome {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use leno_control::{Options, Running, StartError};
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// The trust domain of every identity. It cannot change later.
     #[arg(long, value_name = "NAME", default_value = "cluster.local")]
     trust_domain: String,
+    /// How long a workload's certificate holds; it is renewed around half of that.
+    #[arg(long, value_name = "SECONDS", default_value_t = Options::SVID_LIFETIME.as_secs())]
+    certificate_seconds: u64,
 }
 
 impl Args {
@@ -44,7 +48,8 @@ impl Args {
         // What is printed and written must hold in other directories too.
         let data = std::path::absolute(data).code(Code::Usage)?;
         let Self { front_door, xds, xds_tls, metrics, trust_domain, .. } = self;
-        Ok(Options { data, front_door, xds, xds_tls, metrics, trust_domain })
+        let svid_lifetime = Duration::from_secs(self.certificate_seconds);
+        Ok(Options { data, front_door, xds, xds_tls, metrics, trust_domain, svid_lifetime })
     }
 }
 

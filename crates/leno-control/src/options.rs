@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -20,9 +21,14 @@ pub struct Options {
     pub metrics: SocketAddr,
     /// The trust domain of every identity.
     pub trust_domain: String,
+    /// How long a workload's certificate holds; it is renewed around half of that.
+    pub svid_lifetime: Duration,
 }
 
 impl Options {
+    /// As Istio's.
+    pub const SVID_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
     /// The usual ports on loopback, with state in `data`.
     #[must_use]
     pub fn new(data: PathBuf) -> Self {
@@ -34,6 +40,7 @@ impl Options {
             xds_tls: local(15012),
             metrics: local(15014),
             trust_domain: "cluster.local".to_owned(),
+            svid_lifetime: Self::SVID_LIFETIME,
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use leno_identity::TrustDomain;
@@ -274,11 +274,8 @@ fn open_identity(options: &Options) -> Result<Arc<Identity>, StartError> {
     let settings = IdentityOptions {
         directory: options.data.join("ca"),
         trust_domain,
-        svid_lifetime: SVID_LIFETIME,
+        svid_lifetime: options.svid_lifetime,
         server_names: named.map(|ip| ip.to_string()).collect(),
     };
     Ok(Identity::open(settings, SystemTime::now())?)
 }
-
-/// As Istio's.
-const SVID_LIFETIME: Duration = Duration::from_secs(24 * 3600);

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 /// An API server.
-pub(super) struct Api {
+pub(crate) struct Api {
     address: String,
     token: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Watch {
 
 impl Api {
     /// Reads the two lines that matter of a kubeconfig.
-    pub(super) fn from_kubeconfig(path: &Path) -> Result<Self> {
+    pub(crate) fn from_kubeconfig(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         let field = |name: &str| {
@@ -41,7 +41,7 @@ impl Api {
     }
 
     /// Makes the document so, as `kubectl apply --server-side` does, and returns what is stored.
-    pub(super) fn apply(&self, path: &str, document: &Value) -> Result<Value> {
+    pub(crate) fn apply(&self, path: &str, document: &Value) -> Result<Value> {
         let body = serde_json::to_vec(document)?;
         let path = format!("{path}?fieldManager=bench&force=true");
         let head = format!(

@@ -13,7 +13,7 @@ pub(super) const PROXY_CORE: usize = 0;
 pub(super) const LOAD_CORE: usize = 1;
 
 /// A process that is stopped when dropped.
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 /// Processor time used so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,13 +73,13 @@ impl Drop for Ahead {
 
 impl Process {
     /// Starts the command; its output is dropped.
-    pub(super) fn start(mut command: Command) -> Result<Self> {
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
         let child = command.stdout(Stdio::null()).spawn();
         Ok(Self(child.with_context(|| format!("start {command:?}"))?))
     }
 
     /// Starts the command and returns the first line it prints.
-    pub(super) fn start_and_read(mut command: Command) -> Result<(Self, String)> {
+    pub(crate) fn start_and_read(mut command: Command) -> Result<(Self, String)> {
         let child = command.stdout(Stdio::piped()).spawn();
         let mut process = Self(child.with_context(|| format!("start {command:?}"))?);
         let output = process.0.stdout.take().context("the output is piped")?;
@@ -123,12 +123,12 @@ impl Process {
     }
 
     /// Asks it to end, as Ctrl-C does.
-    pub(super) fn interrupt(&self) -> Result<()> {
+    pub(crate) fn interrupt(&self) -> Result<()> {
         crate::interrupt(&self.0)
     }
 
     /// Waits for its end, at most so long.
-    pub(super) fn wait(&mut self, limit: Duration) {
+    pub(crate) fn wait(&mut self, limit: Duration) {
         let end = Instant::now() + limit;
         while Instant::now() < end && matches!(self.0.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));

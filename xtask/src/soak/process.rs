@@ -1,0 +1,200 @@
+//! A proxy on a static file as a process: started, asked how it does, ended.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::load::Target;
+use super::origin::Origin;
+
+/// No start and no drain takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const DRAIN_SECONDS: u32 = 2;
+
+/// Where one proxy listens, whichever process it is at the time.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) http: SocketAddr,
+    pub(super) tcp: SocketAddr,
+    pub(super) admin: SocketAddr,
+    folder: PathBuf,
+}
+
+/// One process of a proxy; killed when dropped.
+pub(super) struct Proxy(Child);
+
+impl Place {
+    /// Chooses ports and writes the configuration.
+    pub(super) fn new(folder: &Path, name: &str, origin: Origin) -> Result<Self> {
+        let place = Self {
+            name: name.to_owned(),
+            http: quiet_port()?,
+            tcp: quiet_port()?,
+            admin: quiet_port()?,
+            folder: folder.to_owned(),
+        };
+        std::fs::write(place.config(), config(&place, origin).to_string())?;
+        Ok(place)
+    }
+
+    pub(super) fn target(&self, is_ready: bool) -> Target {
+        let is_ready = AtomicBool::new(is_ready);
+        Target { http: self.http, tcp: Some(self.tcp), is_ready }
+    }
+
+    pub(super) fn targets(&self) -> Arc<Vec<Target>> {
+        Arc::new(vec![self.target(true)])
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", self.name))
+    }
+
+    /// Starts a process; `config` takes the place of the usual one.
+    pub(super) fn start(&self, leno: &Path, workers: u32, config: Option<&Path>) -> Result<Proxy> {
+        let log = self.folder.join(format!("{}.log", self.name));
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut command = Command::new(leno);
+        command
+            .arg("proxy")
+            .arg("--config")
+            .arg(config.map_or_else(|| self.config(), Path::to_path_buf))
+            .arg("--handover")
+            .arg(self.folder.join(format!("{}.sock", self.name)))
+            .args(["--workers", &workers.to_string()])
+            .args(["--lame-duck-seconds", "1", "--drain-seconds", &DRAIN_SECONDS.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        Ok(Proxy(command.spawn().with_context(|| format!("start {command:?}"))?))
+    }
+
+    /// Whether the proxy says that it is ready.
+    pub(super) fn is_ready(&self) -> bool {
+        let asked = TcpStream::connect(self.admin).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+            stream.write_all(b"GET /ready HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer.starts_with("HTTP/1.1 200 "))
+        });
+        asked.unwrap_or(false)
+    }
+}
+
+impl Proxy {
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(super) fn wait_ready(&mut self, place: &Place) -> Result<()> {
+        let begun = Instant::now();
+        while !place.is_ready() {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("{} ended before it was ready: {status}", place.name);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{} is not ready", place.name);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Waits until it ends by itself, well.
+    pub(super) fn wait_end(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                ensure!(status.success(), "the proxy ended with {status}");
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the proxy does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) -> Result<()> {
+        let status = Command::new("kill").arg(self.pid().to_string()).status()?;
+        ensure!(status.success(), "kill {}: {status}", self.pid());
+        Ok(())
+    }
+
+    /// Ends it without a warning.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // One that has ended already needs nothing.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A free port that the kernel gives no client: one that is bound again and again must be free each time.
+fn quiet_port() -> Result<SocketAddr> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let low: u16 = range.split_whitespace().next().context("no range of ports")?.parse()?;
+    let first = 10_000 + u16::try_from(std::process::id() % 10_000)?;
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    loop {
+        let port = first + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        ensure!(port < low.max(first + 1000), "no free port below {low}");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+}
+
+fn config(place: &Place, origin: Origin) -> Value {
+    let address = |address: SocketAddr| json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
+    let listener = |name: &str, at: SocketAddr, filter: &str, settings: Value| {
+        let mut settings = settings;
+        settings["@type"] =
+            format!("type.googleapis.com/envoy.extensions.filters.network.{filter}").into();
+        settings["stat_prefix"] = name.into();
+        let name_of_filter = filter.split('.').next().unwrap_or_default();
+        json!({"name": name, "address": address(at), "filter_chains": [{"filters": [{
+            "name": format!("envoy.filters.network.{name_of_filter}"), "typed_config": settings,
+        }]}]})
+    };
+    let cluster = |name: &str, to: SocketAddr| {
+        json!({"name": name, "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(to)}}]}],
+        }})
+    };
+    let routes = json!({"name": "all", "virtual_hosts": [{"name": "all", "domains": ["*"],
+        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "http"}}]}]});
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let http = json!({
+        "route_config": routes,
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
+    });
+    let manager = "http_connection_manager.v3.HttpConnectionManager";
+    json!({
+        "admin": {"address": address(place.admin)},
+        "static_resources": {
+            "listeners": [
+                listener("http", place.http, manager, http),
+                listener("tcp", place.tcp, "tcp_proxy.v3.TcpProxy", json!({"cluster": "echo"})),
+            ],
+            "clusters": [cluster("http", origin.http), cluster("echo", origin.echo)],
+        },
+    })
+}
