@@ -71,10 +71,16 @@ pub enum Failure {
     Overload,
     /// The cluster's name does not resolve.
     DnsResolution,
+    /// The TLS handshake with the downstream failed, or it is not who it should be.
+    DownstreamTlsFailure,
+    /// The downstream did not begin with the PROXY protocol header that is expected.
+    ProxyProtocolError,
+    /// The downstream did not say in time what the listener filters ask for.
+    InspectionTimeout,
 }
 
 /// Every failure, for tables and documentation.
-pub const ALL: [Failure; 31] = [
+pub const ALL: [Failure; 34] = [
     Failure::RouteConfigurationNotFound,
     Failure::RouteNotFound,
     Failure::FilterChainNotFound,
@@ -106,6 +112,9 @@ pub const ALL: [Failure; 31] = [
     Failure::RateLimited,
     Failure::Overload,
     Failure::DnsResolution,
+    Failure::DownstreamTlsFailure,
+    Failure::ProxyProtocolError,
+    Failure::InspectionTimeout,
 ];
 
 /// Everything the proxy does about a failure.
@@ -335,6 +344,11 @@ impl Failure {
             Self::RateLimited => (429, "RL", "request_rate_limited", Never, Policy, Policy),
             Self::Overload => (503, "OM", "overload", Never, ClientProxy, ServerProxy),
             Self::DnsResolution => (503, "DF", "dns_resolution_failure", Safe, Config, Config),
+            Self::DownstreamTlsFailure => (0, "DPE", "downstream_tls_error", Never, Policy, Policy),
+            Self::ProxyProtocolError => {
+                (0, "DPE", "downstream_proxy_protocol_error", Never, Config, Config)
+            }
+            Self::InspectionTimeout => (0, "", "listener_filters_timeout", Never, App, ClientProxy),
         };
         Reaction { status, flag, detail, replay, blame_outbound, blame_inbound }
     }

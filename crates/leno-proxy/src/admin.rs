@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::State;
@@ -64,6 +64,7 @@ fn router(process: Arc<Process>, pages: Pages) -> Router {
             .route("/config_dump", get(config_dump))
             .route("/clusters", get(clusters))
             .route("/listeners", get(listeners))
+            .route("/protocols", get(protocols))
             .route("/certs", get(certs))
             .route("/server_info", get(server_info))
             .route("/logging", get(logging::show).post(logging::change))
@@ -80,6 +81,7 @@ async fn index() -> &'static str {
      GET  /config_dump        listeners, routes and clusters in force\n\
      GET  /clusters           endpoints, their health and what they are doing\n\
      GET  /listeners          where connections are accepted\n\
+     GET  /protocols          what destinations were seen to speak
      GET  /certs              our certificate and whom we trust\n\
      GET  /server_info        version, start, state\n\
      GET  /logging            the log level; POST /logging?level=debug changes it\n\
@@ -105,6 +107,8 @@ async fn prometheus(State(process): State<Arc<Process>>) -> Response {
     let metrics = &process.metrics;
     metrics.set(ProcessStat::AccessLogDropped, process.logs.dropped());
     metrics.set(ProcessStat::SnapshotRevision, process.publisher.in_force().revision);
+    let learned = process.learned.all(Instant::now()).len();
+    metrics.set(ProcessStat::LearnedDestinations, learned as u64);
     let mut page = String::new();
     metrics.expose(|_| true, &mut page);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
@@ -126,6 +130,10 @@ async fn clusters(State(process): State<Arc<Process>>) -> Response {
 
 async fn listeners(State(process): State<Arc<Process>>) -> Response {
     document(&dump::listeners(&process.publisher.in_force()))
+}
+
+async fn protocols(State(process): State<Arc<Process>>) -> Response {
+    document(&dump::protocols(&process))
 }
 
 async fn certs(State(process): State<Arc<Process>>) -> Response {

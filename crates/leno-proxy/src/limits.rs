@@ -46,6 +46,19 @@ pub const STREAM_IDLE: Duration = Duration::from_secs(300);
 /// close after one to five minutes, and a connection they closed first costs a replay).
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(3600);
 
+/// How long a client of an unknown destination is listened to before its server is asked too: longer than a client on
+/// the same machine takes to speak, shorter than anybody notices.
+pub const CLIENT_FIRST: Duration = Duration::from_millis(5);
+
+/// The same where clients are known to speak first; a connection that is only opened in advance costs the server none.
+pub const CLIENT_FIRST_KNOWN: Duration = Duration::from_secs(1);
+
+/// Destinations of which is remembered what they speak, in the process: some hundred bytes each.
+pub const LEARNED_DESTINATIONS: usize = 4096;
+
+/// How long that is believed after it was last seen; addresses are given to others.
+pub const LEARNED_FOR: Duration = Duration::from_secs(3600);
+
 /// A TCP connection in which no byte moves is closed after this (Envoy's default).
 pub const TCP_IDLE: Duration = Duration::from_secs(3600);
 

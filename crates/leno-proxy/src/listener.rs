@@ -13,6 +13,9 @@ use crate::upstream::connect::Ends;
 pub(crate) mod accept;
 pub(crate) mod active;
 pub(crate) mod connection;
+pub(crate) mod inspect;
+pub(crate) mod learned;
+pub(crate) mod refused;
 pub mod sniff;
 pub mod socket;
 
@@ -56,6 +59,22 @@ impl Proof {
 }
 
 impl Facts {
+    /// Nothing is proved yet.
+    pub(crate) fn new(direction: TrafficDirection, ends: Ends, since: Instant) -> Self {
+        Self {
+            direction,
+            peer: ends.peer,
+            peer_ip: ends.peer.ip().to_canonical().to_string().into(),
+            destination: ends.destination,
+            server_name: None,
+            proof: Proof::default(),
+            client_cert: None,
+            is_tls: false,
+            is_http2: false,
+            since,
+        }
+    }
+
     /// Which side of the workload we are on.
     pub(crate) fn side(&self) -> Side {
         match self.direction {
@@ -66,7 +85,7 @@ impl Facts {
 
     /// Both ends of the connection.
     pub(crate) fn ends(&self) -> Ends {
-        Ends { peer: self.peer }
+        Ends { peer: self.peer, destination: self.destination }
     }
 
     pub(crate) fn scheme(&self) -> &'static str {

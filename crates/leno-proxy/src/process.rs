@@ -13,6 +13,7 @@ use crate::admin::LogLevel;
 use crate::dns;
 use crate::handover::{Handed, HandoverError};
 use crate::limits;
+use crate::listener::learned::Learned;
 use crate::options::{ConfigSource, Node, Options};
 use crate::publish::{Given, Publisher};
 use crate::tls::{Secrets, Tls};
@@ -59,6 +60,8 @@ pub(crate) struct Process {
     pub(crate) shutdown: watch::Sender<Shutdown>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) node: Option<Node>,
+    /// What destinations speak.
+    pub(crate) learned: Learned,
     /// What the DNS sockets answer.
     pub(crate) dns: dns::SharedTable,
     pub(crate) log_level: Option<LogLevel>,
@@ -135,6 +138,7 @@ impl Process {
             tls: Tls::new(Secrets::new()),
             node,
             dns: Arc::default(),
+            learned: Learned::default(),
             log_level: options.log_level.take(),
             peer_metadata: peer_metadata.unwrap_or_default(),
             logs: Arc::default(),

@@ -3,6 +3,8 @@
 //! Half-close is kept, a reset on one side is a reset on the other, buffers start small and grow while reads fill
 //! them. Called by the listener for TCP chains and by the exchange after an upgrade.
 
+pub(crate) mod ahead;
+pub(crate) mod open;
 pub(crate) mod proxy;
 mod record;
 
@@ -71,12 +73,24 @@ pub(crate) async fn relay(
     bounds: Bounds<'_>,
     buffers: &Buffers,
 ) -> Relayed {
+    relay_metered((downstream, upstream), early, bounds, buffers, |_, _| ()).await
+}
+
+/// The same, and tells `meter` how many bytes moved up and down since it was last told, while they move: connections may
+/// stand for days.
+pub(crate) async fn relay_metered(
+    (downstream, upstream): (&mut Wire, &mut Wire),
+    early: Early,
+    bounds: Bounds<'_>,
+    buffers: &Buffers,
+    mut meter: impl FnMut(u64, u64),
+) -> Relayed {
     let Bounds { idle, life } = bounds;
     let mut up = Direction::new(early.downstream);
     let mut down = Direction::new(early.upstream);
     let mut last = Instant::now();
     let mut timer = pin!(sleep_until(last + idle));
-    let mut seen = 0;
+    let (mut seen_up, mut seen_down) = (0, 0);
     let mut is_registered = false;
     let end = poll_fn(|cx| {
         if !is_registered {
@@ -84,21 +98,21 @@ pub(crate) async fn relay(
             life.register(cx);
         }
         let there = up.poll(cx, downstream, upstream, buffers);
-        if let Poll::Ready(Err(side)) = there {
-            return Poll::Ready(side.into_end(Side::From));
-        }
         let back = down.poll(cx, upstream, downstream, buffers);
+        let moved = (up.moved - seen_up, down.moved - seen_down);
+        if moved != (0, 0) {
+            (seen_up, seen_down) = (up.moved, down.moved);
+            last = Instant::now();
+            meter(moved.0, moved.1);
+        }
         match (there, back) {
+            (Poll::Ready(Err(side)), _) => return Poll::Ready(side.into_end(Side::From)),
             (_, Poll::Ready(Err(side))) => return Poll::Ready(side.into_end(Side::To)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Finished),
             _ => {}
         }
         if life.phase() == Phase::Closing {
             return Poll::Ready(End::Closing);
-        }
-        if up.moved + down.moved != seen {
-            seen = up.moved + down.moved;
-            last = Instant::now();
         }
         // The timer is set again only when it fires: a busy relay never touches the timer wheel.
         while timer.as_mut().poll(cx).is_ready() {

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod connect;
 pub(crate) mod connectors;
 pub mod dial;
+pub mod happy;
 pub(crate) mod pool;
 pub(crate) mod resolve;
 pub(crate) mod shared;

@@ -68,12 +68,26 @@ pub(crate) struct Worker {
 }
 
 /// One downstream connection's place in the worker's count.
-pub(crate) struct ConnectionSlot(Rc<Cell<usize>>, Arc<Process>);
+pub(crate) struct ConnectionSlot {
+    count: Rc<Cell<usize>>,
+    /// Once there is a connection.
+    taken: Option<Arc<Process>>,
+}
+
+impl ConnectionSlot {
+    /// There is a connection now: until here the place was only kept for one.
+    pub(crate) fn take(&mut self, worker: &Worker) {
+        worker.process.metrics.add(ProcessStat::DownstreamConnections, 1);
+        self.taken = Some(Arc::clone(&worker.process));
+    }
+}
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-        self.1.metrics.add(ProcessStat::DownstreamConnections, -1);
+        self.count.set(self.count.get() - 1);
+        if let Some(process) = &self.taken {
+            process.metrics.add(ProcessStat::DownstreamConnections, -1);
+        }
     }
 }
 
@@ -124,8 +138,7 @@ impl Worker {
             return None;
         }
         self.connections.set(self.connections.get() + 1);
-        self.process.metrics.add(ProcessStat::DownstreamConnections, 1);
-        Some(ConnectionSlot(Rc::clone(&self.connections), Arc::clone(&self.process)))
+        Some(ConnectionSlot { count: Rc::clone(&self.connections), taken: None })
     }
 
     /// Takes over a newly published configuration.

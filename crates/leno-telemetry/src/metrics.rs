@@ -177,6 +177,13 @@ stats! {
         TlsHandshakeFailures = "leno_tls_handshake_failures_total", Counter, "TLS handshakes that failed, on either side.";
         DownstreamConnections = "leno_downstream_connections", Gauge, "Downstream connections that are open.";
         DownstreamRefused = "leno_downstream_connections_refused_total", Counter, "Downstream connections closed because of a limit.";
+        DownstreamUnmatched = "leno_downstream_unmatched_total", Counter, "Downstream connections that no filter chain took.";
+        ProxyProtocolErrors = "leno_proxy_protocol_errors_total", Counter, "Downstream connections without the PROXY protocol header that is expected.";
+        Detections = "leno_protocol_detections_total", Counter, "Connections whose protocol was told from their first bytes.";
+        DetectionMicroseconds = "leno_protocol_detection_microseconds_total", Counter, "Time that took, in microseconds.";
+        DetectedServerFirst = "leno_protocol_server_first_total", Counter, "Connections on which the server spoke first.";
+        DetectionTimeouts = "leno_protocol_detection_timeouts_total", Counter, "Connections on which neither side said enough in time.";
+        LearnedDestinations = "leno_protocol_destinations", Gauge, "Destinations of which is known what they speak.";
         AccessLogDropped = "leno_access_log_dropped_total", Counter, "Access records dropped because the sink stalled.";
         ExchangePanics = "leno_exchange_panics_total", Counter, "Connections closed because of a defect of ours.";
     }

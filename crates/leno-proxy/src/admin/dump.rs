@@ -78,6 +78,19 @@ fn endpoint(endpoint: &Endpoint, now: Instant) -> Value {
     })
 }
 
+/// `/protocols`.
+pub(super) fn protocols(process: &Process) -> Value {
+    let known =
+        process.learned.all(Instant::now()).into_iter().map(|(destination, spoken, age)| {
+            json!({
+                "destination": destination,
+                "protocol": spoken.as_str(),
+                "seen_seconds_ago": age.as_secs(),
+            })
+        });
+    Value::Array(known.collect())
+}
+
 /// `/listeners`.
 pub(super) fn listeners(in_force: &InForce) -> Value {
     let listeners = in_force.snapshot.listeners().iter().map(|listener| {

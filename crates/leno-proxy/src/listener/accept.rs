@@ -57,12 +57,15 @@ type Accepted = (TcpStream, std::net::SocketAddr, crate::worker::ConnectionSlot)
 
 /// One connection, or `None` when it was gone again or nothing could be accepted just now.
 async fn accept(socket: &TcpListener, worker: &Worker) -> io::Result<Option<Accepted>> {
-    let Some(slot) = worker.admit() else {
+    let Some(mut slot) = worker.admit() else {
         tokio::time::sleep(limits::ACCEPT_PAUSE).await;
         return Ok(None);
     };
     match socket.accept().await {
-        Ok((stream, peer)) => Ok(Some((stream, peer, slot))),
+        Ok((stream, peer)) => {
+            slot.take(worker);
+            Ok(Some((stream, peer, slot)))
+        }
         Err(error) => match pause_after(&error) {
             Some(pause) => {
                 if !pause.is_zero() {

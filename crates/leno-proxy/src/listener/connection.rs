@@ -3,21 +3,22 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use leno_core::config::{ListenerFilter, TransportProtocol};
+use leno_core::config::ListenerFilter;
 use leno_core::filter_chain::{ConnectionFacts, Listener, NetworkFilter};
-use leno_telemetry::ProcessStat;
+use leno_core::reply::Failure;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::active::{ActiveListener, Chosen};
-use super::sniff::{self, ClientHello};
-use super::{Facts, Proof};
+use super::inspect::{Arrival, Ended, Inspected, Seen};
+use super::{Facts, Proof, refused};
 use crate::http;
 use crate::limits;
-use crate::tcp;
-use crate::tls;
+use crate::tcp::{self, proxy::Begun};
+use crate::tls::{self, Acceptor};
+use crate::upstream::connect::Ends;
 use crate::wire::{Prefixed, Wire};
 use crate::worker::Worker;
 
@@ -36,38 +37,42 @@ pub(crate) async fn serve(
     let destination = original_destination(&listener, &stream, local);
     let active = hand_over(&worker, accepted_by, &listener, destination);
     let listener = active.listener();
-    let Some((seen, inbox)) = inspect(&worker, &listener, &stream).await else { return };
-
-    let protocols: Vec<&[u8]> = seen.protocols().collect();
-    let facts = ConnectionFacts {
-        destination,
-        server_name: seen.hello.as_ref().and_then(|hello| hello.server_name.as_deref()),
-        transport: seen.transport(),
-        application_protocols: &protocols,
+    let mut facts = Facts::new(listener.source().direction, Ends { peer, destination }, since);
+    let arrival =
+        Arrival { worker: &worker, active: &active, listener: &listener, stream: &stream };
+    // Boxed: only what waits before the first byte needs its state.
+    let inspected = match Box::pin(arrival.inspect(facts.ends())).await {
+        Ok(inspected) => inspected,
+        Err(Ended::Left) => return,
+        Err(Ended::Failed(failure)) => {
+            return refused::note(&worker, &listener, &facts, failure, None);
+        }
     };
-    let Some(chosen) = active.choose(&facts) else {
+    let Inspected { ends, seen, inbox, ahead } = inspected;
+    facts = Facts::new(listener.source().direction, ends, since);
+    facts.server_name =
+        seen.hello.as_ref().and_then(|hello| hello.server_name.as_deref().map(Arc::from));
+    let Some(chosen) = choose(&active, &facts, &seen) else {
         tracing::debug!(listener = %listener.name(), %peer, %destination, "no filter chain matches");
-        return;
+        return refused::note(&worker, &listener, &facts, Failure::FilterChainNotFound, None);
     };
-    let facts = Facts {
-        direction: listener.source().direction,
-        peer,
-        peer_ip: peer.ip().to_canonical().to_string().into(),
-        destination,
-        server_name: facts.server_name.map(Arc::from),
-        proof: Proof::default(),
-        client_cert: None,
-        is_tls: chosen.chain.tls.is_some(),
-        is_http2: false,
-        since,
+    facts.is_tls = chosen.chain.tls.is_some();
+    let secured = match &chosen.acceptor {
+        Some(acceptor) => secure(acceptor, &mut facts, stream, inbox).await,
+        None if facts.is_tls => Err("the chain's TLS cannot be used".to_owned()),
+        None => Ok((Wire::Tcp(stream), inbox)),
     };
-    drop(protocols);
-    let Some((wire, inbox, facts)) = secure(&worker, &chosen, facts, stream, inbox).await else {
-        return;
+    let (wire, inbox) = match secured {
+        Ok(secured) => secured,
+        Err(reason) => {
+            let failure = Failure::DownstreamTlsFailure;
+            return refused::note(&worker, &listener, &facts, failure, Some(&reason));
+        }
     };
     let facts = Rc::new(facts);
     match &chosen.chain.filter {
         NetworkFilter::Http(manager) => {
+            drop(ahead);
             let arrival = http::Arrival {
                 worker,
                 facts,
@@ -78,36 +83,36 @@ pub(crate) async fn serve(
         }
         NetworkFilter::Tcp(proxy) => {
             let life = chosen.lifecycle.watch();
-            tcp::proxy::serve(worker, facts, proxy, wire, inbox, life).await;
+            let ahead = ahead.filter(|ahead| ahead.is_for(&chosen.chain));
+            let begun = Begun { inbox, ahead };
+            tcp::proxy::serve(worker, facts, proxy, wire, begun, life).await;
         }
     }
 }
 
-/// Ends TLS if the chain does. `None`: the handshake failed, and the peer was told.
+/// The filter chain for what was found out.
+fn choose(active: &ActiveListener, facts: &Facts, seen: &Seen) -> Option<Chosen> {
+    let protocols: Vec<&[u8]> = seen.protocols().collect();
+    active.choose(&ConnectionFacts {
+        destination: facts.destination,
+        server_name: facts.server_name.as_deref(),
+        transport: seen.transport(),
+        application_protocols: &protocols,
+    })
+}
+
+/// Ends TLS. Says why a handshake failed; the peer was told.
 async fn secure(
-    worker: &Worker,
-    chosen: &Chosen,
-    mut facts: Facts,
+    acceptor: &Acceptor,
+    facts: &mut Facts,
     stream: TcpStream,
     inbox: Vec<u8>,
-) -> Option<(Wire, Vec<u8>, Facts)> {
-    if chosen.chain.tls.is_none() {
-        return Some((Wire::Tcp(stream), inbox, facts));
-    }
-    let acceptor = chosen.acceptor.as_ref()?;
+) -> Result<(Wire, Vec<u8>), String> {
     // Boxed: a handshake's state is large, and most of a connection's life has none.
     let handshake = Box::pin(acceptor.accept(Prefixed::new(stream, inbox)));
     let accepted = match timeout(limits::TLS_HANDSHAKE, handshake).await {
-        Ok(Ok(accepted)) => accepted,
-        Ok(Err(error)) => {
-            worker.process.metrics.add(ProcessStat::TlsHandshakeFailures, 1);
-            tracing::debug!(%error, peer = %facts.peer, "TLS handshake");
-            return None;
-        }
-        Err(_) => {
-            worker.process.metrics.add(ProcessStat::TlsHandshakeFailures, 1);
-            return None;
-        }
+        Ok(accepted) => accepted.map_err(|error| error.to_string())?,
+        Err(_) => return Err(format!("no TLS handshake within {:?}", limits::TLS_HANDSHAKE)),
     };
     facts.is_http2 = tls::is_http2(accepted.proof.alpn.as_deref());
     facts.proof = Proof::of(&accepted.proof);
@@ -115,7 +120,7 @@ async fn secure(
     if let Some(name) = accepted.server_name {
         facts.server_name = Some(Arc::from(name));
     }
-    Some((accepted.wire, Vec::new(), facts))
+    Ok((accepted.wire, Vec::new()))
 }
 
 /// Where the peer wanted to go: what the kernel's redirect remembers, else the address it connected to.
@@ -151,98 +156,4 @@ fn hand_over(
     // A listener with a socket of its own has its own connections.
     let standing = standing.filter(|standing| !standing.source().bind_to_port);
     standing.and_then(|standing| worker.listener(standing.name())).unwrap_or(accepted_by)
-}
-
-/// What the inspectors saw.
-#[derive(Debug, Default)]
-struct Seen {
-    hello: Option<Box<ClientHello>>,
-    http: Option<&'static str>,
-}
-
-impl Seen {
-    fn transport(&self) -> TransportProtocol {
-        match self.hello {
-            Some(_) => TransportProtocol::Tls,
-            None => TransportProtocol::RawBuffer,
-        }
-    }
-
-    fn protocols(&self) -> impl Iterator<Item = &[u8]> {
-        let offered = self.hello.iter().flat_map(|hello| &hello.alpn).map(Vec::as_slice);
-        offered.chain(self.http.map(str::as_bytes))
-    }
-}
-
-/// Reads until every inspector has its answer. `None`: the peer left, or said too little in time.
-async fn inspect(
-    worker: &Worker,
-    listener: &Listener,
-    stream: &TcpStream,
-) -> Option<(Seen, Vec<u8>)> {
-    let source = listener.source();
-    let wants = |filter| source.listener_filters.contains(&filter);
-    let wanted = Wanted {
-        tls: wants(ListenerFilter::TlsInspector),
-        http: wants(ListenerFilter::HttpInspector),
-    };
-    let mut inbox = Vec::new();
-    if !wanted.tls && !wanted.http {
-        return Some((Seen::default(), inbox));
-    }
-    worker.buffers.ensure(&mut inbox);
-    let limit = match source.listener_filters_timeout {
-        Duration::ZERO => limits::STREAM_IDLE,
-        limit => limit,
-    };
-    let seen = match timeout(limit, read_until_seen(stream, &mut inbox, &wanted)).await {
-        Ok(seen) => seen?,
-        Err(_) if source.continue_on_listener_filters_timeout => Seen::default(),
-        Err(_) => return None,
-    };
-    Some((seen, inbox))
-}
-
-struct Wanted {
-    tls: bool,
-    http: bool,
-}
-
-async fn read_until_seen(stream: &TcpStream, inbox: &mut Vec<u8>, wanted: &Wanted) -> Option<Seen> {
-    loop {
-        if let Some(seen) = look(inbox, wanted) {
-            return Some(seen);
-        }
-        stream.readable().await.ok()?;
-        match stream.try_read_buf(inbox) {
-            // Half-closed before it said enough: whatever it said is what it is.
-            Ok(0) if !inbox.is_empty() => return Some(Seen::default()),
-            Ok(0) => return None,
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return None,
-        }
-    }
-}
-
-/// `None` asks for more bytes.
-fn look(bytes: &[u8], wanted: &Wanted) -> Option<Seen> {
-    let mut seen = Seen::default();
-    if wanted.tls {
-        match sniff::tls(bytes) {
-            sniff::Tls::More => return None,
-            sniff::Tls::No => {}
-            sniff::Tls::Hello(hello) => {
-                seen.hello = Some(hello);
-                return Some(seen);
-            }
-        }
-    }
-    if wanted.http {
-        match sniff::http(bytes) {
-            sniff::Http::More => return None,
-            answer => seen.http = answer.application_protocol(),
-        }
-    }
-    Some(seen)
 }

@@ -1,25 +1,27 @@
 //! The TCP filter: one connection to one endpoint of a cluster.
 
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Instant;
 
-use leno_core::balance::Pick;
-use leno_core::endpoint::Endpoint;
 use leno_core::filter_chain::TcpProxy;
-use leno_core::outlier::EndpointOutcome;
-use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 
+use super::ahead::Ahead;
+use super::open::open;
 use super::record::TcpRecord;
-use super::{Bounds, Early, End, relay};
+use super::{Bounds, Early, End, relay_metered};
 use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::listener::Facts;
-use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::{self, Carries, Purpose};
 use crate::wire::Wire;
 use crate::worker::Worker;
+
+/// What was done before the filter took over.
+pub(crate) struct Begun {
+    /// Bytes that came from the client.
+    pub(crate) inbox: Vec<u8>,
+    /// A connection that was opened for this filter already.
+    pub(crate) ahead: Option<Ahead>,
+}
 
 /// Relays one connection until both sides are done. What fails is shown to the peer as a reset, since there is no other
 /// way to tell it.
@@ -28,74 +30,41 @@ pub(crate) async fn serve(
     facts: Rc<Facts>,
     filter: &TcpProxy,
     mut downstream: Wire,
-    inbox: Vec<u8>,
+    begun: Begun,
     life: Watcher,
 ) {
     let mut record = TcpRecord::open(Rc::clone(&worker), Rc::clone(&facts), filter);
-    match open(&worker, &facts, filter, &mut record).await {
-        Err(failure) => {
-            record.failed(failure);
-            downstream.reset_on_drop();
-        }
-        Ok(mut connection) => {
-            record.begun();
-            let early = Early { downstream: inbox, upstream: Vec::new() };
-            let idle = filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE);
-            let upstream = &mut connection.wire;
-            let bounds = Bounds { idle, life: &life };
-            let relayed = relay(&mut downstream, upstream, early, bounds, &worker.buffers).await;
-            record.moved(relayed.received, relayed.sent);
-            match relayed.end {
-                End::Finished | End::Idle | End::Closing => {}
-                End::Downstream(error) => {
-                    record.failed(Failure::DownstreamDisconnect);
-                    record.ended_by(&error);
-                }
-                End::Upstream(error) => {
-                    record.failed(Failure::ConnectionTerminationInResponse);
-                    record.ended_by(&error);
-                }
-            }
-        }
-    }
-}
-
-/// Picks an endpoint and connects to it.
-async fn open(
-    worker: &Rc<Worker>,
-    facts: &Facts,
-    filter: &TcpProxy,
-    record: &mut TcpRecord,
-) -> Result<UpstreamConnection, Failure> {
-    let view = worker.view();
-    let target = filter.clusters.pick(worker.random.borrow_mut().next_u64());
-    let cluster = view.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
-    record.targeted(cluster);
-    let endpoint = pick(worker, cluster, facts)?;
-    record.picked(&endpoint);
-    let purpose = Purpose { carries: Carries::Bytes, ends: Some(facts.ends()) };
-    let connected = connect::connect(worker, cluster, &endpoint, purpose).await;
-    let outcome = match &connected {
-        Ok(_) => EndpointOutcome::Status(200),
-        Err(_) => EndpointOutcome::ConnectFailure,
+    let (opened, upstream) = match begun.ahead {
+        Some(ahead) => ahead.opened().await,
+        // Boxed: connecting is a large state, and most of a connection's life has none.
+        None => (Box::pin(open(&worker, filter, facts.ends())).await, Vec::new()),
     };
-    cluster.on_result(&endpoint, outcome, Instant::now());
-    match connected {
-        Ok(connection) => {
-            record.opened(&connection, cluster.party(&endpoint, &connection.proof, worker));
-            Ok(connection)
+    let mut opened = match opened {
+        Ok(opened) => opened,
+        Err(unopened) => {
+            record.unopened(unopened);
+            return downstream.reset_on_drop();
         }
-        Err(error) => {
-            cluster.note_connect_failure(&error);
-            record.connect_failed(&error);
-            Err(error.failure())
+    };
+    record.opened(&opened);
+    let early = Early { downstream: begun.inbox, upstream };
+    let bounds =
+        Bounds { idle: filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE), life: &life };
+    let wires = (&mut downstream, &mut opened.connection.wire);
+    let meter = |received, sent| record.moved(received, sent);
+    let relayed = relay_metered(wires, early, bounds, &worker.buffers, meter).await;
+    match relayed.end {
+        End::Finished => {}
+        // Envoy's word for it; it has no flag.
+        End::Idle => record.ended_by("tcp_session_idle_timeout".to_owned()),
+        End::Closing => record.ended_by("drain_timeout".to_owned()),
+        End::Downstream(error) => {
+            record.failed(Failure::DownstreamDisconnect);
+            record.ended_by(error.to_string());
+        }
+        End::Upstream(error) => {
+            record.failed(Failure::ConnectionTerminationInResponse);
+            record.ended_by(error.to_string());
         }
     }
-}
-
-fn pick(worker: &Worker, cluster: &ClusterState, facts: &Facts) -> Result<Arc<Endpoint>, Failure> {
-    let pick = Pick { now: Instant::now(), tried: &[] };
-    cluster
-        .pick(pick, facts.destination, &mut *worker.random.borrow_mut())
-        .ok_or(Failure::NoHealthyUpstream)
 }

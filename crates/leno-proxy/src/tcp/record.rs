@@ -9,14 +9,14 @@ use leno_core::endpoint::Endpoint;
 use leno_core::filter_chain::TcpProxy;
 use leno_core::reply::{Failure, Side};
 use leno_telemetry::{
-    AccessRecord, PartyId, Protocol, Reporter, ResponseFlags, Security, SeriesKey, ServiceId,
-    TcpStats,
+    AccessRecord, PartyId, Protocol, Reporter, ResponseFlag, ResponseFlags, Security, SeriesKey,
+    ServiceId, TcpStats,
 };
 
+use super::open::{Opened, Unopened};
 use crate::listener::Facts;
 use crate::telemetry::{self, SharedWriter};
-use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::ConnectError;
+use crate::upstream::cluster::ClusterState;
 use crate::worker::Worker;
 
 /// The record of one connection.
@@ -32,6 +32,7 @@ pub(super) struct TcpRecord {
     is_upstream_mutual: bool,
     stats: Option<TcpStats>,
     failure: Option<Failure>,
+    is_exhausted: bool,
     transport_failure: Option<String>,
     termination: Option<String>,
     received: u64,
@@ -52,6 +53,7 @@ impl TcpRecord {
             is_upstream_mutual: false,
             stats: None,
             failure: None,
+            is_exhausted: false,
             transport_failure: None,
             termination: None,
             received: 0,
@@ -59,39 +61,48 @@ impl TcpRecord {
         }
     }
 
-    pub(super) fn targeted(&mut self, cluster: &Rc<ClusterState>) {
-        self.cluster = Some(Rc::clone(cluster));
-    }
-
-    pub(super) fn picked(&mut self, endpoint: &Arc<Endpoint>) {
-        self.endpoint = Some(Arc::clone(endpoint));
-    }
-
-    pub(super) fn opened(&mut self, connection: &UpstreamConnection, party: PartyId) {
-        self.party = party;
+    /// There is a connection to an endpoint, and the relay begins.
+    pub(super) fn opened(&mut self, opened: &Opened) {
+        let Opened { cluster, endpoint, connection } = opened;
+        self.party = cluster.party(endpoint, &connection.proof, &self.worker);
         self.local = connection.local;
         self.upstream_peer.clone_from(&connection.proof.peer);
         self.is_upstream_mutual = connection.proof.is_mutual;
+        self.cluster = Some(Rc::clone(cluster));
+        self.endpoint = Some(Arc::clone(endpoint));
+        self.count();
     }
 
-    pub(super) fn connect_failed(&mut self, error: &ConnectError) {
-        self.transport_failure = Some(error.to_string());
+    /// There is none.
+    pub(super) fn unopened(&mut self, unopened: Unopened) {
+        self.failure = Some(unopened.failure);
+        self.transport_failure = unopened.reason;
+        self.is_exhausted = unopened.is_exhausted;
+        self.cluster = unopened.cluster;
+        self.endpoint = unopened.endpoint;
+        self.count();
     }
 
-    /// The relay begins: from now on the connection counts.
-    pub(super) fn begun(&mut self) {
+    /// From now on the connection counts.
+    fn count(&mut self) {
         let stats = self.worker.telemetry.shard.tcp(&self.key());
         stats.opened();
         self.stats = Some(stats);
     }
 
+    /// More bytes moved.
     pub(super) fn moved(&mut self, received: u64, sent: u64) {
-        (self.received, self.sent) = (received, sent);
+        self.received += received;
+        self.sent += sent;
+        if let Some(stats) = &self.stats {
+            stats.received(received);
+            stats.sent(sent);
+        }
     }
 
-    /// What broke the connection.
-    pub(super) fn ended_by(&mut self, error: &std::io::Error) {
-        self.termination = Some(error.to_string());
+    /// What ended the connection, where that was not both its sides.
+    pub(super) fn ended_by(&mut self, what: String) {
+        self.termination = Some(what);
     }
 
     pub(super) fn failed(&mut self, failure: Failure) {
@@ -100,7 +111,11 @@ impl TcpRecord {
 
     fn flags(&self) -> ResponseFlags {
         let flag = self.failure.and_then(|failure| telemetry::flag(failure.reaction().flag));
-        flag.map_or(ResponseFlags::NONE, Into::into)
+        let mut flags = flag.map_or(ResponseFlags::NONE, Into::into);
+        if self.is_exhausted {
+            flags.insert(ResponseFlag::UpstreamRetryLimitExceeded);
+        }
+        flags
     }
 
     fn key(&self) -> SeriesKey {
@@ -125,10 +140,9 @@ impl TcpRecord {
 
 impl Drop for TcpRecord {
     fn drop(&mut self) {
-        if let Some(stats) = &self.stats {
-            stats.received(self.received);
-            stats.sent(self.sent);
-            stats.closed();
+        if self.stats.is_some() {
+            // Among those that ended in the same way, as Istio counts.
+            self.worker.telemetry.shard.tcp(&self.key()).closed();
         }
         if self.logs.is_empty() {
             return;

@@ -324,7 +324,8 @@ impl ClusterState {
         now: Instant,
     ) {
         let max = self.settings.borrow().source().http.max_requests_per_connection;
-        if max.is_some_and(|max| connection.served >= max) {
+        let is_private = connection.transport.proxy_protocol.is_some();
+        if is_private || max.is_some_and(|max| connection.served >= max) {
             return;
         }
         // An endpoint that was swept away meanwhile has no pool: the connection is closed.

@@ -3,12 +3,14 @@
 //! The slow road of an exchange, taken when no kept connection fits. At the cluster's connection limit the request
 //! waits for a connection to become free, as many requests as the circuit allows.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_core::circuit::Limited;
+use leno_core::config::ProxyProtocolVersion;
 use leno_core::endpoint::Endpoint;
 use leno_core::reply::Failure;
 use leno_core::retry::{AttemptOutcome, Idempotence};
@@ -21,8 +23,9 @@ use super::pool::Connection;
 use super::shared::Spoken;
 use crate::http2;
 use crate::listener::Proof;
+use crate::listener::sniff::proxy_protocol;
 use crate::tls;
-use crate::wire::Wire;
+use crate::wire::{Outgoing, Wire};
 use crate::worker::Worker;
 
 /// Why there is no connection.
@@ -79,6 +82,8 @@ pub(crate) enum Carries {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
+    /// Where the peer wanted to go.
+    pub(crate) destination: SocketAddr,
 }
 
 /// What carries one request.
@@ -137,6 +142,8 @@ pub(crate) async fn link(
             return exclusive().await;
         }
         if let Some(_dialing) = shared.dial() {
+            // What many clients share is nobody's: a PROXY protocol header must not name the first of them.
+            let purpose = Purpose { ends: None, ..purpose };
             let mut opened = connect(worker, cluster, endpoint, purpose).await?;
             opened.is_http2 |= spoken == Spoken::Http2;
             if !opened.is_http2 {
@@ -179,7 +186,11 @@ pub(crate) async fn connect(
     } else {
         Route::Host
     };
-    let wire = worker.dialer.dial(&endpoint.address, route, limit).await?;
+    let (address, more) = (&endpoint.address, &endpoint.additional_addresses);
+    let mut wire = worker.dialer.dial(address, more, route, limit).await?;
+    if let Some(version) = endpoint.transport.proxy_protocol {
+        introduce(&mut wire, version, purpose.ends).await?;
+    }
     let local = wire.local_addr();
     let (wire, proof, is_http2) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
     cluster.stats.increment(ClusterStat::CxTotal);
@@ -194,6 +205,23 @@ pub(crate) async fn connect(
         local,
         _slot: slot,
     }))
+}
+
+/// Says whose connection it is, before anything else is said.
+async fn introduce(
+    wire: &mut Wire,
+    version: ProxyProtocolVersion,
+    ends: Option<Ends>,
+) -> Result<(), DialError> {
+    let version = match version {
+        ProxyProtocolVersion::V1 => proxy_protocol::Version::V1,
+        ProxyProtocolVersion::V2 => proxy_protocol::Version::V2,
+    };
+    let ends =
+        ends.map(|Ends { peer, destination }| proxy_protocol::Ends { source: peer, destination });
+    let mut header = Outgoing::default();
+    proxy_protocol::write(version, ends, &mut header.bytes);
+    poll_fn(|cx| header.poll_drain(wire, cx)).await.map_err(DialError::Connect)
 }
 
 /// Starts TLS if the endpoint is talked to that way, and tells whether HTTP/2 was agreed on.

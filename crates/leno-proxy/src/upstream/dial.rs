@@ -13,6 +13,7 @@ use leno_sys::capture::{Family, SocketSupply};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use super::happy;
 use crate::wire::Wire;
 
 /// How the workload beside this proxy is reached (process setting).
@@ -41,12 +42,13 @@ impl InboundDialer {
     }
 }
 
-/// Where one dial goes to.
+/// Where one dial goes to. No source address is ever bound but in a workload's own namespace: the kernel chooses it.
 #[derive(Clone, Copy, Debug)]
 pub enum Route {
     /// Out of the host.
     Host,
-    /// To the workload beside us; the client's address is shown to it where the namespace allows that.
+    /// To the workload beside us. In its own namespace it sees the client's address, where that is of the same family;
+    /// over the host's loopback it sees 127.0.0.1 (`::1`), as a program behind any proxy on its machine does.
     Inbound(Option<IpAddr>),
 }
 
@@ -77,20 +79,24 @@ impl Dialer {
         Self { inbound: RefCell::new(inbound) }
     }
 
-    /// Connects in plaintext within `limit`.
+    /// Connects in plaintext within `limit`, to `address` or the one of `more` that answers first.
     ///
     /// # Errors
     /// [`DialError`]; nothing was sent in any case.
     pub async fn dial(
         &self,
         address: &Address,
+        more: &[SocketAddr],
         route: Route,
         limit: Duration,
     ) -> Result<Wire, DialError> {
         let connected = async {
             match address {
                 Address::Socket(address) => {
-                    let stream = self.connect(*address, route).await?;
+                    let stream = match more {
+                        [] => self.connect(*address, route).await?,
+                        more => self.race(*address, more, route).await?,
+                    };
                     // Small writes are whole messages: waiting for more would only add latency.
                     stream.set_nodelay(true)?;
                     Ok(Wire::Tcp(stream))
@@ -100,6 +106,16 @@ impl Dialer {
             }
         };
         timeout(limit, connected).await.map_err(|_| DialError::Timeout(limit))?
+    }
+
+    async fn race(
+        &self,
+        first: SocketAddr,
+        more: &[SocketAddr],
+        route: Route,
+    ) -> io::Result<TcpStream> {
+        let all: Vec<_> = [first].into_iter().chain(more.iter().copied()).collect();
+        happy::race(&happy::interleave(&all), |address| self.connect(address, route)).await
     }
 
     async fn connect(&self, address: SocketAddr, route: Route) -> io::Result<TcpStream> {

@@ -4,6 +4,7 @@
 //! take a cluster with it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,13 @@ const REFRESH: Duration = Duration::from_secs(5);
 /// Addresses taken of one name.
 const ADDRESSES_MAX: usize = 256;
 
-/// Which of a name's addresses are endpoints.
+/// What a name's addresses are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
+    /// An endpoint each.
     All,
-    First,
+    /// One endpoint: of a dual-stack name whichever family answers is used (RFC 8305).
+    One,
 }
 
 /// Keeps the clusters in force resolved, for ever.
@@ -53,7 +56,7 @@ pub(crate) async fn run(publisher: Arc<Publisher>) {
 fn names(discovery: &Discovery) -> Option<(&ClusterLoadAssignment, Taken)> {
     match discovery {
         Discovery::StrictDns(assignment) => Some((assignment, Taken::All)),
-        Discovery::LogicalDns(assignment) => Some((assignment, Taken::First)),
+        Discovery::LogicalDns(assignment) => Some((assignment, Taken::One)),
         Discovery::Eds { .. } | Discovery::Static(_) | Discovery::OriginalDst => None,
     }
 }
@@ -122,15 +125,66 @@ async fn addresses(endpoint: &LbEndpoint, taken: Taken) -> Vec<LbEndpoint> {
             Vec::new()
         }
     };
-    // The resolver's order changes from answer to answer; endpoints must not.
+    // The resolver's order changes from answer to answer; endpoints must not. The addresses of one endpoint are left in
+    // it: the host prefers the first (RFC 6724), and many hosts behind one name share the load by its changes.
     if taken == Taken::All {
         found.sort_unstable();
     }
     found.dedup();
-    found.truncate(match taken {
-        Taken::All => ADDRESSES_MAX,
-        Taken::First => 1,
-    });
+    found.truncate(ADDRESSES_MAX);
+    endpoints_of(endpoint, found, taken)
+}
+
+/// What the addresses of one name are: an endpoint each, or one endpoint that is tried at each of them.
+fn endpoints_of(
+    endpoint: &LbEndpoint,
+    addresses: Vec<SocketAddr>,
+    taken: Taken,
+) -> Vec<LbEndpoint> {
     let at = |address| LbEndpoint { address: Address::Socket(address), ..endpoint.clone() };
-    found.into_iter().map(at).collect()
+    match (taken, addresses.split_first()) {
+        (Taken::All, _) => addresses.into_iter().map(at).collect(),
+        (Taken::One, Some((first, more))) => {
+            vec![LbEndpoint { additional_addresses: more.to_vec(), ..at(*first) }]
+        }
+        (Taken::One, None) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+
+    use leno_core::config::{Address, EndpointHealth, LbEndpoint};
+
+    use super::{Taken, endpoints_of};
+
+    #[test]
+    fn a_dual_stack_name_is_one_endpoint_or_one_for_each_address() {
+        let named = LbEndpoint {
+            address: Address::Host { name: "web".into(), port: 80 },
+            additional_addresses: Vec::new(),
+            health: EndpointHealth::Unknown,
+            weight: 3,
+            labels: BTreeMap::new(),
+            workload: None,
+        };
+        let both: [SocketAddr; 2] = ["[::1]:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap()];
+        let at = |first: SocketAddr, more: &[SocketAddr]| LbEndpoint {
+            address: Address::Socket(first),
+            additional_addresses: more.to_vec(),
+            ..named.clone()
+        };
+        // (what is taken, addresses, endpoints)
+        let table = [
+            (Taken::All, &both[..], vec![at(both[0], &[]), at(both[1], &[])]),
+            (Taken::One, &both[..], vec![at(both[0], &both[1..])]),
+            (Taken::One, &both[..1], vec![at(both[0], &[])]),
+            (Taken::One, &[], vec![]),
+        ];
+        for (taken, addresses, endpoints) in table {
+            assert_eq!(endpoints_of(&named, addresses.to_vec(), taken), endpoints);
+        }
+    }
 }

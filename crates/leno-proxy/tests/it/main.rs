@@ -16,5 +16,8 @@ mod lifecycle;
 mod listeners;
 mod origin;
 mod policies;
+mod proxy_protocol;
 mod records;
+mod server_first;
+mod tcp;
 mod tls_routing;
