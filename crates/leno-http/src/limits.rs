@@ -67,7 +67,7 @@ pub struct Http2Limits {
     pub resets: Rate,
     /// Streams that we must refuse or reset because of what the peer does on them.
     pub refusals: Rate,
-    /// PING frames to answer.
+    /// PING frames to answer. Each DATA frame of ours gives one back, since peers measure the path with it.
     pub pings: Rate,
     /// SETTINGS frames to apply and acknowledge.
     pub settings: Rate,

@@ -98,6 +98,8 @@ impl Connection {
         let ends = then.is_end() && taken == bytes.len();
         if taken > 0 || ends {
             let frames = write_data(stream.id, &bytes[..taken], ends, payload_max, out);
+            // Peers that measure the path ping once a round trip while data comes.
+            self.floods.pings.earn(frames);
             self.floods.window_updates.earn(frames * 2 + (taken / BYTES_PER_UPDATE) as u32);
         }
         if ends {

@@ -5,7 +5,10 @@
 //! stop every other stream. Windows grow when a round trip brings more than two thirds of one, as gRPC measures: then
 //! it is the window and not the path that limits.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long to leave a path alone after a measurement that changed nothing: peers count PING frames.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The connection's window and the measurement.
 #[derive(Debug)]
@@ -27,7 +30,10 @@ pub(super) struct Windows {
 /// One measurement: a PING goes out, what arrives before its answer is what a round trip brings.
 #[derive(Clone, Copy, Debug)]
 enum Sample {
-    Idle,
+    /// None before this instant, if there is one.
+    Idle {
+        until: Option<Instant>,
+    },
     Running {
         bytes: u64,
         began: Instant,
@@ -48,7 +54,7 @@ impl Windows {
             size_max: clamp(limits.connection_window_bytes_max).max(size),
             stream_size: clamp(limits.stream_window_bytes),
             stream_size_max: clamp(limits.stream_window_bytes_max).max(limits.stream_window_bytes),
-            sample: Sample::Idle,
+            sample: Sample::Idle { until: None },
         }
     }
 
@@ -81,8 +87,9 @@ impl Windows {
     }
 
     /// Begins a measurement when there is none and windows may grow; the caller sends the PING.
-    pub(super) const fn begin_sample(&mut self, now: Instant) -> bool {
-        if !matches!(self.sample, Sample::Idle) {
+    pub(super) fn begin_sample(&mut self, now: Instant) -> bool {
+        let Sample::Idle { until } = self.sample else { return false };
+        if until.is_some_and(|until| now < until) {
             return false;
         }
         if self.size >= self.size_max && self.stream_size >= self.stream_size_max {
@@ -96,11 +103,18 @@ impl Windows {
     /// Ends the measurement with the PING's answer.
     pub(super) fn end_sample(&mut self, now: Instant) {
         let Sample::Running { bytes, began } = self.sample else { return };
-        self.sample = Sample::Idle;
+        let before = (self.size, self.stream_size);
         // A stalled connection answers late and says nothing about the path.
-        if now.saturating_duration_since(began).as_secs() >= 10 {
-            return;
+        if now.saturating_duration_since(began) < Duration::from_secs(10) {
+            self.grow(bytes);
         }
+        let has_grown = before != (self.size, self.stream_size);
+        let until = if has_grown { None } else { Some(now + PAUSE) };
+        self.sample = Sample::Idle { until };
+    }
+
+    /// A round trip brought so many bytes.
+    fn grow(&mut self, bytes: u64) {
         let doubled = u32::try_from(bytes.saturating_mul(2)).unwrap_or(u32::MAX);
         if bytes.saturating_mul(3) >= u64::from(self.stream_size) * 2 {
             self.stream_size = doubled.clamp(self.stream_size, self.stream_size_max);
@@ -139,9 +153,17 @@ mod tests {
             windows.end_sample(now);
             (runs, windows.size, windows.stream_size)
         };
-        assert_eq!(round(&mut windows, 10), (true, 100_000, 65_536), "a trickle changes nothing");
         assert_eq!(round(&mut windows, 50), (true, 100_000, 100_000), "enough for a stream's");
         assert_eq!(round(&mut windows, 90), (true, 180_000, 180_000));
+        assert_eq!(round(&mut windows, 10), (true, 180_000, 180_000), "a trickle changes nothing");
+        for _ in 0..39 {
+            assert_eq!(
+                round(&mut windows, 500),
+                (false, 180_000, 180_000),
+                "the path is left alone"
+            );
+        }
+        assert_eq!(round(&mut windows, 500), (false, 180_000, 180_000));
         assert_eq!(round(&mut windows, 500), (true, 1_000_000, 300_000));
         assert_eq!(round(&mut windows, 500), (false, 1_000_000, 300_000), "no more PINGs");
     }
