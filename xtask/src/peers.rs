@@ -39,7 +39,7 @@ enum Source {
     Python,
     /// A package for Python 2.7, and a program it installs.
     Python2 { package: &'static str, version: &'static str, program: &'static str },
-    /// A program of a Go module that `xtask/peers/go/go.mod` pins; `version` names its folder.
+    /// A program of a Go module that `xtask/peers/go/go.mod` pins, or one of our own on such a module; `version` names its folder.
     Go { package: &'static str, version: &'static str },
     /// A program of a crate, built as its own lock file says.
     Cargo { version: &'static str },
@@ -77,6 +77,10 @@ const PEERS: [Peer; 21] = [
     Peer {
         name: "grpc-server",
         source: Source::Go { package: "google.golang.org/grpc/interop/server", version: "1.85.0" },
+    },
+    Peer {
+        name: "go-control-plane",
+        source: Source::Go { package: "./ads", version: "0.14.0" },
     },
     Peer { name: "python", source: Source::Python },
     Peer {

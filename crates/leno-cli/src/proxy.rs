@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use leno_proxy::dns::Sockets;
 use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
-use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options};
+use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options, Variant};
 use leno_sys::capture::SocketSupply;
 use leno_sys::meeting::PATH_BYTES_MAX;
 use leno_sys::passing::adopt;
@@ -47,7 +47,7 @@ enum Look {
 /// What a proxy is told at its start.
 #[derive(clap::Args)]
 struct Serve {
-    /// An Envoy bootstrap file with static resources.
+    /// An Envoy bootstrap file: static resources, and the control plane if it names one.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["control", "node"])]
     config: Option<PathBuf>,
     /// The control plane: xDS and certificates.
@@ -62,6 +62,15 @@ struct Serve {
     /// A JSON file with the xDS node: id, cluster, metadata.
     #[arg(long, value_name = "FILE", requires = "control")]
     node: Option<PathBuf>,
+    /// How the control plane is spoken to: what changed (DELTA_GRPC), or everything of a type each time (GRPC).
+    #[arg(
+        long,
+        value_name = "PROTOCOL",
+        value_enum,
+        default_value = "delta",
+        requires = "control"
+    )]
+    xds: Xds,
     /// Where the last good configuration and certificates are kept.
     #[arg(long, value_name = "DIR", requires = "control")]
     data: Option<PathBuf>,
@@ -102,6 +111,24 @@ struct Serve {
     /// How long connections may take to finish at the end.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     drain_seconds: u64,
+}
+
+/// The two protocols of ADS.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Xds {
+    /// `DeltaAggregatedResources`.
+    Delta,
+    /// `StreamAggregatedResources`, state of the world.
+    Sotw,
+}
+
+impl From<Xds> for Variant {
+    fn from(xds: Xds) -> Self {
+        match xds {
+            Xds::Delta => Self::Delta,
+            Xds::Sotw => Self::StateOfTheWorld,
+        }
+    }
 }
 
 fn admin(text: &str) -> Result<Admin, String> {
@@ -207,6 +234,7 @@ fn source(args: &Serve) -> Result<ConfigSource> {
         root_file: args.root_file.clone(),
         token_file: args.token_file.clone(),
         node: node_of(node)?,
+        variant: args.xds.into(),
         data_dir: args.data.clone(),
     }))
 }
@@ -281,6 +309,7 @@ mod tests {
             ("--config a --listen-fd web", "write it as NAME=FD"),
             ("--config a --listen-fd web=777", "not an inherited descriptor"),
             ("--config a --dns-udp-fd 1", "not an inherited descriptor"),
+            ("--control x:1 --node n --xds both", "possible values: delta, sotw"),
             ("--config a --admin here", "an address IP:PORT, or none"),
         ];
         for (line, said) in table {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use leno_xds::Node;
-use leno_xds::discovery::{Malformed, Response, Variant};
+use leno_core::snapshot::Resources;
+use leno_xds::discovery::{Malformed, Request, Response, Variant};
+use leno_xds::{ByType, Node, TAKES_PARTS};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,10 +19,13 @@ use tonic::{Status, Streaming};
 
 mod apply;
 mod codec;
+mod give_way;
 mod kept;
+mod pace;
 
 use apply::Apply;
 use codec::BytesCodec;
+use pace::Pace;
 
 use crate::dns::SharedTable;
 use crate::options::Mesh;
@@ -76,9 +80,9 @@ enum Ended {
     Closed,
 }
 
-/// Follows the control plane until the process ends. Never returns.
+/// Follows the control plane until the process ends. Never returns. `base` is in force beside what is received.
 pub async fn run(
-    mesh: &Mesh,
+    (mesh, base): (&Mesh, Resources),
     dial: &impl Dial,
     publisher: Arc<Publisher>,
     names: SharedTable,
@@ -89,8 +93,9 @@ pub async fn run(
         cluster: mesh.node.cluster.clone(),
         metadata: mesh.node.metadata.clone(),
         user_agent: "leno".to_owned(),
+        features: vec![TAKES_PARTS.to_owned()],
     };
-    let mut apply = Apply::new(Variant::Delta, node, publisher, names);
+    let mut apply = Apply::new(mesh.variant, node, publisher, names, base);
     if let Some(folder) = &mesh.data_dir {
         apply.restore(folder);
         state.send_modify(|state| state.configured = apply.is_configured());
@@ -116,27 +121,50 @@ async fn follow(
     dial: &impl Dial,
     state: &watch::Sender<State>,
 ) -> Ended {
-    let (send, mut responses) = match open(apply.variant(), dial).await {
+    let first = apply.connected();
+    let first = first.iter().map(|request| request.encode(apply.variant())).collect();
+    let (send, mut responses) = match open(apply.variant(), dial, first).await {
         Ok(stream) => stream,
         Err(ended) => return ended,
     };
     state.send_modify(|state| state.connected = true);
     tracing::info!(control = mesh.control, "ADS stream is up");
-    let mut requests = apply.connected();
+    let mut requests = Vec::<Request>::new();
+    let (mut pace, mut versions) = (Pace::default(), ByType::<String>::default());
     let mut keep = interval(KEEP);
     keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         for request in requests.drain(..) {
+            let version = request.kind().map_or("", |kind| versions[kind].as_str());
+            let now = Instant::now();
+            let passed = match apply.variant() {
+                // A delta server sends what was refused again only when it has changed.
+                Variant::Delta => Some(request),
+                Variant::StateOfTheWorld => pace.pass(request, version, now),
+            };
+            let Some(request) = passed else { continue };
             if send.send(request.encode(apply.variant())).await.is_err() {
                 return Ended::Closed;
             }
         }
         tokio::select! {
             message = responses.message() => match read(message, apply.variant()) {
-                Ok(response) => requests = apply.response(response),
+                Ok(response) => {
+                    if let Some(kind) = response.kind() {
+                        versions[kind].clone_from(&response.version);
+                    }
+                    requests = apply.response(response);
+                }
                 Err(ended) => return ended,
             },
             () = apply.overdue() => requests = apply.settle(),
+            () = pace.due() => {
+                for request in pace.ready(Instant::now()) {
+                    if send.send(request.encode(apply.variant())).await.is_err() {
+                        return Ended::Closed;
+                    }
+                }
+            }
             _ = keep.tick() => {
                 if let Some(folder) = &mesh.data_dir {
                     apply.keep(folder);
@@ -158,11 +186,15 @@ async fn follow(
 
 type Stream = (mpsc::Sender<Vec<u8>>, Streaming<Bytes>);
 
-async fn open(variant: Variant, dial: &impl Dial) -> Result<Stream, Ended> {
+async fn open(variant: Variant, dial: &impl Dial, first: Vec<Vec<u8>>) -> Result<Stream, Ended> {
     let (channel, token) = dial.dial().map_err(Ended::Dial)?;
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
     timeout(CONNECT, grpc.ready()).await.map_err(|_| Ended::Silent)??;
     let (send, requests) = mpsc::channel(16);
+    // Most servers answer their headers with their first response, which waits for our first request.
+    for request in first {
+        send.try_send(request).map_err(|_| Ended::Closed)?;
+    }
     let mut request = tonic::Request::new(ReceiverStream::new(requests));
     if let Some(value) =
         token.and_then(|token| MetadataValue::try_from(format!("Bearer {token}")).ok())
@@ -170,7 +202,6 @@ async fn open(variant: Variant, dial: &impl Dial) -> Result<Stream, Ended> {
         request.metadata_mut().insert("authorization", value);
     }
     let path = http::uri::PathAndQuery::from_static(variant.path());
-    // The server answers its headers with its first response, which waits for our first request.
     let opened = grpc.streaming(request, path, BytesCodec);
     let responses = timeout(CONNECT, opened).await.map_err(|_| Ended::Silent)??.into_inner();
     Ok((send, responses))

@@ -31,6 +31,7 @@ mod worker;
 
 pub use admin::{ChangeLevel, LogLevel};
 pub use handover::HandoverError;
+pub use leno_xds::discovery::Variant;
 pub use options::{Admin, ConfigSource, Mesh, Node, Options};
 pub use process::Error;
 pub use running::{Running, run, start};

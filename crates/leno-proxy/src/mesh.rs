@@ -29,7 +29,9 @@ pub(crate) async fn follow(process: Arc<Process>, mesh: Mesh) {
     let publisher = Arc::clone(&process.publisher);
     let names = Arc::clone(&process.dns);
     names.store(Arc::new(own_names(&mesh)));
-    tokio::join!(ads::run(&mesh, &dial, publisher, names, state), noting);
+    // Whatever a file said is in force already.
+    let base = publisher.resources();
+    tokio::join!(ads::run((&mesh, base), &dial, publisher, names, state), noting);
 }
 
 /// No name of the mesh is known yet, but which short forms there will be: they follow from the node id's last part,

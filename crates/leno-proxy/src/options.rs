@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use leno_core::snapshot::Resources;
 use leno_telemetry::{Party, Workload};
+use leno_xds::discovery::Variant;
 use serde_json::Value;
 
 use crate::admin::LogLevel;
@@ -66,7 +67,7 @@ impl Admin {
 /// Where configuration comes from.
 #[derive(Clone, Debug)]
 pub enum ConfigSource {
-    /// An Envoy bootstrap file with static resources, read once.
+    /// An Envoy bootstrap file, read once: static resources, and `ads_config` if it follows a control plane.
     Static(PathBuf),
     /// These resources, until [`crate::Running::publish`] brings others.
     Resources(Resources),
@@ -77,7 +78,7 @@ pub enum ConfigSource {
 /// What is needed to join a mesh.
 #[derive(Clone, Debug)]
 pub struct Mesh {
-    /// ADS and CA: `HOST:PORT` or `http://…` in plaintext (for loopback), `https://…` with TLS.
+    /// ADS and CA: `HOST:PORT` or `http://…` in plaintext (for loopback), `https://…` with TLS, or `unix:PATH`.
     pub control: String,
     /// The root that the control plane's certificate is verified with; needed for `https`.
     pub root_file: Option<PathBuf>,
@@ -85,6 +86,8 @@ pub struct Mesh {
     pub token_file: Option<PathBuf>,
     /// Who we are.
     pub node: Node,
+    /// Which of the two ADS protocols is spoken.
+    pub variant: Variant,
     /// Where the last good snapshot and certificates are kept; `None` keeps none.
     pub data_dir: Option<PathBuf>,
 }

@@ -14,7 +14,7 @@ use crate::dns;
 use crate::handover::{Handed, HandoverError};
 use crate::limits;
 use crate::listener::learned::Learned;
-use crate::options::{ConfigSource, Node, Options};
+use crate::options::{Node, Options};
 use crate::publish::{Given, Publisher};
 use crate::tls::{Secrets, Tls};
 use crate::worker;
@@ -116,7 +116,7 @@ pub enum Error {
 
 impl Process {
     /// With what a former process handed over nothing is accepted before that one stopped.
-    pub(crate) fn new(options: &mut Options, handed: Option<Handed>) -> Self {
+    pub(crate) fn new(options: &mut Options, handed: Option<Handed>, node: Option<Node>) -> Self {
         let is_first = handed.is_none();
         let given = Given {
             inherited: std::mem::take(&mut options.inherited),
@@ -124,10 +124,6 @@ impl Process {
             handed: handed.unwrap_or_default(),
         };
         let publisher = Publisher::new(options.workers.get(), given);
-        let node = match &options.config {
-            ConfigSource::Mesh(mesh) => Some(mesh.node.clone()),
-            ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
-        };
         let local = node.as_ref().map(Node::party).unwrap_or_default();
         let peer_metadata = node.as_ref().map(|node| PeerMetadata {
             workload: leno_telemetry::peer::encode(&local.workload),

@@ -64,16 +64,18 @@ fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
     };
     let side = SideSockets::open(admin, &mut options, handed.as_ref())?;
     let admin_address = admin.and(side.admin.first()).and_then(|s| s.0.local_addr().ok());
-    let process = Arc::new(Process::new(&mut options, handed));
-    if let Some(first) = first {
-        publish(&process, &first.name, first.resources)?;
-    }
-    let mesh = match &options.config {
+    let own = match &options.config {
         ConfigSource::Mesh(mesh) => Some(mesh.clone()),
         ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
     };
-    // A kept SVID is in force before the first connection.
-    let identity = mesh.clone().map(|mesh| {
+    let mesh = own.clone().or_else(|| first.as_ref()?.mesh.clone());
+    let node = mesh.as_ref().map(|mesh| mesh.node.clone());
+    let process = Arc::new(Process::new(&mut options, handed, node));
+    if let Some(first) = first {
+        publish(&process, &first.name, first.resources)?;
+    }
+    // A kept SVID is in force before the first connection. A control plane that a file names gives none.
+    let identity = own.map(|mesh| {
         let secrets = Arc::clone(process.tls.secrets());
         Identity::new(mesh, secrets, Arc::clone(&process.metrics), SystemTime::now())
     });

@@ -102,7 +102,11 @@ impl Client {
             Variant::StateOfTheWorld => {
                 request.subscribe = names.into_iter().collect();
                 let asked = &self.types[kind];
-                (request.version, request.nonce) = (asked.version.clone(), asked.nonce.clone());
+                request.version.clone_from(&asked.version);
+                // With the nonce of a response that waits for its answer this would be taken for the answer.
+                if asked.pending.is_none() {
+                    request.nonce.clone_from(&asked.nonce);
+                }
             }
         }
         Some(request)
@@ -152,10 +156,35 @@ impl Client {
         Some(self.answer(kind, update.nonce, None))
     }
 
-    /// The last response of the type cannot be put in force: the NACK to send, with every problem.
-    pub fn refuse(&mut self, kind: ResourceType, problems: String) -> Option<Request> {
-        let update = self.types[kind].pending.take()?;
+    /// The last response of the type cannot be put in force as it came: the NACK to send, with every problem. The
+    /// resources named in `refused` are not what was sent, whatever is in force of them; the others are in force.
+    pub fn refuse(
+        &mut self,
+        kind: ResourceType,
+        problems: String,
+        refused: &BTreeSet<String>,
+    ) -> Option<Request> {
+        let asked = &mut self.types[kind];
+        let update = asked.pending.take()?;
+        for resource in update.upserts {
+            // No version is that of something that was not sent: after a reconnect it is asked for again.
+            let is_refused = refused.contains(&resource.name);
+            let version = if is_refused { String::new() } else { resource.version };
+            asked.accepted.insert(resource.name, version);
+        }
+        for name in &update.removed {
+            asked.accepted.remove(name);
+        }
         Some(self.answer(kind, update.nonce, Some(problems)))
+    }
+
+    /// What the response that waits for its answer brings or takes away.
+    pub fn pending(&self, kind: ResourceType) -> impl Iterator<Item = &str> {
+        let update = self.types[kind].pending.iter();
+        update.flat_map(|update| {
+            let upserts = update.upserts.iter().map(|resource| &resource.name);
+            upserts.chain(&update.removed).map(String::as_str)
+        })
     }
 
     /// What is in force came from disk: said to a delta server on the next stream, so that it is not sent again.

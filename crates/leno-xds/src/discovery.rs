@@ -157,6 +157,7 @@ mod tests {
                         .cloned()
                         .unwrap_or_default(),
                     user_agent: "leno".into(),
+                    features: vec![crate::TAKES_PARTS.into()],
                 }),
                 initial_versions: if delta { unsubscribe.iter().map(|n| (n.clone(), "1".into())).collect() } else { vec![] },
                 unsubscribe: if delta { unsubscribe } else { vec![] },

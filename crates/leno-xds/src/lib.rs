@@ -17,7 +17,7 @@ mod tree;
 mod wire;
 
 pub use kind::{ByType, ResourceType};
-pub use node::Node;
+pub use node::{Node, TAKES_PARTS};
 pub use problem::{Decoded, Place, Problem};
 pub use resource::{
     decode_cluster, decode_endpoints, decode_listener, decode_route, encode_cluster,

@@ -14,9 +14,22 @@ pub struct Node {
     pub metadata: Map<String, Value>,
     /// Which program it is: `leno`, `envoy`, a gRPC library's name.
     pub user_agent: String,
+    /// What it can do that not every client can (`client_features`), such as [`TAKES_PARTS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
+/// A client with this feature that refuses a response refuses only what its problems name: the other resources of the
+/// response, and the other virtual hosts of a route configuration, are in force.
+pub const TAKES_PARTS: &str = "dev.leno.takes_parts";
+
 impl Node {
+    /// Whether it refuses no more than it must ([`TAKES_PARTS`]).
+    #[must_use]
+    pub fn takes_parts(&self) -> bool {
+        self.features.iter().any(|feature| feature == TAKES_PARTS)
+    }
+
     /// The text at `key` of the metadata.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {

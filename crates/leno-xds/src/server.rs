@@ -67,10 +67,13 @@ struct Stream {
     offered: u64,
     /// The last revision it is known to have in force.
     acknowledged: u64,
+    /// The last revision it answered, be it with a refusal, or that needed no message.
+    settled: u64,
     /// Whether the subscription was answered at all; an empty answer is one too.
     answered: bool,
-    /// Whether the last response was refused: what was sent is then not what is in force.
-    refused: bool,
+    /// What was refused and not taken since, the problems by resource: what was sent of it is not what is in force.
+    /// Problems that name no resource are those of the last response.
+    refused: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +86,8 @@ struct Subscription {
 struct InFlight {
     nonce: String,
     revision: u64,
+    /// What it brings and takes away.
+    names: Vec<String>,
 }
 
 /// What one type's turn would change.
@@ -110,6 +115,12 @@ impl Server {
         self.streams[kind].acknowledged
     }
 
+    /// The last revision of the type that was answered, be it with a refusal, or that needed no message.
+    #[must_use]
+    pub fn settled(&self, kind: ResourceType) -> u64 {
+        self.streams[kind].settled
+    }
+
     /// The last revision of the type that was sent, or needed no message.
     #[must_use]
     pub fn offered(&self, kind: ResourceType) -> u64 {
@@ -127,13 +138,14 @@ impl Server {
         if let Some(in_flight) =
             stream.in_flight.take_if(|in_flight| in_flight.nonce == request.nonce)
         {
-            stream.refused = request.error.is_some();
-            events.push(match &request.error {
+            stream.note_answer(kind, &in_flight, request.error.as_deref());
+            stream.settled = in_flight.revision;
+            events.push(match stream.refusal() {
                 None => {
                     stream.acknowledged = in_flight.revision;
                     Event::Acknowledged(kind, in_flight.revision)
                 }
-                Some(error) => Event::Refused(kind, in_flight.revision, error.clone()),
+                Some(problems) => Event::Refused(kind, in_flight.revision, problems),
             });
         }
         // State of the world repeats its names with each request; a stale one repeats old names.
@@ -178,8 +190,11 @@ impl Server {
             change.removed.clear();
         }
         if change.is_empty() && stream.answered {
-            if !held_back && !stream.refused {
-                (stream.offered, stream.acknowledged) = (revision, revision);
+            if !held_back {
+                (stream.offered, stream.settled) = (revision, revision);
+                if stream.refused.is_empty() {
+                    stream.acknowledged = revision;
+                }
             }
             return None;
         }
@@ -188,11 +203,13 @@ impl Server {
         stream.record(wanted, &change);
         stream.answered = true;
         stream.offered = revision;
-        stream.in_flight = Some(InFlight { nonce: nonce.clone(), revision });
         let resources = match self.variant {
             Variant::Delta => change.upserts,
             Variant::StateOfTheWorld => stream.everything(),
         };
+        let brought = resources.iter().map(|resource| &resource.name);
+        let names = brought.chain(&change.removed).cloned().collect();
+        stream.in_flight = Some(InFlight { nonce: nonce.clone(), revision, names });
         let removed = if self.variant == Variant::Delta { change.removed } else { Vec::new() };
         Some(Response {
             type_url: kind.type_url().to_owned(),
@@ -205,6 +222,24 @@ impl Server {
 }
 
 impl Stream {
+    /// An answer speaks of what the response brought; what was refused before and not sent again stays refused.
+    fn note_answer(&mut self, kind: ResourceType, answered: &InFlight, error: Option<&str>) {
+        self.refused.remove("");
+        for name in &answered.names {
+            self.refused.remove(name);
+        }
+        for problem in error.into_iter().flat_map(non_empty_lines) {
+            let name = resource_of(kind, problem).unwrap_or_default();
+            self.refused.entry(name.to_owned()).or_default().push(problem.to_owned());
+        }
+    }
+
+    /// Everything that is refused now, one problem a line.
+    fn refusal(&self) -> Option<String> {
+        let lines: Vec<&str> = self.refused.values().flatten().map(String::as_str).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
     /// Takes names in and out; says whether anything changed.
     fn subscribe(&mut self, variant: Variant, kind: ResourceType, request: &Request) -> bool {
         let first = self.subscription.is_none();
@@ -243,6 +278,7 @@ impl Stream {
             subscription.wildcard &= name != "*";
             self.sent.remove(name.as_str());
             self.absent.remove(name);
+            self.refused.remove(name);
         }
         // A name that is asked for again wants an answer again (Envoy does so after a cluster was replaced).
         if variant == Variant::Delta && !first {
@@ -323,6 +359,19 @@ impl Stream {
         };
         self.sent.iter().map(resource).collect()
     }
+}
+
+/// A refusal without words is one, too.
+fn non_empty_lines(error: &str) -> Vec<&str> {
+    if error.is_empty() { vec!["refused without a reason"] } else { error.lines().collect() }
+}
+
+/// `routes[9080].virtual_hosts…: …` is about the route configuration `9080`; Envoy's own words name nothing.
+fn resource_of(kind: ResourceType, problem: &str) -> Option<&str> {
+    let rest = problem.strip_prefix(kind.plural())?.strip_prefix('[')?;
+    // An IPv6 address has brackets of its own.
+    let end = ["].", "]:"].into_iter().filter_map(|end| rest.find(end)).min()?;
+    Some(&rest[..end])
 }
 
 impl Change {

@@ -113,6 +113,7 @@ fn node(r: &mut Reader<'_, '_>) -> Node {
         cluster: r.string(2, "cluster"),
         metadata: r.structure(3, "metadata"),
         user_agent: r.string(6, "user_agent_name"),
+        features: r.strings(10, "client_features"),
     }
 }
 

@@ -9,7 +9,7 @@ use leno_core::config::{DownstreamTls, TlsVersions, UpstreamTls};
 use leno_proxy::identity::Identity;
 use leno_proxy::tls::{OWN_SVID, Secrets, TRUST_BUNDLE, Tls};
 use leno_proxy::wire::Prefixed;
-use leno_proxy::{Mesh, Node};
+use leno_proxy::{Mesh, Node, Variant};
 use leno_telemetry::{Metrics, Party, ProcessStat, SeriesLimits};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -61,6 +61,7 @@ impl Control {
             control: control.to_owned(),
             root_file: Some(self.ca.root_file()),
             token_file,
+            variant: Variant::Delta,
             node: Node {
                 id: String::new(),
                 cluster: String::new(),

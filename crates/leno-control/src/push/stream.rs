@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
 use super::service::{Push, authorize};
-use super::table::Row;
+use super::table::{Progress, Row};
 
 /// The stream's state; lives as long as its task.
 pub(super) struct Stream {
@@ -121,7 +121,14 @@ impl Stream {
             send.send(Ok(response.encode(self.variant))).await.map_err(|_| End::Gone)?;
         }
         for kind in ResourceType::ALL {
-            proxy.row.progress(kind, self.server.offered(kind), self.server.acknowledged(kind));
+            proxy.row.progress(
+                kind,
+                Progress {
+                    sent: self.server.offered(kind),
+                    settled: self.server.settled(kind),
+                    acknowledged: self.server.acknowledged(kind),
+                },
+            );
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub struct TypeProgress {
     pub subscribed: bool,
     /// The last revision sent, or known to need no message.
     pub sent: u64,
+    /// The last revision answered, be it with a refusal, or known to need no message.
+    pub settled: u64,
     /// The last revision in force at the proxy.
     pub acknowledged: u64,
     /// The last answer, if it was a refusal; cleared by the next acknowledgement.
@@ -106,10 +108,25 @@ impl ProxyEntry {
         asked.map(|(_, progress)| progress.acknowledged).min().unwrap_or(0)
     }
 
+    /// The revision answered for everything the proxy asked for, be it with a refusal.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        let asked = self.progress.iter().filter(|(_, progress)| progress.subscribed);
+        asked.map(|(_, progress)| progress.settled).min().unwrap_or(0)
+    }
+
     /// What it refused last, by type.
     pub fn refusals(&self) -> impl Iterator<Item = (ResourceType, &Refusal)> {
         self.progress.iter().filter_map(|(kind, progress)| Some((kind, progress.refused.as_ref()?)))
     }
+}
+
+/// How far the stream's machine is with one type; the fields are those of [`TypeProgress`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) sent: u64,
+    pub(crate) settled: u64,
+    pub(crate) acknowledged: u64,
 }
 
 /// A connected proxy's place in the table; only its stream writes it.
@@ -126,7 +143,7 @@ impl Row {
 
     pub(crate) fn acknowledged(&self, kind: ResourceType, revision: u64) {
         self.write(kind, |progress| {
-            progress.acknowledged = revision;
+            (progress.settled, progress.acknowledged) = (revision, revision);
             progress.refused = None;
         });
     }
@@ -134,13 +151,17 @@ impl Row {
     /// Problems come one a line.
     pub(crate) fn refused(&self, kind: ResourceType, revision: u64, problems: &str) {
         let problems = problems.lines().map(str::to_owned).collect();
-        self.write(kind, |progress| progress.refused = Some(Refusal { revision, problems }));
+        self.write(kind, |progress| {
+            progress.settled = revision;
+            progress.refused = Some(Refusal { revision, problems });
+        });
     }
 
-    pub(crate) fn progress(&self, kind: ResourceType, sent: u64, acknowledged: u64) {
+    pub(crate) fn progress(&self, kind: ResourceType, now: Progress) {
         self.write(kind, |progress| {
-            progress.sent = sent;
-            progress.acknowledged = acknowledged;
+            progress.sent = now.sent;
+            progress.settled = now.settled;
+            progress.acknowledged = now.acknowledged;
         });
     }
 

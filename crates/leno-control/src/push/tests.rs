@@ -77,7 +77,10 @@ impl Proxy {
             let response = Response::decode(self.machine.variant(), bytes).unwrap();
             let update = self.machine.response(response).unwrap();
             let answer = match refuse {
-                true => self.machine.refuse(update.kind, "clusters[a]: no".into()),
+                true => {
+                    let refused = ["a".to_owned()].into();
+                    self.machine.refuse(update.kind, "clusters[a]: no".into(), &refused)
+                }
                 false => self.machine.accept(update.kind),
             };
             self.send.send(answer.unwrap().encode(self.machine.variant())).await.unwrap();

@@ -67,7 +67,12 @@ fn enforced(document: &Document, answers: &[Answer]) -> String {
 fn a_status_counts_those_who_are_concerned() {
     let everybody = rule(&json!(null));
     let private = rule(&json!(["."]));
-    let table: [(&Document, &[Answer], &str); 6] = [
+    let by_another = |settled| {
+        let mut answer = refuses(9);
+        answer.refusals_mut()[0].blamed = ["somebody-else".to_owned()].into();
+        answer.in_parts(settled)
+    };
+    let table: [(&Document, &[Answer], &str); 9] = [
         (&everybody, &[], "Unknown NoProxies: no connected proxy is concerned"),
         (
             &everybody,
@@ -88,6 +93,17 @@ fn a_status_counts_those_who_are_concerned() {
             &everybody,
             &[takes("default", 9), refuses(9)],
             "False Refused: enforced by 1 of 2 proxies; p.default refused routes[80].regex: too large",
+        ),
+        (&everybody, &[by_another(9)], "True AllProxies: enforced by 1 of 1 proxy at revision 9"),
+        (
+            &everybody,
+            &[by_another(8)],
+            "Unknown Pending: enforced by 0 of 1 proxy; 1 did not answer yet",
+        ),
+        (
+            &everybody,
+            &[refuses(9).in_parts(12)],
+            "False Refused: enforced by 0 of 1 proxy; p.default refused routes[80].regex: too large",
         ),
         (
             &everybody,

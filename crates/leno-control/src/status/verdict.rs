@@ -20,6 +20,9 @@ pub(super) struct Answer {
     pub(super) proxy: Proxy,
     /// Everything up to this revision is in force.
     enforced: u64,
+    /// Everything up to this revision was answered, and is in force but for what is refused. `None` for proxies that
+    /// refuse a response as a whole.
+    settled: Option<u64>,
     /// What it refused and did not take back.
     refusals: Vec<Refused>,
 }
@@ -51,12 +54,40 @@ impl Answer {
             })
         };
         let refusals = entry.refusals().filter_map(standing).collect();
-        Self { proxy, enforced: entry.enforced(), refusals }
+        let settled = entry.node.takes_parts().then(|| entry.settled());
+        Self { proxy, enforced: entry.enforced(), settled, refusals }
     }
 
     #[cfg(test)]
     pub(super) fn made(proxy: Proxy, enforced: u64, refusals: Vec<Refused>) -> Self {
-        Self { proxy, enforced, refusals }
+        Self { proxy, enforced, settled: None, refusals }
+    }
+
+    #[cfg(test)]
+    pub(super) fn refusals_mut(&mut self) -> &mut Vec<Refused> {
+        &mut self.refusals
+    }
+
+    /// The same of a proxy that takes the parts that are right.
+    #[cfg(test)]
+    pub(super) fn in_parts(self, settled: u64) -> Self {
+        Self { settled: Some(settled), ..self }
+    }
+
+    /// The refusals of a document, and those of others that keep it back.
+    fn refusals(&self, origin: &str, since: u64) -> (Vec<&Refused>, Vec<&Refused>) {
+        let is_own =
+            |refused: &&Refused| refused.blamed.is_empty() || refused.blamed.contains(origin);
+        match self.settled {
+            // What it refuses it refuses until it says otherwise; nothing else is kept back.
+            Some(settled) if settled >= since => {
+                (self.refusals.iter().filter(is_own).collect(), Vec::new())
+            }
+            Some(_) => (Vec::new(), Vec::new()),
+            None => {
+                self.refusals.iter().filter(|refused| refused.revision >= since).partition(is_own)
+            }
+        }
     }
 }
 
@@ -91,11 +122,12 @@ impl Verdict {
                 verdict.enforced += 1;
                 continue;
             }
-            for refused in answer.refusals.iter().filter(|refused| refused.revision >= since) {
-                let own = refused.blamed.is_empty() || refused.blamed.contains(&origin);
-                let list = if own { &mut verdict.refused } else { &mut verdict.held_up };
-                list.push(refused.clone());
+            let (own, others) = answer.refusals(&origin, since);
+            if answer.settled.is_some_and(|settled| settled >= since) && own.is_empty() {
+                verdict.enforced += 1;
             }
+            verdict.refused.extend(own.into_iter().cloned());
+            verdict.held_up.extend(others.into_iter().cloned());
         }
         verdict
     }

@@ -2,8 +2,10 @@
 //!
 //! Clusters, listeners and routes are put in force together and only when they are warm: when every cluster has been
 //! told its endpoints and every listener its routes, or [`WARM`] has passed. They are acknowledged then, not when they
-//! arrive: an ACK means "in force". Endpoints and names take a shorter road.
+//! arrive: an ACK means "in force". Endpoints and names take a shorter road. What is wrong gives way alone
+//! ([`super::give_way`]): the rest of a response is in force when it is refused.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +16,15 @@ use leno_core::snapshot::Resources;
 use leno_xds::client::{Client, Update};
 use leno_xds::discovery::{Request, Response, Variant};
 use leno_xds::name_table::decode_name_table;
-use leno_xds::{Decoded, Node, Problem, ResourceType};
+use leno_xds::{ByType, Decoded, Node, Problem, ResourceType};
 use tokio::time::{Instant, sleep_until};
 
+use super::give_way::{Place, give_way, places};
 use crate::dns::{Entry, SharedTable, Table};
 use crate::publish::{Publisher, Refused};
+
+/// What is wrong with one resource, line by line.
+type Refusals = BTreeMap<String, Vec<String>>;
 
 /// How long a change waits for what it refers to; Envoy's initial fetch timeout.
 const WARM: Duration = Duration::from_secs(15);
@@ -32,6 +38,8 @@ pub(super) struct Apply {
     pub(super) client: Client,
     publisher: Arc<Publisher>,
     names: SharedTable,
+    /// What a file says beside the stream; nothing that is received takes its place.
+    base: Resources,
     /// What was received last; `good` is what is in force.
     desired: Resources,
     good: Resources,
@@ -43,7 +51,10 @@ pub(super) struct Apply {
     unanswered: BTreeSet<ResourceType>,
     /// When what is unanswered is put in force, warm or not.
     deadline: Option<Instant>,
-    refused: BTreeMap<ResourceType, String>,
+    /// Of what is unanswered: what could not be read.
+    unread: ByType<Refusals>,
+    /// What was refused and not taken since.
+    refused: ByType<Refusals>,
     /// Whether anything changed since it was last written to disk.
     pub(super) changed: bool,
 }
@@ -54,19 +65,22 @@ impl Apply {
         node: Node,
         publisher: Arc<Publisher>,
         names: SharedTable,
+        base: Resources,
     ) -> Self {
         let client = Client::new(variant, node);
         Self {
             client,
             publisher,
             names,
+            base,
             desired: Resources::default(),
             good: Resources::default(),
             endpoints: BTreeMap::new(),
             name_tables: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             deadline: None,
-            refused: BTreeMap::new(),
+            unread: ByType::default(),
+            refused: ByType::default(),
             changed: false,
         }
     }
@@ -82,7 +96,8 @@ impl Apply {
 
     /// What is refused at this moment.
     pub(super) fn refused(&self) -> Option<String> {
-        let all: Vec<&str> = self.refused.values().map(String::as_str).collect();
+        let of_type = self.refused.iter().flat_map(|(_, refusals)| refusals.values());
+        let all: Vec<&str> = of_type.flatten().map(String::as_str).collect();
         (!all.is_empty()).then(|| all.join("\n"))
     }
 
@@ -95,6 +110,7 @@ impl Apply {
     pub(super) fn connected(&mut self) -> Vec<Request> {
         // What was not answered on the old stream is sent again on this one.
         self.unanswered.clear();
+        self.unread = ByType::default();
         self.deadline = None;
         self.desired = self.good.clone();
         self.client.connected()
@@ -112,116 +128,141 @@ impl Apply {
     pub(super) fn response(&mut self, response: Response) -> Vec<Request> {
         let Some(update) = self.client.response(response) else { return Vec::new() };
         let kind = update.kind;
-        match self.take(update) {
-            Err(problems) => self.refuse(kind, problems).into_iter().collect(),
-            Ok(()) if SNAPSHOT.contains(&kind) => {
-                self.unanswered.insert(kind);
-                self.deadline.get_or_insert_with(|| Instant::now() + WARM);
-                let mut requests = self.subscribe();
-                if self.is_warm() {
-                    requests.extend(self.settle());
-                }
-                requests
-            }
-            Ok(()) => {
-                let mut requests: Vec<Request> = self.accept(kind).into_iter().collect();
-                if !self.unanswered.is_empty() && self.is_warm() {
-                    requests.extend(self.settle());
-                }
-                requests
-            }
-        }
-    }
-
-    /// Puts in force what is unanswered, or refuses what is wrong of it and puts the rest in force.
-    pub(super) fn settle(&mut self) -> Vec<Request> {
-        self.deadline = None;
+        let unread = self.take(update);
+        let is_whole = SNAPSHOT.contains(&kind);
         let mut requests = Vec::new();
-        while !self.unanswered.is_empty() {
-            let Err(refused) = self.publisher.publish(self.desired.clone()) else {
-                self.good = self.desired.clone();
-                for kind in std::mem::take(&mut self.unanswered) {
-                    requests.extend(self.accept(kind));
-                }
-                break;
-            };
-            for (kind, problems) in self.blame(&refused) {
-                self.unanswered.remove(&kind);
-                self.roll_back(kind);
-                requests.extend(self.refuse(kind, problems));
-            }
+        if is_whole {
+            self.unread[kind] = unread;
+            self.unanswered.insert(kind);
+            self.deadline.get_or_insert_with(|| Instant::now() + WARM);
+            requests = self.subscribe();
+        } else {
+            requests.extend(self.answer(kind, unread));
+        }
+        if !self.unanswered.is_empty() && self.is_warm() {
+            requests.extend(self.settle());
         }
         requests
+    }
+
+    /// Puts in force what is unanswered. What is wrong of it gives way to what it was, and is refused.
+    pub(super) fn settle(&mut self) -> Vec<Request> {
+        self.deadline = None;
+        let mut refusals = std::mem::take(&mut self.unread);
+        let mut is_last = false;
+        while let Err(refused) = self.publisher.publish(self.whole().into_owned()) {
+            if is_last {
+                // What was in force is refused now: something outside has changed, and it stays in force.
+                tracing::error!(%refused, "the last good configuration does not pass any more");
+                break;
+            }
+            if !self.yield_to(&refused, &mut refusals) {
+                is_last = true;
+                self.yield_everything(&refused, &mut refusals);
+            }
+        }
+        let gave_way = refusals.iter().any(|(_, refusals)| !refusals.is_empty());
+        let mut requests = Vec::new();
+        for kind in std::mem::take(&mut self.unanswered) {
+            requests.extend(self.answer(kind, std::mem::take(&mut refusals[kind])));
+        }
+        if gave_way {
+            requests.extend(self.subscribe());
+        }
+        self.good = self.desired.clone();
+        requests
+    }
+
+    /// What is wrong gives way where its place says which resource it is; whether anything did.
+    fn yield_to(&mut self, refused: &Refused, refusals: &mut ByType<Refusals>) -> bool {
+        let places: Vec<(Place, String)> = places(refused, &self.desired);
+        let mut moved = false;
+        // All lines about a resource belong to its refusal, though the first makes it give way.
+        let before = self.desired.clone();
+        for (place, line) in places {
+            if place.has_changed(&before, &self.good) {
+                moved |= give_way(&place, &mut self.desired, &self.good);
+                refusals[place.kind].entry(place.name).or_default().push(line);
+            }
+        }
+        moved
+    }
+
+    /// Nobody can say what is wrong: everything that is unanswered gives way.
+    fn yield_everything(&mut self, refused: &Refused, refusals: &mut ByType<Refusals>) {
+        self.desired = self.good.clone();
+        for kind in &self.unanswered {
+            for name in self.client.pending(*kind) {
+                refusals[*kind].entry(name.to_owned()).or_default();
+            }
+            refusals[*kind].entry(String::new()).or_default().push(refused.to_string());
+        }
     }
 
     /// Puts in force what was read from disk; nobody is answered.
     pub(super) fn publish_restored(&mut self) -> Result<(), String> {
         // Names are remembered now, so that the first stream asks for them.
         self.subscribe();
-        self.publisher.publish(self.desired.clone()).map_err(|refused| refused.to_string())?;
+        self.publisher.publish(self.whole().into_owned()).map_err(|refused| refused.to_string())?;
         self.good = self.desired.clone();
         Ok(())
     }
 
-    /// Which of the unanswered types a refusal is about: the one its paths begin with, or all if none is named.
-    fn blame(&self, refused: &Refused) -> Vec<(ResourceType, String)> {
-        let text = refused.to_string();
-        let about = |kind: &ResourceType| {
-            let lines: Vec<&str> =
-                text.lines().filter(|line| line.starts_with(kind.plural())).collect();
-            (*kind, lines.join("\n"))
-        };
-        let mut blamed: Vec<(ResourceType, String)> = self.unanswered.iter().map(about).collect();
-        blamed.retain(|(_, problems)| !problems.is_empty());
-        if blamed.is_empty() {
-            blamed = self.unanswered.iter().map(|kind| (*kind, text.clone())).collect();
+    /// What was received, with what the file says.
+    fn whole(&self) -> Cow<'_, Resources> {
+        if self.base == Resources::default() {
+            return Cow::Borrowed(&self.desired);
         }
-        blamed
+        let mut whole = self.desired.clone();
+        let base = self.base.clone();
+        whole.listeners.extend(base.listeners);
+        whole.clusters.extend(base.clusters);
+        whole.routes.extend(base.routes);
+        Cow::Owned(whole)
     }
 
-    fn roll_back(&mut self, kind: ResourceType) {
-        match kind {
-            ResourceType::Cluster => self.desired.clusters.clone_from(&self.good.clusters),
-            ResourceType::Listener => self.desired.listeners.clone_from(&self.good.listeners),
-            ResourceType::Route => self.desired.routes.clone_from(&self.good.routes),
-            ResourceType::Endpoint | ResourceType::NameTable => {}
+    /// The ACK or NACK to the last response of a type.
+    fn answer(&mut self, kind: ResourceType, refusals: Refusals) -> Option<Request> {
+        let standing = &mut self.refused[kind];
+        standing.remove("");
+        for name in self.client.pending(kind) {
+            standing.remove(name);
         }
-    }
-
-    fn accept(&mut self, kind: ResourceType) -> Option<Request> {
-        self.refused.remove(&kind);
         self.changed = true;
-        self.client.accept(kind)
-    }
-
-    fn refuse(&mut self, kind: ResourceType, problems: String) -> Option<Request> {
+        if refusals.is_empty() {
+            return self.client.accept(kind);
+        }
+        let lines: Vec<&str> = refusals.values().flatten().map(String::as_str).collect();
+        let problems = lines.join("\n");
         tracing::warn!(
             kind = kind.plural(),
             problems,
-            "refused; the last good configuration stays"
+            "refused; the last good one of each stays in force"
         );
-        self.refused.insert(kind, problems.clone());
-        self.client.refuse(kind, problems)
+        let names: BTreeSet<String> = refusals.keys().cloned().collect();
+        standing.extend(refusals);
+        self.client.refuse(kind, problems, &names)
     }
 
-    /// Decodes everything first: a response is taken whole or not at all.
-    pub(super) fn take(&mut self, update: Update) -> Result<(), String> {
+    /// Decodes; gives what cannot be read, and takes the rest.
+    pub(super) fn take(&mut self, update: Update) -> Refusals {
+        let mut refusals = Refusals::new();
         let Update { kind, upserts, removed, .. } = &update;
         match kind {
             ResourceType::Cluster => {
-                let decoded = decode_all(&update, leno_xds::decode_cluster)?;
+                let decoded = decode_all(&update, leno_xds::decode_cluster, &mut refusals);
                 change(&mut self.desired.clusters, decoded, removed);
             }
             ResourceType::Listener => {
-                let decoded = decode_all(&update, leno_xds::decode_listener)?;
+                let decoded = decode_all(&update, leno_xds::decode_listener, &mut refusals);
                 change(&mut self.desired.listeners, decoded, removed);
             }
             ResourceType::Route => {
-                let decoded = decode_all(&update, leno_xds::decode_route)?;
+                let decoded = decode_all(&update, leno_xds::decode_route, &mut refusals);
                 change(&mut self.desired.routes, decoded, removed);
             }
             ResourceType::Endpoint => {
-                let decoded = decode_all(&update, leno_xds::decode_endpoints)?;
+                let decoded = decode_all(&update, leno_xds::decode_endpoints, &mut refusals);
                 let empty = |name: &String| {
                     let none = ClusterLoadAssignment {
                         cluster_name: name.clone(),
@@ -229,21 +270,28 @@ impl Apply {
                     };
                     (name.clone(), Arc::new(none))
                 };
-                let all: Vec<_> = decoded.into_iter().chain(removed.iter().map(empty)).collect();
-                for (_, assignment) in &all {
-                    let published = self.publisher.publish_endpoints((**assignment).clone());
-                    published.map_err(|refused| refused.to_string())?;
+                for (name, assignment) in decoded.into_iter().chain(removed.iter().map(empty)) {
+                    match self.publisher.publish_endpoints((*assignment).clone()) {
+                        Ok(()) => drop(self.endpoints.insert(name, assignment)),
+                        Err(refused) => drop(refusals.insert(name, lines_of(&refused))),
+                    }
                 }
-                self.endpoints.extend(all);
             }
             ResourceType::NameTable => {
                 for resource in upserts {
-                    self.take_names(&resource.bytes)?;
-                    self.name_tables.insert(resource.name.clone(), resource.bytes.clone());
+                    match self.take_names(&resource.bytes) {
+                        Ok(()) => {
+                            let (name, bytes) = (resource.name.clone(), resource.bytes.clone());
+                            self.name_tables.insert(name, bytes);
+                        }
+                        Err(problem) => {
+                            refusals.insert(resource.name.clone(), vec![problem]);
+                        }
+                    }
                 }
             }
         }
-        Ok(())
+        refusals
     }
 
     fn take_names(&self, bytes: &[u8]) -> Result<(), String> {
@@ -262,7 +310,8 @@ impl Apply {
 
     /// Names that follow from what was received: endpoints of clusters, routes of listeners.
     pub(super) fn subscribe(&mut self) -> Vec<Request> {
-        let (endpoints, routes) = (eds_names(&self.desired), rds_names(&self.desired));
+        let whole = self.whole();
+        let (endpoints, routes) = (eds_names(&whole), rds_names(&whole));
         self.endpoints.retain(|name, _| endpoints.contains(name));
         self.desired.routes.retain(|name, _| routes.contains(name));
         let endpoints = self.client.subscribe(ResourceType::Endpoint, endpoints);
@@ -271,10 +320,11 @@ impl Apply {
     }
 
     fn is_warm(&self) -> bool {
-        let mut endpoints = eds_names(&self.desired).into_iter();
-        let mut routes = rds_names(&self.desired).into_iter();
+        let whole = self.whole();
+        let mut endpoints = eds_names(&whole).into_iter();
+        let mut routes = rds_names(&whole).into_iter();
         endpoints.all(|name| self.endpoints.contains_key(&name))
-            && routes.all(|name| self.desired.routes.contains_key(&name))
+            && routes.all(|name| whole.routes.contains_key(&name))
     }
 }
 
@@ -289,7 +339,7 @@ fn eds_names(resources: &Resources) -> BTreeSet<String> {
     named.collect()
 }
 
-fn rds_names(resources: &Resources) -> BTreeSet<String> {
+pub(super) fn rds_names(resources: &Resources) -> BTreeSet<String> {
     let chains = resources
         .listeners
         .values()
@@ -306,25 +356,32 @@ fn rds_names(resources: &Resources) -> BTreeSet<String> {
 
 type Decode<T> = fn(&[u8]) -> Result<Decoded<T>, Vec<Problem>>;
 
-fn decode_all<T>(update: &Update, decode: Decode<T>) -> Result<Vec<(String, Arc<T>)>, String> {
+fn decode_all<T>(
+    update: &Update,
+    decode: Decode<T>,
+    refusals: &mut Refusals,
+) -> Vec<(String, Arc<T>)> {
     let mut decoded = Vec::with_capacity(update.upserts.len());
-    let mut problems = Vec::new();
     for resource in &update.upserts {
+        let at = format!("{}[{}]", update.kind.plural(), resource.name);
         match decode(&resource.bytes) {
             Ok(one) => {
                 for finding in &one.unsupported {
-                    let (kind, name) = (update.kind.plural(), &resource.name);
-                    tracing::info!("not acted on: {kind}[{name}].{finding}");
+                    tracing::info!("not acted on: {at}.{finding}");
                 }
                 decoded.push((resource.name.clone(), Arc::new(one.value)));
             }
             Err(found) => {
-                let at = format!("{}[{}]", update.kind.plural(), resource.name);
-                problems.extend(found.iter().map(|problem| format!("{at}.{problem}")));
+                let lines = found.iter().map(|problem| format!("{at}.{problem}"));
+                refusals.insert(resource.name.clone(), lines.collect());
             }
         }
     }
-    if problems.is_empty() { Ok(decoded) } else { Err(problems.join("\n")) }
+    decoded
+}
+
+fn lines_of(refused: &Refused) -> Vec<String> {
+    refused.to_string().lines().map(str::to_owned).collect()
 }
 
 fn change<T>(

@@ -67,7 +67,9 @@ impl Apply {
             self.client.remember(kind, resource.name.clone(), resource.version.clone());
         }
         let update = Update::from_kept(kind, response.resources);
-        self.take(update).map_err(Unusable::Refused)
+        let refusals = self.take(update);
+        let lines: Vec<String> = refusals.into_values().flatten().collect();
+        if lines.is_empty() { Ok(()) } else { Err(Unusable::Refused(lines.join("; "))) }
     }
 
     /// Writes what is in force, if it changed since the last time. A disk that is full costs only this file.

@@ -9,6 +9,7 @@ use leno_core::config::{
     HttpConnectionManager, Listener, NetworkFilter, PathMatch, Route, RouteAction,
     RouteConfiguration, RouteSource, TrafficDirection, VirtualHost,
 };
+use leno_core::snapshot::Resources;
 use leno_xds::discovery::{Request, Resource, Response, Variant};
 use leno_xds::name_table::{NAME_TABLE, NameEntry, encode_name_table};
 use leno_xds::{Node, ResourceType};
@@ -24,6 +25,7 @@ fn apply() -> Apply {
         Node { id: "a".into(), ..Node::default() },
         publisher,
         SharedTable::default(),
+        Resources::default(),
     )
 }
 
@@ -65,10 +67,18 @@ fn listener(rds: &str) -> Vec<u8> {
 }
 
 fn routes(name: &str, path: PathMatch) -> Vec<u8> {
-    let forward = Forward::minimal(ClusterSpecifier::Cluster("a".into()));
-    let route = Route::minimal(path, RouteAction::Forward(Box::new(forward)));
-    let host = VirtualHost::minimal("all", &["*"], vec![route]);
-    leno_xds::encode_route(&RouteConfiguration::minimal(name, vec![host]))
+    hosts(name, &[("all", "*", path)])
+}
+
+/// A route configuration with these virtual hosts: name, domain, and the path of the one route.
+fn hosts(name: &str, hosts: &[(&str, &str, PathMatch)]) -> Vec<u8> {
+    let host = |(name, domain, path): &(&str, &str, PathMatch)| {
+        let forward = Forward::minimal(ClusterSpecifier::Cluster("a".into()));
+        let route = Route::minimal(path.clone(), RouteAction::Forward(Box::new(forward)));
+        VirtualHost::minimal(name, &[domain], vec![route])
+    };
+    let hosts = hosts.iter().map(host).collect();
+    leno_xds::encode_route(&RouteConfiguration::minimal(name, hosts))
 }
 
 /// Type and nonce of each answer; `!` marks a refusal. Subscriptions without an answer are left out.
@@ -175,4 +185,111 @@ fn a_damaged_file_is_left_alone() {
     apply.restore(folder.path());
     assert!(!apply.is_configured());
     assert!(Path::exists(&path));
+}
+
+/// Virtual hosts of `9080` in force, each with its path.
+fn in_force(apply: &Apply) -> Vec<String> {
+    let table = &apply.good().routes["9080"];
+    let host = |host: &VirtualHost| format!("{} {:?}", host.name, host.routes[0].route_match.path);
+    table.virtual_hosts.iter().map(host).collect()
+}
+
+fn exact(path: &str) -> PathMatch {
+    PathMatch::Exact(path.into())
+}
+
+fn poison() -> PathMatch {
+    PathMatch::Regex("[a-z]{20000}".into())
+}
+
+#[test]
+fn a_bad_virtual_host_gives_way_alone() {
+    type Hosts<'a> = &'a [(&'a str, &'a str, PathMatch)];
+    // (what comes after `mine /1, yours /1`; what is in force then; what is refused)
+    let table: [(Hosts<'_>, &[&str], &[&str]); 5] = [
+        (
+            &[("mine", "m", poison()), ("yours", "y", exact("/2"))],
+            &["mine Exact(\"/1\")", "yours Exact(\"/2\")"],
+            &["routes[9080].virtual_hosts[mine]"],
+        ),
+        // One that was not there before is left out.
+        (
+            &[("mine", "m", exact("/2")), ("new", "n", poison())],
+            &["mine Exact(\"/2\")"],
+            &["routes[9080].virtual_hosts[new]"],
+        ),
+        (
+            &[("mine", "m", poison()), ("new", "n", poison()), ("yours", "y", exact("/3"))],
+            &["mine Exact(\"/1\")", "yours Exact(\"/3\")"],
+            &["routes[9080].virtual_hosts[mine]", "routes[9080].virtual_hosts[new]"],
+        ),
+        // A domain cannot change hands before the former owner's routes are good.
+        (
+            &[("mine", "x", poison()), ("yours", "m", exact("/4"))],
+            &["mine Exact(\"/1\")", "yours Exact(\"/1\")"],
+            &["routes[9080].virtual_hosts[mine]", "routes[9080].virtual_hosts[yours]"],
+        ),
+        // Nobody's fault alone: names that occur twice.
+        (
+            &[("mine", "m", exact("/2")), ("mine", "n", exact("/2"))],
+            &["mine Exact(\"/1\")", "yours Exact(\"/1\")"],
+            &["routes[9080].virtual_hosts[mine]"],
+        ),
+    ];
+    for (given, expected, refused) in table {
+        let mut apply = apply();
+        configure(&mut apply);
+        let first = [("mine", "m", exact("/1")), ("yours", "y", exact("/1"))];
+        let send = |apply: &mut Apply, nonce: &str, given: Hosts<'_>| {
+            let bytes = hosts("9080", given);
+            apply.response(response(ResourceType::Route, nonce, &[("9080", bytes)]))
+        };
+        assert_eq!(answers(&send(&mut apply, "r2", &first)), ["routes r2"]);
+        let answer = send(&mut apply, "r3", given);
+        assert_eq!(answers(&answer), ["routes r3!"]);
+        assert_eq!(in_force(&apply), expected);
+        let said = answer[0].error.clone().unwrap();
+        for place in refused {
+            assert!(said.contains(place), "{place}: {said}");
+        }
+        assert_eq!(apply.refused(), Some(said));
+        assert_eq!(answers(&send(&mut apply, "r4", &first)), ["routes r4"]);
+        assert_eq!(apply.refused(), None);
+    }
+}
+
+#[test]
+fn a_bad_resource_gives_way_alone_and_stays_refused_until_it_comes_again() {
+    let mut apply = apply();
+    configure(&mut apply);
+    let clusters = [("a", cluster("a")), ("b", vec![0xff, 0xff]), ("c", cluster("c"))];
+    apply.response(response(ResourceType::Cluster, "c2", &clusters));
+    // Endpoints of the new cluster make it warm.
+    let warm = apply.response(response(ResourceType::Endpoint, "e2", &[("c", endpoints("c"))]));
+    assert_eq!(answers(&warm), ["endpoints e2", "clusters c2!"]);
+    let names: Vec<&String> = apply.good().clusters.keys().collect();
+    assert_eq!(names, ["a", "c"]);
+    assert!(apply.refused().is_some_and(|said| said.starts_with("clusters[b]")));
+    // A delta that says nothing of it does not change that.
+    let taken = apply.response(response(ResourceType::Cluster, "c3", &[("a", cluster("a"))]));
+    assert_eq!(answers(&taken), ["clusters c3"]);
+    assert!(apply.refused().is_some());
+    let gone = Response { removed: vec!["b".into()], ..response(ResourceType::Cluster, "c4", &[]) };
+    assert_eq!(answers(&apply.response(gone)), ["clusters c4"]);
+    assert_eq!(apply.refused(), None);
+}
+
+#[test]
+fn a_listener_that_gives_way_keeps_its_routes() {
+    let mut apply = apply();
+    configure(&mut apply);
+    let good = apply.good().clone();
+    // Another one at the same address, and the first moves on to other routes: both cannot be.
+    let taken = [("outbound", listener("9081")), ("again", listener("9081"))];
+    let asked = apply.response(response(ResourceType::Listener, "l2", &taken));
+    assert_eq!(asked[0].subscribe, ["9081"]);
+    let table = routes("9081", exact("/"));
+    let refused = apply.response(response(ResourceType::Route, "r2", &[("9081", table)]));
+    assert_eq!(answers(&refused), ["listeners l2!", "routes r2"]);
+    assert_eq!(apply.good(), &good);
 }

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use leno_core::config::{StringMatch, StringPattern, TlsVersions, UpstreamTls};
 use leno_identity::{BundleError, TrustBundle};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::options::Mesh;
@@ -24,7 +24,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ChannelError {
     #[error(
-        "control plane address {address:?} is not HOST:PORT, http://HOST:PORT or https://HOST:PORT"
+        "control plane address {address:?} is not HOST:PORT, http://HOST:PORT, https://HOST:PORT or unix:PATH"
     )]
     Address { address: String },
     #[error(
@@ -43,6 +43,9 @@ pub enum ChannelError {
 /// [`ChannelError`]: what is wrong with the settings.
 pub fn control_channel(mesh: &Mesh, secrets: &Arc<Secrets>) -> Result<Channel, ChannelError> {
     let address = &mesh.control;
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Ok(socket_file_channel(path.to_owned()));
+    }
     let invalid = || ChannelError::Address { address: address.clone() };
     let full = if address.contains("://") { address.clone() } else { format!("http://{address}") };
     let uri: Uri = full.parse().map_err(|_| invalid())?;
@@ -65,6 +68,17 @@ pub fn control_channel(mesh: &Mesh, secrets: &Arc<Secrets>) -> Result<Channel, C
         async move { connect(target, tls).await.map(TokioIo::new) }
     });
     Ok(endpoint.connect_with_connector_lazy(connector))
+}
+
+/// A socket file needs no TLS: whoever may open it is trusted by the system.
+fn socket_file_channel(path: String) -> Channel {
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    // The address is only what requests carry as their authority.
+    let endpoint = Endpoint::from_static("http://localhost");
+    endpoint.connect_timeout(CONNECT).connect_with_connector_lazy(connector)
 }
 
 /// What a channel runs over.

@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use leno_telemetry::{Party, SeriesLimits};
+use leno_xds::discovery::Variant;
 
 use super::*;
 use crate::options::Node;
@@ -14,6 +15,7 @@ fn mesh(directory: &Path, control: &str) -> Mesh {
         control: control.to_owned(),
         root_file: None,
         token_file: None,
+        variant: Variant::Delta,
         node: Node { id: String::new(), cluster: String::new(), metadata: serde_json::Map::new() },
         data_dir: Some(directory.to_owned()),
     }

@@ -40,16 +40,27 @@ fn leave(client: Peer, how: Leave) {
 #[test]
 fn an_http_client_that_leaves_ends_the_exchange_upstream() {
     const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\npart";
-    const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    const UPGRADE: &str =
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     const SWITCHED: &str =
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     // (state, request, what the endpoint waits for, what it answers)
     let table = [
         ("waits for a head", GET, "\r\n\r\n", ""),
         ("sends a body", POST, "part", ""),
-        ("sends a body, has an answer", POST, "part", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+        (
+            "sends a body, has an answer",
+            POST,
+            "part",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        ),
         ("receives a body", GET, "\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart"),
-        ("receives chunks", GET, "\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"),
+        (
+            "receives chunks",
+            GET,
+            "\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
+        ),
         ("has upgraded", UPGRADE, "\r\n\r\n", SWITCHED),
     ];
     for (state, request, until, answer) in table {
@@ -73,8 +84,7 @@ fn a_tcp_client_that_leaves_ends_the_connection_upstream() {
     for how in [Leave::Close, Leave::Reset] {
         let (endpoint, seen) = watching("hello\n", "answer\n");
         let listener = crate::config::listener(crate::config::tcp("bytes"));
-        let (_proxy, address) =
-            start(with_listener(listener, vec![cluster("bytes", &[endpoint])]));
+        let (_proxy, address) = start(with_listener(listener, vec![cluster("bytes", &[endpoint])]));
         let mut client = Peer::connect(address);
         client.write("hello\n");
         assert_eq!(client.until("\n").as_deref(), Some("answer\n"));

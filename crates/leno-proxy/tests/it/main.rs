@@ -3,6 +3,7 @@
 
 mod abort;
 mod admin;
+mod ads;
 mod basic;
 mod bodies;
 mod config;

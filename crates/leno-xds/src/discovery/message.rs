@@ -111,6 +111,8 @@ struct WireNode {
     metadata: Option<Struct>,
     #[prost(string, tag = "6")]
     user_agent_name: String,
+    #[prost(string, repeated, tag = "10")]
+    client_features: Vec<String>,
 }
 
 /// All types but the name table have their name in field 1.
@@ -267,6 +269,7 @@ impl From<&Node> for WireNode {
             cluster: node.cluster.clone(),
             metadata: Some(to_struct(&node.metadata)),
             user_agent_name: node.user_agent.clone(),
+            client_features: node.features.clone(),
         }
     }
 }
@@ -278,6 +281,7 @@ impl From<WireNode> for Node {
             cluster: wire.cluster,
             metadata: wire.metadata.map(from_struct).unwrap_or_default(),
             user_agent: wire.user_agent_name,
+            features: wire.client_features,
         }
     }
 }

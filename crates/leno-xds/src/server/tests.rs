@@ -72,16 +72,21 @@ impl Pair {
         let bytes = response.encode(self.variant);
         let response = Response::decode(self.variant, bytes.into()).unwrap();
         let Some(update) = self.client.response(response) else { return true };
-        let bad = update.upserts.iter().any(|resource| self.refuse.contains(&resource.bytes));
-        if bad {
-            self.up.extend(self.client.refuse(update.kind, "no".into()));
-            return true;
-        }
-        for resource in &update.upserts {
+        let (bad, good): (Vec<_>, Vec<_>) =
+            update.upserts.iter().partition(|resource| self.refuse.contains(&resource.bytes));
+        for resource in good {
             self.has[update.kind].insert(resource.name.clone(), resource.bytes.clone());
         }
         for name in &update.removed {
             self.has[update.kind].remove(name);
+        }
+        if !bad.is_empty() {
+            let names: BTreeSet<String> = bad.iter().map(|bad| bad.name.clone()).collect();
+            let told = |name: &String| format!("{}[{name}]: no", update.kind.plural());
+            let problems: Vec<String> = names.iter().map(told).collect();
+            let nack = self.client.refuse(update.kind, problems.join("\n"), &names);
+            self.up.extend(nack);
+            return true;
         }
         self.up.extend(self.client.accept(update.kind));
         if update.kind == ResourceType::Cluster {
@@ -196,6 +201,51 @@ fn a_refusal_is_told_once_and_does_not_loop() {
         pair.set(ResourceType::Cluster, &[("a", 3)]);
         pair.settle();
         pair.check(ResourceType::Cluster);
+    }
+}
+
+#[test]
+fn a_refusal_stands_until_the_resource_is_taken_or_gone() {
+    let kind = ResourceType::Cluster;
+    for variant in [Variant::Delta, Variant::StateOfTheWorld] {
+        // (what is sent later, whether the refusal is history then)
+        let table: [(&[(&str, u8)], bool); 4] = [
+            (&[("a", 2), ("b", 2)], false),
+            (&[("a", 2)], false),
+            (&[("a", 3), ("b", 1)], true),
+            (&[("b", 1)], true),
+        ];
+        for (later, is_history) in table {
+            let mut pair = Pair::new(variant);
+            pair.refuse.insert(encoded("a", 2).bytes);
+            pair.set(kind, &[("a", 2), ("b", 1)]);
+            pair.settle();
+            assert!(!pair.has[kind].contains_key("a"));
+            assert_eq!(pair.has[kind]["b"], encoded("b", 1).bytes, "the other one is in force");
+            assert_eq!(pair.server.acknowledged(kind), 0);
+            pair.set(kind, later);
+            pair.settle();
+            assert_eq!(pair.server.acknowledged(kind) == 2, is_history, "{variant:?} {later:?}");
+            for (name, value) in later.iter().filter(|one| **one != ("a", 2)) {
+                assert_eq!(pair.has[kind][*name], encoded(name, *value).bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_problem_names_its_resource() {
+    // (line, resource)
+    let table = [
+        ("clusters[a]: no", Some("a")),
+        ("clusters[a].x[b]: no", Some("a")),
+        ("clusters[[::]_80].address: taken", Some("[::]_80")),
+        ("clusters[a]: see b[c].d", Some("a")),
+        ("routes[a]: no", None),
+        ("Error adding/updating cluster(s) a", None),
+    ];
+    for (line, name) in table {
+        assert_eq!(resource_of(ResourceType::Cluster, line), name, "{line}");
     }
 }
 
