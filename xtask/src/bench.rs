@@ -6,12 +6,17 @@
 mod contender;
 mod converge;
 mod http1;
-mod instructions;
+mod http2;
 mod kubernetes;
 mod load;
 mod machine;
+mod memory;
 mod process;
 mod report;
+mod rounds;
+mod secure;
+mod streams;
+mod wire;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,17 +36,35 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Bench {
     /// A hop of HTTP/1.1: Leno, haproxy, nginx, Envoy; plain, and with what a mesh adds.
-    Http1(http1::Args),
+    Http1(rounds::Args),
+    /// A hop of HTTP/2 on both sides: Leno, haproxy, Envoy; many streams and one, bodies, TLS.
+    Http2(rounds::Args),
+    /// The same with gRPC calls: unary and streamed.
+    Grpc(rounds::Args),
+    /// TLS in front: bodies of 1 MiB.
+    Tls(rounds::Args),
+    /// TLS in front: a full handshake per request.
+    TlsHandshake(rounds::Args),
+    /// Bytes, unread.
+    Tcp(rounds::Args),
+    /// Two proxies with mutual TLS between them, at fixed rates.
+    MtlsPair(rounds::Args),
+    /// What is held: idle, with idle connections, with many routes and clusters.
+    Memory(memory::Args),
     /// From an applied document to its enforcement by every proxy.
     Converge(converge::Args),
-    /// Instructions of the functions every request passes, compared with those that stand.
-    Instructions(instructions::Args),
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     match &args.bench {
-        Bench::Http1(args) => http1::run(root, args),
+        Bench::Http1(args) => rounds::run(root, args, &http1::COURSE),
+        Bench::Http2(args) => rounds::run(root, args, &http2::COURSE),
+        Bench::Grpc(args) => rounds::run(root, args, &http2::GRPC),
+        Bench::Tls(args) => rounds::run(root, args, &secure::BODIES),
+        Bench::TlsHandshake(args) => rounds::run(root, args, &secure::HANDSHAKES),
+        Bench::Tcp(args) => rounds::run(root, args, &secure::TCP),
+        Bench::MtlsPair(args) => rounds::run(root, args, &secure::MTLS_PAIR),
+        Bench::Memory(args) => memory::run(root, args),
         Bench::Converge(args) => converge::run(root, args),
-        Bench::Instructions(args) => instructions::run(root, args),
     }
 }

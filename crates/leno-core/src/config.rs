@@ -8,6 +8,7 @@ mod cluster;
 mod endpoint;
 mod listener;
 mod minimal;
+mod path;
 mod route;
 mod value;
 
@@ -24,6 +25,7 @@ pub use listener::{
     HttpConnectionManager, HttpFilter, Listener, ListenerFilter, NetworkFilter, RouteSource,
     ServerHeader, TcpProxy, TlsVersion, TlsVersions, TrafficDirection, TransportProtocol,
 };
+pub use path::{EscapedSlashes, PathNormalization};
 pub use route::{
     ClusterSpecifier, DirectResponse, FaultAbort, FaultDelay, FaultInjection, Forward, HeaderMatch,
     HeaderMatchKind, Mirror, PathMatch, PathRewrite, QueryMatch, QueryMatchKind, Redirect,

@@ -23,6 +23,7 @@ pub mod http_filter;
 pub mod keep_alive;
 pub mod name;
 pub mod outlier;
+pub mod path;
 pub mod problem;
 pub mod random;
 pub mod reply;

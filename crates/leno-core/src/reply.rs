@@ -61,6 +61,8 @@ pub enum Failure {
     RequestHeaderTimeout,
     /// There is no `Host` or `:authority`.
     MissingHost,
+    /// A path that the listener refuses to read.
+    PathRefused,
     /// An upgrade that is not allowed here.
     UpgradeNotAllowed,
     /// Authorization denied it.
@@ -80,7 +82,7 @@ pub enum Failure {
 }
 
 /// Every failure, for tables and documentation.
-pub const ALL: [Failure; 34] = [
+pub const ALL: [Failure; 35] = [
     Failure::RouteConfigurationNotFound,
     Failure::RouteNotFound,
     Failure::FilterChainNotFound,
@@ -107,6 +109,7 @@ pub const ALL: [Failure; 34] = [
     Failure::PayloadTooLarge,
     Failure::RequestHeaderTimeout,
     Failure::MissingHost,
+    Failure::PathRefused,
     Failure::UpgradeNotAllowed,
     Failure::AuthorizationDenied,
     Failure::RateLimited,
@@ -217,6 +220,8 @@ pub mod details {
     pub const VIA_UPSTREAM: &str = "via_upstream";
     /// The route answered.
     pub const DIRECT_RESPONSE: &str = "direct_response";
+    /// The client was sent to its path without escaped slashes.
+    pub const PATH_REDIRECT: &str = "path_normalization_redirect";
 }
 
 impl Failure {
@@ -339,6 +344,7 @@ impl Failure {
                 (408, "", "request_header_timeout", Never, App, ClientProxy)
             }
             Self::MissingHost => (400, "", "missing_host_header", Never, App, App),
+            Self::PathRefused => (400, "", "path_normalization_failed", Never, App, ClientProxy),
             Self::UpgradeNotAllowed => (403, "", "upgrade_failed", Never, Config, Config),
             Self::AuthorizationDenied => (403, "", "rbac_access_denied", Never, Policy, Policy),
             Self::RateLimited => (429, "RL", "request_rate_limited", Never, Policy, Policy),

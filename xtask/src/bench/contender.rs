@@ -1,11 +1,12 @@
-//! The proxies that are compared, each started from its configuration in `bench/http1/`.
+//! The proxies that are compared, each started from its configuration in `bench/hop/`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::process::{PROXY_CORE, Process, free_port, pinned};
+use super::process::{PROXY_CORE, Process, Usage, free_port, pinned};
+use super::wire::Wire;
 use crate::peers;
 
 /// Which program, with which configuration.
@@ -22,86 +23,127 @@ pub(super) enum Program {
 pub(super) struct Contender {
     pub(super) name: &'static str,
     pub(super) program: Program,
-    template: &'static str,
+    pub(super) template: &'static str,
+    /// What is spoken before each hop and behind the last: two for one proxy, three for a pair.
+    pub(super) wires: &'static [Wire],
 }
 
-pub(super) const CONTENDERS: [Contender; 6] = [
-    Contender { name: "leno", program: Program::Leno, template: "plain.yaml" },
-    Contender { name: "haproxy", program: Program::Haproxy, template: "haproxy.cfg" },
-    Contender { name: "nginx", program: Program::Nginx, template: "nginx.conf" },
-    Contender { name: "envoy", program: Program::Envoy, template: "plain.yaml" },
-    Contender { name: "leno-mesh", program: Program::Leno, template: "mesh.yaml" },
-    Contender { name: "envoy-mesh", program: Program::Envoy, template: "mesh.yaml" },
-];
+impl Contender {
+    /// One proxy that speaks the same on both sides.
+    pub(super) const fn new(
+        name: &'static str,
+        program: Program,
+        template: &'static str,
+        wires: &'static [Wire],
+    ) -> Self {
+        Self { name, program, template, wires }
+    }
+}
 
 /// How many hosts the mesh configuration chooses from.
 const SERVICES: usize = 100;
 
 /// A contender that accepts connections.
 pub(super) struct Running {
-    pub(super) name: &'static str,
+    pub(super) contender: Contender,
     pub(super) address: SocketAddr,
-    pub(super) process: Process,
+    /// In the order of the request.
+    processes: Vec<Process>,
     pub(super) idle_kib: u64,
+}
+
+impl Running {
+    /// What all its processes used.
+    pub(super) fn usage(&self) -> Result<Usage> {
+        self.processes.iter().try_fold(Usage::default(), |sum, each| Ok(sum.and(each.usage()?)))
+    }
+
+    /// Memory of all its processes, in KiB.
+    pub(super) fn resident_kib(&self) -> Result<u64> {
+        self.processes.iter().try_fold(0, |sum, each| Ok(sum + each.resident_kib()?))
+    }
 }
 
 /// Where to find what a contender needs.
 pub(super) struct Setting<'a> {
     pub(super) root: &'a Path,
     pub(super) leno: &'a Path,
-    /// For configurations made from templates.
+    /// For configurations made from templates, and certificates.
     pub(super) folder: &'a Path,
     pub(super) backend: SocketAddr,
 }
 
-impl Contender {
+impl Program {
     /// The program itself.
-    pub(super) fn path(&self, leno: &Path) -> Result<PathBuf> {
-        match self.program {
-            Program::Leno => {
+    pub(super) fn path(self, leno: &Path) -> Result<PathBuf> {
+        match self {
+            Self::Leno => {
                 ensure!(leno.is_file(), "{} is not there: make build", leno.display());
                 Ok(leno.to_path_buf())
             }
-            Program::Haproxy => peers::path("haproxy"),
-            Program::Nginx => peers::path("nginx"),
-            Program::Envoy => peers::path("envoy"),
+            Self::Haproxy => peers::path("haproxy"),
+            Self::Nginx => peers::path("nginx"),
+            Self::Envoy => peers::path("envoy"),
         }
     }
 
-    /// Starts it on the proxy's core and waits until it accepts.
-    pub(super) fn start(&self, setting: &Setting<'_>) -> Result<Running> {
-        let program = self.path(setting.leno)?;
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let config = self.configure(setting, address)?;
-        let mut command = pinned(PROXY_CORE, &program);
-        match self.program {
-            Program::Leno => command
+    /// Starts it on the proxy's core.
+    pub(super) fn start(self, leno: &Path, config: &Path) -> Result<Process> {
+        let mut command = pinned(PROXY_CORE, self.path(leno)?);
+        match self {
+            Self::Leno => command
                 .args(["proxy", "--workers", "1", "--admin", "127.0.0.1:0", "--config"])
-                .arg(&config),
-            Program::Haproxy => command.args(["-db", "-f"]).arg(&config),
-            Program::Nginx => command.arg("-c").arg(&config),
-            Program::Envoy => command
+                .arg(config),
+            Self::Haproxy => command.args(["-db", "-f"]).arg(config),
+            Self::Nginx => command.arg("-c").arg(config),
+            Self::Envoy => command
                 .args(["--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c"])
-                .arg(&config),
+                .arg(config),
         };
-        let mut process = Process::start(command)?;
-        process.wait_for(address).with_context(|| format!("start {}", self.name))?;
-        let idle_kib = process.resident_kib()?;
-        Ok(Running { name: self.name, address, process, idle_kib })
+        Process::start(command)
+    }
+}
+
+impl Contender {
+    /// Starts its processes and waits until they accept.
+    pub(super) fn start(&self, setting: &Setting<'_>) -> Result<Running> {
+        let (mut processes, mut address, mut idle_kib) = (Vec::new(), setting.backend, 0);
+        for hop in (0..self.wires.len() - 1).rev() {
+            let behind = address;
+            address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+            let config = self.configure(setting, hop, address, behind)?;
+            let mut process = self.program.start(setting.leno, &config)?;
+            process.wait_for(address).with_context(|| format!("start {}", self.name))?;
+            idle_kib += process.resident_kib()?;
+            processes.insert(0, process);
+        }
+        Ok(Running { contender: *self, address, processes, idle_kib })
     }
 
-    fn configure(&self, setting: &Setting<'_>, address: SocketAddr) -> Result<PathBuf> {
-        let source = setting.root.join("bench/http1").join(self.template);
+    fn configure(
+        &self,
+        setting: &Setting<'_>,
+        hop: usize,
+        address: SocketAddr,
+        behind: SocketAddr,
+    ) -> Result<PathBuf> {
+        let source = setting.root.join("bench/hop").join(self.template);
         let template = std::fs::read_to_string(&source)
             .with_context(|| format!("read {}", source.display()))?;
+        let front = self.wires[hop].front(self.program, setting.folder);
+        let back = self.wires[hop + 1].back(self.program, setting.folder);
         let text = repeat_services(&template)
+            .replace("# front", &front)
+            .replace("# back", &back)
+            .replace("{{FRONT}}", &front)
+            .replace("{{BACK}}", &back)
             .replace("{{PORT}}", &address.port().to_string())
             .replace("{{ADMIN}}", &free_port()?.to_string())
             .replace("{{FOLDER}}", &setting.folder.display().to_string())
-            .replace("{{BACKEND_HOST}}", &setting.backend.ip().to_string())
-            .replace("{{BACKEND_PORT}}", &setting.backend.port().to_string())
-            .replace("{{BACKEND}}", &setting.backend.to_string());
-        let config = setting.folder.join(format!("{}-{}", self.name, self.template));
+            .replace("{{BACKEND_HOST}}", &behind.ip().to_string())
+            .replace("{{BACKEND_PORT}}", &behind.port().to_string())
+            .replace("{{BACKEND}}", &behind.to_string());
+        let config = setting.folder.join(format!("{}-{hop}-{}", self.name, self.template));
         std::fs::write(&config, text)?;
         Ok(config)
     }

@@ -9,18 +9,23 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::process::{LOAD_CORE, Process, pinned};
+use super::streams::{self, Plan, Requests};
 use crate::peers;
 
 /// The host asked for: one of the hundred in the mesh configuration.
-const HOST: &str = "svc7.ns.svc.cluster.local";
+pub(super) const HOST: &str = "svc7.ns.svc.cluster.local";
 
 /// A kind of load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Load {
     /// Each connection sends the next request when the last is answered.
     Saturate { connections: u32 },
+    /// The same over TLS; with `handshakes` a connection serves one request.
+    Secure { connections: u32, handshakes: bool },
     /// Requests come at this rate, whatever the answers do.
     Rate { connections: u32, per_second: u32 },
+    /// HTTP/2: each connection keeps so many requests open.
+    Streams { connections: u32, streams: u32, requests: Requests, tls: bool },
 }
 
 /// What the generator saw.
@@ -36,11 +41,13 @@ pub(super) struct Seen {
 pub(super) struct Tools {
     wrk: Option<PathBuf>,
     loadgen: PathBuf,
+    /// For files that generators read.
+    folder: PathBuf,
 }
 
 impl Tools {
     /// Finds `wrk` if it is there and builds our generator.
-    pub(super) fn find(root: &Path) -> Result<Self> {
+    pub(super) fn find(root: &Path, folder: &Path) -> Result<Self> {
         let status = Command::new(env!("CARGO"))
             .args([
                 "build",
@@ -61,7 +68,11 @@ impl Tools {
         if let Err(error) = &wrk {
             eprintln!("bench: wrk: {error:#}; saturating with our own generator");
         }
-        Ok(Self { wrk: wrk.ok(), loadgen: target.join("release/loadgen") })
+        Ok(Self {
+            wrk: wrk.ok(),
+            loadgen: target.join("release/loadgen"),
+            folder: folder.to_owned(),
+        })
     }
 
     /// The program that saturates, for the report.
@@ -69,10 +80,11 @@ impl Tools {
         self.wrk.as_deref()
     }
 
-    /// Starts the server behind all proxies.
-    pub(super) fn serve(&self) -> Result<(Process, SocketAddr)> {
+    /// Starts the HTTP/1.1 server behind all proxies.
+    pub(super) fn serve(&self, body_bytes: usize) -> Result<(Process, SocketAddr)> {
         let mut command = pinned(LOAD_CORE, &self.loadgen);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--body-bytes", "1024"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--body-bytes"]);
+        command.arg(body_bytes.to_string());
         let (process, line) = Process::start_and_read(command)?;
         Ok((process, line.parse().with_context(|| format!("loadgen said {line:?}"))?))
     }
@@ -81,7 +93,17 @@ impl Tools {
     pub(super) fn run(&self, load: Load, address: SocketAddr, time: Duration) -> Result<Seen> {
         match (load, &self.wrk) {
             (Load::Saturate { connections }, Some(wrk)) => {
-                saturate(wrk, address, connections, time)
+                saturate(wrk, &format!("http://{address}/"), connections, &[], time)
+            }
+            (Load::Secure { connections, handshakes }, Some(wrk)) => {
+                let last: &[&str] = if handshakes { &["-H", "Connection: close"] } else { &[] };
+                saturate(wrk, &format!("https://{address}/"), connections, last, time)
+            }
+            (Load::Secure { .. }, None) => bail!("TLS load needs wrk"),
+            (Load::Streams { connections, streams, requests, tls }, _) => {
+                let scheme = if tls { "https" } else { "http" };
+                let plan = Plan { connections, streams, requests, time };
+                streams::run(&self.folder, &format!("{scheme}://{address}"), &plan)
             }
             (Load::Saturate { connections }, None) => self.drive(address, connections, None, time),
             (Load::Rate { connections, per_second }, _) => {
@@ -128,7 +150,13 @@ impl Tools {
     }
 }
 
-fn saturate(wrk: &Path, address: SocketAddr, connections: u32, time: Duration) -> Result<Seen> {
+fn saturate(
+    wrk: &Path,
+    url: &str,
+    connections: u32,
+    more: &[&str],
+    time: Duration,
+) -> Result<Seen> {
     let output = pinned(LOAD_CORE, wrk)
         .args([
             "-t1",
@@ -146,7 +174,8 @@ fn saturate(wrk: &Path, address: SocketAddr, connections: u32, time: Duration) -
             "Accept-Encoding: gzip",
         ])
         .args(["-H", "Authorization: Bearer abcdefghijklmnopqrstuvwxyz0123456789"])
-        .arg(format!("http://{address}/"))
+        .args(more)
+        .arg(url)
         .output()?;
     ensure!(output.status.success(), "wrk: {}", output.status);
     read_wrk(&String::from_utf8_lossy(&output.stdout))

@@ -26,6 +26,15 @@ pub(super) struct Usage {
 }
 
 impl Usage {
+    /// What two processes used together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            total_us: self.total_us + other.total_us,
+            user_ticks: self.user_ticks + other.user_ticks,
+            system_ticks: self.system_ticks + other.system_ticks,
+        }
+    }
+
     /// What was used since `before`.
     pub(super) fn since(self, before: Self) -> Self {
         Self {

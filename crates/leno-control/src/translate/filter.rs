@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use leno_core::config::{
-    AccessLog, ClientCertForward, Codec, ClusterSpecifier, HttpConnectionManager, HttpFilter,
-    NetworkFilter, RouteSource, ServerHeader, TcpProxy, TrafficDirection,
+    AccessLog, ClientCertForward, ClusterSpecifier, Codec, HttpConnectionManager, HttpFilter,
+    NetworkFilter, PathNormalization, RouteSource, ServerHeader, TcpProxy, TrafficDirection,
 };
 
 pub(super) fn http(
@@ -34,6 +34,7 @@ pub(super) fn http(
             }
         },
         websocket: true,
+        path: PathNormalization::BASE,
         // What a workload says of itself is its own.
         server_header: ServerHeader::PassThrough,
         server_name: String::new(),

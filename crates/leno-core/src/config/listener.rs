@@ -174,6 +174,8 @@ pub struct HttpConnectionManager {
     pub forward_client_cert: ClientCertForward,
     /// Accept `Upgrade: websocket`.
     pub websocket: bool,
+    /// How paths are read, before anything looks at them.
+    pub path: super::PathNormalization,
     /// What becomes of a response's `server` header (`server_header_transformation`).
     pub server_header: ServerHeader,
     /// The name that `server` gets where it is written; empty stands for `leno`.

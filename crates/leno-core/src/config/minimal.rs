@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::{
     CircuitLimits, ClientCertForward, Cluster, ClusterSpecifier, Codec, Discovery, FilterChain,
     FilterChainMatch, Forward, HeaderMutations, HttpConnectionManager, HttpFilter, LbPolicy,
-    Listener, NetworkFilter, PathMatch, Route, RouteAction, RouteConfiguration, RouteMatch,
-    RouteSource, ServerHeader, TcpProxy, TrafficDirection, UpstreamHttp, UpstreamProtocol,
-    UpstreamTransport, VirtualHost,
+    Listener, NetworkFilter, PathMatch, PathNormalization, Route, RouteAction, RouteConfiguration,
+    RouteMatch, RouteSource, ServerHeader, TcpProxy, TrafficDirection, UpstreamHttp,
+    UpstreamProtocol, UpstreamTransport, VirtualHost,
 };
 
 /// Envoy's default for the time a request may take and for what listener filters may wait.
@@ -64,6 +64,7 @@ impl HttpConnectionManager {
             generate_request_id: true,
             forward_client_cert: ClientCertForward::Sanitize,
             websocket: false,
+            path: PathNormalization::default(),
             server_header: ServerHeader::Overwrite,
             server_name: String::new(),
             via: String::new(),

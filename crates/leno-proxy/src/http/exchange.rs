@@ -50,6 +50,9 @@ async fn route(session: &mut Session, configuration: &Configuration) -> Result<A
     let manager = Arc::clone(&session.manager);
     let table = configuration.snapshot().routes(&manager.routes);
     let table = table.ok_or(Failure::RouteConfigurationNotFound)?;
+    if let Some(location) = headers::read_path(session)? {
+        return reply::redirect_path(session, &location).await;
+    }
     let view = View { head: &session.request, scheme: session.facts.scheme() };
     let matched = table.route(&view).map_err(|_| Failure::RouteNotFound);
     if let Ok(matched) = &matched {

@@ -1,7 +1,8 @@
 //! The headers a proxy owes: request id, forwarded address, attempt count.
 
 use leno_core::config::ClientCertForward;
-use leno_core::reply::Side;
+use leno_core::path::{self, Outcome};
+use leno_core::reply::{Failure, Side};
 use leno_http::{Known, RequestHead};
 
 use super::session::Session;
@@ -95,6 +96,19 @@ fn new_id(worker: &crate::worker::Worker) -> RequestId {
 /// `x-envoy-attempt-count`, for virtual hosts that ask for it.
 pub(super) fn set_attempt_count(request: &mut RequestHead, count: u32) {
     request.fields_mut().set(Known::XEnvoyAttemptCount, count.to_string().as_bytes());
+}
+
+/// Brings the path into the form that the listener says, so that routing, policy and the upstream read the same.
+/// `Some` is where the client is sent instead.
+pub(super) fn read_path(session: &mut Session) -> Result<Option<Vec<u8>>, Failure> {
+    let (settings, mut read) = (session.manager.settings.path, Vec::new());
+    match path::normalize(settings, session.request.target().as_bytes(), &mut read) {
+        Ok(Outcome::Unchanged) => {}
+        Ok(Outcome::Changed) => session.request.set_target(&String::from_utf8_lossy(&read)),
+        Ok(Outcome::Redirect) => return Ok(Some(read)),
+        Err(_) => return Err(Failure::PathRefused),
+    }
+    Ok(None)
 }
 
 /// Replaces path and query; what the client sent stays visible to the workload, as with Envoy.

@@ -140,6 +140,14 @@ pub(super) async fn redirect(
     Ok(send(session, b"").await)
 }
 
+/// Sends the client to the path without escaped slashes (Envoy's `UNESCAPE_AND_REDIRECT`).
+pub(super) async fn redirect_path(session: &mut Session, location: &[u8]) -> Result<After, Failed> {
+    session.record.replied(307, details::PATH_REDIRECT);
+    session.response.start(Version::Http11, 307);
+    session.response.fields_mut().append(Known::Location, location);
+    Ok(send(session, b"").await)
+}
+
 /// The route's own answer.
 pub(super) async fn direct(
     session: &mut Session,

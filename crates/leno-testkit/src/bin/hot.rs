@@ -67,7 +67,7 @@ fn h1_exchange(count: usize) {
 
 /// The resources of the bench's mesh configuration.
 fn resources() -> Resources {
-    let template = include_str!("../../../../bench/http1/mesh.yaml");
+    let template = include_str!("../../../../bench/hop/mesh.yaml");
     let (mut text, mut block) = (String::new(), None::<String>);
     for line in template.lines() {
         match (line.trim(), &mut block) {

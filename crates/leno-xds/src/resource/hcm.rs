@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
-    AccessLog, ClientCertForward, ClusterSpecifier, Codec, HeaderMutations, HttpConnectionManager,
-    HttpFilter, NetworkFilter, RouteSource, ServerHeader, TcpProxy, WeightedCluster,
+    AccessLog, ClientCertForward, ClusterSpecifier, Codec, EscapedSlashes, HeaderMutations,
+    HttpConnectionManager, HttpFilter, NetworkFilter, PathNormalization, RouteSource, ServerHeader,
+    TcpProxy, WeightedCluster,
 };
 
 use super::upstream::{HARMLESS_HTTP, http1, http2};
@@ -60,6 +61,15 @@ const HARMLESS_ROUTER: &Names = &[
 
 const CODEC: [(u32, &str, Codec); 3] =
     [(0, "AUTO", Codec::Auto), (1, "HTTP1", Codec::Http1), (2, "HTTP2", Codec::Http2)];
+
+/// The first of two numbers for one meaning is the one written.
+const ESCAPED_SLASHES: [(u32, &str, EscapedSlashes); 5] = [
+    (0, "IMPLEMENTATION_SPECIFIC_DEFAULT", EscapedSlashes::Keep),
+    (1, "KEEP_UNCHANGED", EscapedSlashes::Keep),
+    (2, "REJECT_REQUEST", EscapedSlashes::Reject),
+    (3, "UNESCAPE_AND_REDIRECT", EscapedSlashes::Redirect),
+    (4, "UNESCAPE_AND_FORWARD", EscapedSlashes::Unescape),
+];
 
 const CERT_FORWARD: [(u32, &str, ClientCertForward); 4] = [
     (0, "SANITIZE", ClientCertForward::Sanitize),
@@ -148,6 +158,13 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
             .choice(16, "forward_client_cert_details", &CERT_FORWARD)
             .unwrap_or(ClientCertForward::Sanitize),
         websocket: upgrades.contains(&true),
+        path: PathNormalization {
+            normalize: r.wrapped_bool(30, "normalize_path").unwrap_or(false),
+            merge_slashes: r.bool(33, "merge_slashes"),
+            escaped_slashes: r
+                .choice(45, "path_with_escaped_slashes_action", &ESCAPED_SLASHES)
+                .unwrap_or_default(),
+        },
         server_header: r
             .choice(34, "server_header_transformation", &SERVER_HEADER)
             .unwrap_or(ServerHeader::Overwrite),
@@ -336,6 +353,11 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
     w.number(16, value::number_of(&CERT_FORWARD, manager.forward_client_cert));
     w.string(22, &manager.via);
     w.number(34, value::number_of(&SERVER_HEADER, manager.server_header));
+    if manager.path.normalize {
+        w.wrapped_bool(30, true);
+    }
+    w.bool(33, manager.path.merge_slashes);
+    w.number(45, value::number_of(&ESCAPED_SLASHES, manager.path.escaped_slashes));
     if manager.websocket {
         w.message(23, |w| w.string(1, "websocket"));
     }

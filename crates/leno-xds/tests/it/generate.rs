@@ -542,8 +542,9 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         (of(duration()), of(some_time())),
         (any::<bool>(), any::<bool>(), forward, any::<bool>()),
         (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
+        path_normalization(),
     )
-        .prop_map(|(a, b, c, d)| {
+        .prop_map(|(a, b, c, d, path)| {
             let has_router = a.2.contains(&HttpFilter::Router);
             HttpConnectionManager {
                 codec: a.4,
@@ -557,6 +558,7 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
                 generate_request_id: c.1,
                 forward_client_cert: c.2,
                 websocket: c.3,
+                path,
                 server_header: d.0,
                 server_name: d.1,
                 via: d.2,
@@ -564,6 +566,22 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
                 suppress_envoy_headers: d.3 && has_router,
             }
         })
+}
+
+fn path_normalization() -> impl Strategy<Value = PathNormalization> {
+    let escaped_slashes = select(vec![
+        EscapedSlashes::Keep,
+        EscapedSlashes::Reject,
+        EscapedSlashes::Redirect,
+        EscapedSlashes::Unescape,
+    ]);
+    (any::<bool>(), any::<bool>(), escaped_slashes).prop_map(
+        |(normalize, merge_slashes, escaped_slashes)| PathNormalization {
+            normalize,
+            merge_slashes,
+            escaped_slashes,
+        },
+    )
 }
 
 fn tcp_proxy() -> impl Strategy<Value = TcpProxy> {
