@@ -7,6 +7,7 @@ mod contender;
 mod converge;
 mod http1;
 mod http2;
+mod instructions;
 mod kubernetes;
 mod load;
 mod machine;
@@ -53,6 +54,8 @@ enum Bench {
     Memory(memory::Args),
     /// From an applied document to its enforcement by every proxy.
     Converge(converge::Args),
+    /// Instructions of the functions every request passes, compared with those that stand.
+    Instructions(instructions::Args),
 }
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
@@ -66,5 +69,6 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         Bench::MtlsPair(args) => rounds::run(root, args, &secure::MTLS_PAIR),
         Bench::Memory(args) => memory::run(root, args),
         Bench::Converge(args) => converge::run(root, args),
+        Bench::Instructions(args) => instructions::run(root, args),
     }
 }

@@ -46,33 +46,17 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Finds `wrk` if it is there and builds our generator.
-    pub(super) fn find(root: &Path, folder: &Path) -> Result<Self> {
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--locked",
-                "-p",
-                "leno-testkit",
-                "--bin",
-                "loadgen",
-            ])
-            .current_dir(root)
-            .status()?;
-        ensure!(status.success(), "loadgen does not build");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    /// Finds `wrk` if it is there, and builds our generator unless there is one.
+    pub(super) fn find(root: &Path, folder: &Path, loadgen: Option<&Path>) -> Result<Self> {
         let wrk = peers::path("wrk");
         if let Err(error) = &wrk {
             eprintln!("bench: wrk: {error:#}; saturating with our own generator");
         }
-        Ok(Self {
-            wrk: wrk.ok(),
-            loadgen: target.join("release/loadgen"),
-            folder: folder.to_owned(),
-        })
+        let loadgen = match loadgen {
+            Some(loadgen) => loadgen.to_owned(),
+            None => build(root)?,
+        };
+        Ok(Self { wrk: wrk.ok(), loadgen, folder: folder.to_owned() })
     }
 
     /// The program that saturates, for the report.
@@ -148,6 +132,17 @@ impl Tools {
             p99_us: figure("p99_us")?,
         })
     }
+}
+
+fn build(root: &Path) -> Result<PathBuf> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--locked", "-p", "leno-testkit"])
+        .args(["--bin", "loadgen"])
+        .current_dir(root)
+        .status()?;
+    ensure!(status.success(), "loadgen does not build");
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    Ok(target.map_or_else(|| root.join("target"), PathBuf::from).join("release/loadgen"))
 }
 
 fn saturate(

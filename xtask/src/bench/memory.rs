@@ -28,10 +28,13 @@ pub(crate) struct Args {
     /// The leno to measure.
     #[arg(long, default_value = "bin/leno")]
     leno: PathBuf,
+    /// A load generator that was built before; built afresh if none is named.
+    #[arg(long)]
+    loadgen: Option<PathBuf>,
 }
 
-/// One connection of each proxy is held here and one there; a process may have twenty thousand files.
-const CONNECTIONS: usize = 10_000;
+/// As many as haproxy takes where a process may have twenty thousand files.
+const CONNECTIONS: usize = 9_900;
 const ROUTES: usize = 5000;
 /// What was held a moment ago is given back, or kept for good.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -64,7 +67,8 @@ fn measure(
     args: &Args,
     folder: &Path,
 ) -> Result<serde_json::Map<String, serde_json::Value>> {
-    let tools = Tools::find(root, folder)?;
+    super::wire::make_certificates(folder)?;
+    let tools = Tools::find(root, folder, args.loadgen.as_deref())?;
     let (_behind, backend) = tools.serve(100)?;
     let leno = root.join(&args.leno);
     let setting = Setting { root, leno: &leno, folder, backend };

@@ -107,8 +107,8 @@ impl Process {
             if let Some(status) = self.0.try_wait()? {
                 bail!("ended before it listened: {status}");
             }
-            if started.elapsed() > Duration::from_secs(10) {
-                bail!("did not listen on {address} within 10 s");
+            if started.elapsed() > Duration::from_secs(60) {
+                bail!("did not listen on {address} within 60 s");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

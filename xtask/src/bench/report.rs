@@ -94,8 +94,11 @@ impl Document {
         for (name, figures) in &self.peers {
             let Figures { cpu_us, user_us, rps, p50_us, p99_us, rss_kib } = figures;
             let rss = rss_kib / 1024.0;
+            // A generator without percentiles leaves them at nothing.
+            let time = |us: f64| if us > 0.0 { format!("{us:.0}") } else { "-".to_owned() };
+            let (p50, p99) = (time(*p50_us), time(*p99_us));
             text.push_str(&format!(
-                "| {name} | {cpu_us:.1} | {user_us:.1} | {rps:.0} | {p50_us:.0} | {p99_us:.0} | {rss:.1} |\n"
+                "| {name} | {cpu_us:.1} | {user_us:.1} | {rps:.0} | {p50} | {p99} | {rss:.1} |\n"
             ));
         }
         text.push('\n');

@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The leno to measure.
     #[arg(long, default_value = "bin/leno")]
     leno: PathBuf,
+    /// A load generator that was built before; built afresh if none is named.
+    #[arg(long)]
+    loadgen: Option<PathBuf>,
 }
 
 /// What answers behind the proxies.
@@ -122,7 +125,7 @@ fn start_behind(
 fn measure(root: &Path, args: &Args, course: &Course, folder: &Path) -> Result<Measured> {
     wire::make_certificates(folder)?;
     streams::write_files(folder)?;
-    let tools = Tools::find(root, folder)?;
+    let tools = Tools::find(root, folder, args.loadgen.as_deref())?;
     let (_behind, backend) = start_behind(&tools, root, folder, course.behind)?;
     let leno = root.join(&args.leno);
     let setting = Setting { root, leno: &leno, folder, backend };
