@@ -4,4 +4,5 @@ mod exchange;
 mod pair;
 mod rules;
 mod simulation;
+mod splits;
 mod wire;
