@@ -15,7 +15,8 @@ use super::{free_or_other, get, until};
 const DISCOVERY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15010);
 /// Own metrics and health.
 const MONITORING: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15014);
-const READY: Duration = Duration::from_secs(20);
+/// A machine that builds something beside it is slow, not broken.
+const READY: Duration = Duration::from_secs(60);
 
 /// The control plane and where it is.
 pub(super) struct ControlPlane {
@@ -64,8 +65,11 @@ impl ControlPlane {
         self.child.take().context("the control plane does not run")?.kill()
     }
 
-    /// Starts it on the same data and ports, and waits until it answers.
+    /// Starts it on the same data and ports unless it runs, and waits until it answers.
     pub(super) fn launch(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
         let program = std::env::current_exe().context("finding this program")?;
         let mut command = Command::new(program);
         command.arg("up").arg("--data").arg(&self.data);

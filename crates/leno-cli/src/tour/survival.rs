@@ -9,6 +9,13 @@ use super::stage::Stage;
 /// Under load: no request fails while the control plane is gone and while it comes back; when a proxy is killed only
 /// what was in flight in it may fail, and it serves again while the control plane is still away.
 pub(super) fn kill(stage: &mut Stage<'_>) -> Result<String> {
+    let outcome = killed(stage);
+    // What comes after needs one, however this went.
+    stage.mesh.start_control()?;
+    outcome
+}
+
+fn killed(stage: &mut Stage<'_>) -> Result<String> {
     let mut load = stage.second_client()?;
     let constant = ["-n", "3000", "-c", "8", "--rate", "500", "http://reviews:9080/reviews/0"];
     load.begin(&constant)?;
