@@ -71,7 +71,7 @@ pub struct Http2Limits {
     pub pings: Rate,
     /// SETTINGS frames to apply and acknowledge.
     pub settings: Rate,
-    /// PRIORITY frames and frames of unknown types.
+    /// PRIORITY frames, frames of unknown types, interim responses, and resets of streams that are over.
     pub ignored: Rate,
     /// DATA frames without data that end nothing, and empty CONTINUATION frames.
     pub empties: Rate,

@@ -164,9 +164,10 @@ impl Connection {
             return self.stream_error((stream.id, Some(stream)), why, turn);
         }
         let then = block.then;
-        if !head.is_interim()
-            && let Some(state) = self.streams.state(stream)
-        {
+        if head.is_interim() {
+            // Nobody needs many of them, and each is held until it is passed on.
+            self.floods.ignored.spend(turn.now, Violation::IgnoredFlood)?;
+        } else if let Some(state) = self.streams.state(stream) {
             state.received = Phase::Body;
             state.length_left =
                 if head.is_upgrade() { LENGTH_UNKNOWN } else { length_of(head.body()) };
