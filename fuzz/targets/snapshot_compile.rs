@@ -237,5 +237,6 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
         continue_on_listener_filters_timeout: false,
         filter_chains: chains,
         default_filter_chain: None,
+        access_log: vec![],
     })
 }

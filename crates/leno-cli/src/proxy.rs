@@ -105,6 +105,9 @@ struct Serve {
     /// folder, by node].
     #[arg(long, value_name = "PATH")]
     handover: Option<PathBuf>,
+    /// A file that the secrets of TLS sessions are written to, for reading captures of this proxy's traffic.
+    #[arg(long, value_name = "FILE")]
+    tls_key_log: Option<PathBuf>,
     /// How long new connections are still taken at the end, after readiness went: what balancers need to notice.
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     lame_duck_seconds: u64,
@@ -166,6 +169,7 @@ fn serve(args: &Serve) -> Result<ExitCode> {
         },
         dns: inherited.dns,
         log_level: Some(log()),
+        tls_key_log: args.tls_key_log.clone(),
         lame_duck: Duration::from_secs(args.lame_duck_seconds),
         drain: Duration::from_secs(args.drain_seconds),
     };

@@ -37,6 +37,8 @@ pub struct Options {
     pub inbound_dialer: InboundDialer,
     /// Sockets that receive the workload's DNS queries.
     pub dns: dns::Sockets,
+    /// A file that the secrets of TLS sessions are written to, so that captures can be read; `None` writes none.
+    pub tls_key_log: Option<PathBuf>,
     /// How the log level is shown and changed; `None` where it is fixed.
     pub log_level: Option<LogLevel>,
     /// Where this proxy takes over from a running one and waits for the next; `None` does neither.

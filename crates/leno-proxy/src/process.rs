@@ -16,7 +16,7 @@ use crate::limits;
 use crate::listener::learned::Learned;
 use crate::options::{Node, Options};
 use crate::publish::{Given, Publisher};
-use crate::tls::{Secrets, Tls};
+use crate::tls::{KeyLog, Secrets, Tls};
 use crate::worker;
 
 /// How far the process is on its way out.
@@ -116,7 +116,12 @@ pub enum Error {
 
 impl Process {
     /// With what a former process handed over nothing is accepted before that one stopped.
-    pub(crate) fn new(options: &mut Options, handed: Option<Handed>, node: Option<Node>) -> Self {
+    pub(crate) fn new(
+        options: &mut Options,
+        handed: Option<Handed>,
+        node: Option<Node>,
+        key_log: Option<Arc<KeyLog>>,
+    ) -> Self {
         let is_first = handed.is_none();
         let given = Given {
             inherited: std::mem::take(&mut options.inherited),
@@ -131,7 +136,7 @@ impl Process {
         });
         Self {
             metrics: Metrics::new(local, "proxy", SeriesLimits::SIDECAR),
-            tls: Tls::new(Secrets::new()),
+            tls: Tls::with_key_log(Secrets::new(), key_log),
             node,
             dns: Arc::default(),
             learned: Learned::default(),

@@ -13,6 +13,7 @@ use crate::identity::Identity;
 use crate::options::{Admin, ConfigSource, Options};
 use crate::process::{self, Error, Process, Shutdown, Then};
 use crate::publish::Refused;
+use crate::tls::KeyLog;
 
 mod duties;
 mod side;
@@ -64,13 +65,14 @@ fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
     };
     let side = SideSockets::open(admin, &mut options, handed.as_ref())?;
     let admin_address = admin.and(side.admin.first()).and_then(|s| s.0.local_addr().ok());
+    let key_log = key_log(&options)?;
     let own = match &options.config {
         ConfigSource::Mesh(mesh) => Some(mesh.clone()),
         ConfigSource::Static(_) | ConfigSource::Resources(_) => None,
     };
     let mesh = own.clone().or_else(|| first.as_ref()?.mesh.clone());
     let node = mesh.as_ref().map(|mesh| mesh.node.clone());
-    let process = Arc::new(Process::new(&mut options, handed, node));
+    let process = Arc::new(Process::new(&mut options, handed, node, key_log));
     if let Some(first) = first {
         publish(&process, &first.name, first.resources)?;
     }
@@ -99,6 +101,17 @@ fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
 fn take_over(options: &Options) -> Result<Option<Taking>, Error> {
     let Some(path) = &options.handover else { return Ok(None) };
     Taking::begin(path).map_err(|source| Error::Handover { source })
+}
+
+/// The TLS key log, if there is to be one; that it is written is never a secret.
+fn key_log(options: &Options) -> Result<Option<Arc<KeyLog>>, Error> {
+    let Some(path) = &options.tls_key_log else { return Ok(None) };
+    let opened = KeyLog::open(path).map_err(|source| Error::Config {
+        path: path.display().to_string(),
+        source: Box::new(source),
+    })?;
+    tracing::warn!(path = %path.display(), "the secrets of TLS sessions are written to a file");
+    Ok(Some(Arc::new(opened)))
 }
 
 fn publish(process: &Process, version: &str, resources: Resources) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod connector;
+mod key_log;
 mod secrets;
 
 use std::collections::HashMap;
@@ -19,12 +20,14 @@ use rustls::SupportedProtocolVersion;
 
 pub use acceptor::{Accepted, Acceptor};
 pub use connector::{Connected, Connector};
+pub use key_log::KeyLog;
 pub use secrets::{OWN_SVID, SecretError, Secrets, TRUST_BUNDLE};
 
 /// Every TLS configuration of a process; shared by the workers.
 #[derive(Debug)]
 pub struct Tls {
     secrets: Arc<Secrets>,
+    key_log: Option<Arc<KeyLog>>,
     acceptors: Cache<DownstreamTls, Acceptor>,
     connectors: Cache<UpstreamTls, Connector>,
 }
@@ -33,7 +36,14 @@ impl Tls {
     /// Over the process's secrets.
     #[must_use]
     pub fn new(secrets: Arc<Secrets>) -> Arc<Self> {
-        Arc::new(Self { secrets, acceptors: Cache::default(), connectors: Cache::default() })
+        Self::with_key_log(secrets, None)
+    }
+
+    /// The same, and writes the secrets of every session to `key_log`.
+    #[must_use]
+    pub fn with_key_log(secrets: Arc<Secrets>, key_log: Option<Arc<KeyLog>>) -> Arc<Self> {
+        let (acceptors, connectors) = (Cache::default(), Cache::default());
+        Arc::new(Self { secrets, key_log, acceptors, connectors })
     }
 
     /// The secrets by SDS name.
@@ -47,7 +57,9 @@ impl Tls {
     /// # Errors
     /// What is wrong with its patterns. A secret that is missing is an error of the handshake: it may come.
     pub fn acceptor(&self, config: &DownstreamTls) -> Result<Arc<Acceptor>, Vec<Problem>> {
-        self.acceptors.get_or_make(config, || Acceptor::new(config.clone(), self.secrets.clone()))
+        self.acceptors.get_or_make(config, || {
+            Acceptor::new(config.clone(), self.secrets.clone(), self.key_log.clone())
+        })
     }
 
     /// Origination as a cluster says. Takes a lock: ask once per cluster and keep the answer.
@@ -55,7 +67,9 @@ impl Tls {
     /// # Errors
     /// What is wrong with its patterns. A secret that is missing is an error of the handshake: it may come.
     pub fn connector(&self, config: &UpstreamTls) -> Result<Arc<Connector>, Vec<Problem>> {
-        self.connectors.get_or_make(config, || Connector::new(config.clone(), self.secrets.clone()))
+        self.connectors.get_or_make(config, || {
+            Connector::new(config.clone(), self.secrets.clone(), self.key_log.clone())
+        })
     }
 }
 
@@ -155,5 +169,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
 #[cfg(test)]
 pub(crate) mod lab;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod tests;

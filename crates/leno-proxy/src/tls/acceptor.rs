@@ -13,7 +13,7 @@ use rustls::{HandshakeKind, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::secrets::Secrets;
-use super::{Proof, TlsError};
+use super::{KeyLog, Proof, TlsError};
 use crate::wire::{Prefixed, Wire};
 
 /// Ends TLS as one `DownstreamTls` says.
@@ -22,6 +22,9 @@ pub struct Acceptor {
     config: DownstreamTls,
     expected: Expected,
     secrets: Arc<Secrets>,
+    key_log: Option<Arc<KeyLog>>,
+    /// When a resumed session's certificate is looked at again.
+    pub(super) clock: fn() -> SystemTime,
     built: ArcSwapOption<Built>,
 }
 
@@ -48,9 +51,20 @@ pub struct Accepted {
 }
 
 impl Acceptor {
-    pub(super) fn new(config: DownstreamTls, secrets: Arc<Secrets>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn new(
+        config: DownstreamTls,
+        secrets: Arc<Secrets>,
+        key_log: Option<Arc<KeyLog>>,
+    ) -> Result<Self, Vec<Problem>> {
         let expected = Expected::one_of(&config.peer_sans)?;
-        Ok(Self { config, expected, secrets, built: ArcSwapOption::empty() })
+        Ok(Self {
+            config,
+            expected,
+            secrets,
+            key_log,
+            clock: SystemTime::now,
+            built: ArcSwapOption::empty(),
+        })
     }
 
     /// The server's half of the handshake. The caller bounds its time.
@@ -62,7 +76,7 @@ impl Acceptor {
         let acceptor = TlsAcceptor::from(built.server.clone());
         let stream = acceptor.accept(stream).await.map_err(TlsError::from_io)?;
         let connection = stream.get_ref().1;
-        let peer = peer(connection, built.verifier.as_deref())?;
+        let peer = peer(connection, built.verifier.as_deref(), (self.clock)())?;
         let accepted = Accepted {
             proof: Proof {
                 is_mutual: peer.is_some(),
@@ -111,6 +125,9 @@ impl Acceptor {
         };
         let resolver = SingleCertAndKey::from(presented.certified);
         let mut server = builder.with_cert_resolver(Arc::new(resolver));
+        if let Some(key_log) = &self.key_log {
+            server.key_log = Arc::clone(key_log) as Arc<dyn rustls::KeyLog>;
+        }
         server.alpn_protocols =
             self.config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         // Tickets hold the session: nothing is kept here per client. The key is new with every SVID.
@@ -125,12 +142,13 @@ impl Acceptor {
 fn peer(
     connection: &ServerConnection,
     verifier: Option<&PeerVerifier>,
+    now: SystemTime,
 ) -> Result<Option<Peer>, Refused> {
     let (Some(verifier), Some(chain)) = (verifier, connection.peer_certificates()) else {
         return Ok(None);
     };
     if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-        return verifier.check(chain, Role::Client, SystemTime::now()).map(Some);
+        return verifier.check(chain, Role::Client, now).map(Some);
     }
     PeerVerifier::read(chain).map(Some)
 }

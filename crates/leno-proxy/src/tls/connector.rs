@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::secrets::Secrets;
-use super::{Proof, TlsError};
+use super::{KeyLog, Proof, TlsError};
 use crate::wire::{Prefixed, Wire};
 
 /// Sessions kept per cluster for resumption; pools keep connections, so new ones are rare.
@@ -32,6 +32,9 @@ pub struct Connector {
     /// `None` sends no server name.
     server_name: Option<ServerName<'static>>,
     secrets: Arc<Secrets>,
+    key_log: Option<Arc<KeyLog>>,
+    /// When a resumed session's certificate is looked at again.
+    pub(super) clock: fn() -> SystemTime,
     built: ArcSwapOption<Built>,
 }
 
@@ -55,12 +58,24 @@ pub struct Connected {
 }
 
 impl Connector {
-    pub(super) fn new(config: UpstreamTls, secrets: Arc<Secrets>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn new(
+        config: UpstreamTls,
+        secrets: Arc<Secrets>,
+        key_log: Option<Arc<KeyLog>>,
+    ) -> Result<Self, Vec<Problem>> {
         let expected = Expected::one_of(&config.peer_sans)?;
         // A name that no ClientHello can carry is not sent, as a missing one.
         let server_name =
             config.sni.as_deref().and_then(|sni| ServerName::try_from(sni.to_owned()).ok());
-        Ok(Self { config, expected, server_name, secrets, built: ArcSwapOption::empty() })
+        Ok(Self {
+            config,
+            expected,
+            server_name,
+            secrets,
+            key_log,
+            clock: SystemTime::now,
+            built: ArcSwapOption::empty(),
+        })
     }
 
     /// The client's half of the handshake. The caller bounds its time.
@@ -96,7 +111,7 @@ impl Connector {
         let connector = TlsConnector::from(built.client.clone());
         let stream = connector.connect(name, stream).await.map_err(TlsError::from_io)?;
         let connection = stream.get_ref().1;
-        let peer = self::peer(connection, &built.verifier)?;
+        let peer = self::peer(connection, &built.verifier, (self.clock)())?;
         let proof = Proof {
             is_mutual: built.is_certified && self.config.trust_bundle.is_some(),
             peer: peer.id,
@@ -134,6 +149,9 @@ impl Connector {
             }
             None => builder.with_no_client_auth(),
         };
+        if let Some(key_log) = &self.key_log {
+            client.key_log = Arc::clone(key_log) as Arc<dyn rustls::KeyLog>;
+        }
         client.alpn_protocols =
             self.config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         client.enable_sni = self.server_name.is_some();
@@ -144,10 +162,14 @@ impl Connector {
 }
 
 /// The endpoint. A resumed session has its certificate from before: it is checked again.
-fn peer(connection: &ClientConnection, verifier: &PeerVerifier) -> Result<Peer, Refused> {
+fn peer(
+    connection: &ClientConnection,
+    verifier: &PeerVerifier,
+    now: SystemTime,
+) -> Result<Peer, Refused> {
     let chain = connection.peer_certificates().ok_or(Refused::NoCertificate)?;
     if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-        return verifier.check(chain, Role::Server, SystemTime::now());
+        return verifier.check(chain, Role::Server, now);
     }
     PeerVerifier::read(chain)
 }

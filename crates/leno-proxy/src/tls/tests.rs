@@ -12,14 +12,14 @@ use super::lab::{Ca, HOUR};
 use super::*;
 use crate::wire::{Prefixed, Wire};
 
-const WEB: &str = "spiffe://cluster.local/ns/default/sa/web";
-const REVIEWS: &str = "spiffe://cluster.local/ns/default/sa/reviews";
+pub(super) const WEB: &str = "spiffe://cluster.local/ns/default/sa/web";
+pub(super) const REVIEWS: &str = "spiffe://cluster.local/ns/default/sa/reviews";
 
 fn exact(name: &str) -> StringMatch {
     StringMatch { pattern: StringPattern::Exact(name.into()), ignore_case: false }
 }
 
-fn downstream(peer_sans: &[&str]) -> DownstreamTls {
+pub(super) fn downstream(peer_sans: &[&str]) -> DownstreamTls {
     DownstreamTls {
         versions: TlsVersions::default(),
         require_client_certificate: true,
@@ -30,7 +30,7 @@ fn downstream(peer_sans: &[&str]) -> DownstreamTls {
     }
 }
 
-fn upstream(peer_sans: &[&str]) -> UpstreamTls {
+pub(super) fn upstream(peer_sans: &[&str]) -> UpstreamTls {
     UpstreamTls {
         versions: TlsVersions::default(),
         sni: Some("outbound_.9080_._.reviews.default.svc.cluster.local".into()),
@@ -42,7 +42,7 @@ fn upstream(peer_sans: &[&str]) -> UpstreamTls {
 }
 
 /// One handshake over loopback; each side's outcome.
-async fn handshake(
+pub(super) async fn handshake(
     connector: &Connector,
     acceptor: &Acceptor,
 ) -> (Result<Connected, TlsError>, Result<Accepted, TlsError>) {
@@ -52,14 +52,14 @@ async fn handshake(
     tokio::join!(connector.connect(dialled), acceptor.accept(Prefixed::new(accepted, Vec::new())))
 }
 
-fn tls_of(wire: &mut Wire) -> &mut tokio_rustls::TlsStream<Prefixed> {
+pub(super) fn tls_of(wire: &mut Wire) -> &mut tokio_rustls::TlsStream<Prefixed> {
     match wire {
         Wire::Tls(stream) => stream,
         _ => panic!("not TLS"),
     }
 }
 
-async fn echo_once(connected: &mut Connected, accepted: &mut Accepted) {
+pub(super) async fn echo_once(connected: &mut Connected, accepted: &mut Accepted) {
     let (client, server) = (tls_of(&mut connected.wire), tls_of(&mut accepted.wire));
     let mut buffer = [0; 4];
     client.write_all(b"ping").await.unwrap();
@@ -180,7 +180,7 @@ async fn a_client_that_is_not_expected_is_refused_by_name() {
 }
 
 /// What one side's error says, or nothing.
-fn said<T>(outcome: Result<T, TlsError>) -> String {
+pub(super) fn said<T>(outcome: Result<T, TlsError>) -> String {
     outcome.err().map_or(String::new(), |error| error.to_string())
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn options(resources: Resources) -> Options {
         dns: leno_proxy::dns::Sockets::default(),
         log_level: None,
         handover: None,
+        tls_key_log: None,
         lame_duck: Duration::ZERO,
         drain: Duration::from_secs(5),
     }
