@@ -65,7 +65,8 @@ impl Lifecycle {
         });
         let share = watchers.share;
         watchers.share = share.wrapping_add(SHARE_STEP);
-        Watcher { lifecycle: Rc::clone(self), slot, share }
+        let (retire_at, is_used_up) = (Cell::default(), Cell::default());
+        Watcher { lifecycle: Rc::clone(self), slot, share, retire_at, is_used_up }
     }
 
     /// Begins a drain that may take `limit`, and wakes every connection; `false` when one began before.
@@ -103,6 +104,10 @@ pub(crate) struct Watcher {
     lifecycle: Rc<Lifecycle>,
     slot: usize,
     share: u16,
+    /// When it is too old.
+    retire_at: Cell<Option<Instant>>,
+    /// It has carried as many requests as it may.
+    is_used_up: Cell<bool>,
 }
 
 impl Watcher {
@@ -112,21 +117,36 @@ impl Watcher {
         self.lifecycle.phase.get()
     }
 
-    /// When this connection is to end: from then on its next answer is the last. `None` while nothing drains.
+    /// When this connection is to end: from then on its next answer is the last. `None` while nothing ends it.
     #[must_use]
     pub(crate) fn turn(&self) -> Option<Instant> {
-        let (begun, spread) = self.lifecycle.turns.get()?;
-        Some(begun + spread.mul_f64(f64::from(self.share) / 65536.0))
+        let draining = self
+            .lifecycle
+            .turns
+            .get()
+            .map(|(begun, spread)| begun + spread.mul_f64(f64::from(self.share) / 65536.0));
+        match (draining, self.retire_at.get()) {
+            (Some(draining), Some(retire_at)) => Some(draining.min(retire_at)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Whether the answer that leaves now is the connection's last.
     #[must_use]
     pub(crate) fn is_last(&self) -> bool {
-        match self.phase() {
-            Phase::Serving => false,
-            Phase::Draining => self.turn().is_none_or(|turn| turn <= Instant::now()),
-            Phase::Closing => true,
-        }
+        self.phase() == Phase::Closing
+            || self.is_used_up.get()
+            || self.turn().is_some_and(|turn| turn <= Instant::now())
+    }
+
+    /// Ends the connection in order at `at`, drain or no drain.
+    pub(crate) fn retire_at(&self, at: Option<Instant>) {
+        self.retire_at.set(at);
+    }
+
+    /// Makes the next answer the last.
+    pub(crate) fn use_up(&self) {
+        self.is_used_up.set(true);
     }
 
     /// A watcher of the same signal, for another task.
@@ -203,5 +223,17 @@ mod tests {
         assert!(by_second.iter().all(|count| (95..=105).contains(count)), "{by_second:?}");
         lifecycle.advance(Phase::Closing);
         assert!(watchers.iter().all(Watcher::is_last));
+    }
+
+    #[test]
+    fn a_connection_ends_by_age_and_by_use_without_a_drain() {
+        let lifecycle = Rc::new(Lifecycle::default());
+        let (old, young, used) = (lifecycle.watch(), lifecycle.watch(), lifecycle.watch());
+        let now = tokio::time::Instant::now();
+        old.retire_at(Some(now));
+        young.retire_at(Some(now + Duration::from_secs(3600)));
+        used.use_up();
+        assert!(old.is_last() && !young.is_last() && used.is_last());
+        assert_eq!((old.turn(), used.turn(), young.phase()), (Some(now), None, Phase::Serving));
     }
 }

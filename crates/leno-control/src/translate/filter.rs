@@ -40,6 +40,8 @@ pub(super) fn http(
         server_name: String::new(),
         via: String::new(),
         suppress_envoy_headers: false,
+        max_connection_duration: None,
+        max_requests_per_connection: None,
     }))
 }
 

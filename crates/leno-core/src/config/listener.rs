@@ -164,6 +164,10 @@ pub struct HttpConnectionManager {
     pub access_log: Vec<AccessLog>,
     /// Close a connection without requests after this; `None` is one hour.
     pub idle_timeout: Option<Duration>,
+    /// A connection this old ends after the answer that is due (`max_connection_duration`); `None` never.
+    pub max_connection_duration: Option<Duration>,
+    /// A connection that has carried this many requests ends with the last one's answer; `None` never.
+    pub max_requests_per_connection: Option<u32>,
     /// How long a request's head may take to arrive; `None` is the limit of `limits.rs`.
     pub request_headers_timeout: Option<Duration>,
     /// Take the connection's address as the client's and set `x-forwarded-for`.

@@ -59,6 +59,8 @@ impl HttpConnectionManager {
             http_filters: vec![HttpFilter::Router],
             access_log: Vec::new(),
             idle_timeout: None,
+            max_connection_duration: None,
+            max_requests_per_connection: None,
             request_headers_timeout: None,
             use_remote_address: false,
             generate_request_id: true,

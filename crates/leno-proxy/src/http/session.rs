@@ -118,6 +118,9 @@ impl Session {
     pub(super) async fn next_request(&mut self, served: u64) -> Next {
         let settings = &self.manager.settings;
         let Downstream { worker, carrier, deadline, watcher } = &mut self.downstream;
+        if settings.max_requests_per_connection.is_some_and(|max| served + 1 >= u64::from(max)) {
+            watcher.use_up();
+        }
         let wait = Wait {
             buffers: &worker.buffers,
             deadline,

@@ -99,7 +99,9 @@ impl Serving {
             self.connection.close();
             return Poll::Pending;
         }
-        let is_idle = self.rest.since + idle <= now;
+        let max_requests = self.arrival.manager.settings.max_requests_per_connection;
+        let is_used_up = max_requests.is_some_and(|max| self.rest.served >= max);
+        let is_idle = self.rest.since + idle <= now || is_used_up;
         let turn = self.arrival.watcher.turn().filter(|_| !self.has_retired);
         if turn.is_some_and(|turn| turn <= now) || is_idle && !self.has_retired {
             self.has_retired = true;

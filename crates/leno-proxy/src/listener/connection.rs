@@ -73,12 +73,11 @@ pub(crate) async fn serve(
     match &chosen.chain.filter {
         NetworkFilter::Http(manager) => {
             drop(ahead);
-            let arrival = http::Arrival {
-                worker,
-                facts,
-                manager: Arc::clone(manager),
-                watcher: chosen.lifecycle.watch(),
-            };
+            let watcher = chosen.lifecycle.watch();
+            let age = manager.settings.max_connection_duration;
+            watcher.retire_at(age.map(|age| tokio::time::Instant::from_std(facts.since) + age));
+            let manager = Arc::clone(manager);
+            let arrival = http::Arrival { worker, facts, manager, watcher };
             http::serve_connection(arrival, wire, inbox).await;
         }
         NetworkFilter::Tcp(proxy) => {

@@ -9,7 +9,8 @@ use leno_proxy::Options;
 
 use crate::admin::page;
 use crate::basic::{GET, OK};
-use crate::config::{options, start_as, to};
+use crate::config::{cluster, forward, route};
+use crate::config::{edited, http_listener, options, start, start_as, to, with_listener};
 use crate::origin::{Peer, answering};
 
 #[test]
@@ -86,4 +87,30 @@ fn a_drain_under_load_answers_every_request() {
     assert_eq!(idle.rest(), "", "an idle connection is closed, not broken");
     proxy.wait();
     assert_eq!(requests.try_iter().count(), answered + 1);
+}
+
+#[test]
+fn a_connection_ends_after_its_requests_and_at_its_age() {
+    let (origin, _requests) = answering(OK);
+    let listener = |edit: fn(&mut leno_core::config::HttpConnectionManager)| {
+        let listener = edited(http_listener(vec![route("/", forward("origin"))]), edit);
+        with_listener(listener, vec![cluster("origin", &[origin])])
+    };
+    let (_proxy, address) =
+        start(listener(|manager| manager.max_requests_per_connection = Some(3)));
+    let mut client = Peer::connect(address);
+    for is_last in [false, false, true] {
+        assert_eq!(client.call(GET).contains("connection: close"), is_last);
+    }
+    assert_eq!(client.rest(), "");
+
+    let (_proxy, address) = start(listener(|manager| {
+        manager.max_connection_duration = Some(Duration::from_millis(200));
+    }));
+    let mut idle = Peer::connect(address);
+    let mut busy = Peer::connect(address);
+    assert_eq!(idle.call(GET), OK);
+    while !busy.call(GET).contains("connection: close") {}
+    assert_eq!(busy.rest(), "");
+    assert_eq!(idle.rest(), "", "an idle one is closed too");
 }

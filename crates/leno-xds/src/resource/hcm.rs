@@ -128,11 +128,16 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     let codec = r.choice(1, "codec_type", &CODEC).unwrap_or_default();
     r.message(8, "http_protocol_options", http1);
     r.message(9, "http2_protocol_options", http2);
-    let idle_timeout = r.message(35, "common_http_protocol_options", |r| {
-        r.harmless(HARMLESS_HTTP);
-        r.duration(1, "idle_timeout")
-    });
     let some = |duration: Option<Duration>| duration.filter(|duration| !duration.is_zero());
+    let bounds = r.message(35, "common_http_protocol_options", |r| {
+        r.harmless(HARMLESS_HTTP);
+        let idle_timeout = r.duration(1, "idle_timeout");
+        let max_duration = some(r.duration(3, "max_connection_duration"));
+        let max_requests = r.wrapped_u32(6, "max_requests_per_connection");
+        (idle_timeout, max_duration, max_requests.filter(|max| *max > 0))
+    });
+    let (idle_timeout, max_connection_duration, max_requests_per_connection) =
+        bounds.unwrap_or_default();
     let upgrades = r.messages(23, "upgrade_configs", |r| {
         let kind = r.required_string(1, "upgrade_type");
         if !kind.eq_ignore_ascii_case("websocket") {
@@ -150,7 +155,9 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         routes: routes(r),
         http_filters,
         access_log: r.each(13, "access_log", access_log),
-        idle_timeout: idle_timeout.flatten(),
+        idle_timeout,
+        max_connection_duration,
+        max_requests_per_connection,
         request_headers_timeout: some(r.duration(41, "request_headers_timeout")),
         use_remote_address: r.wrapped_bool(14, "use_remote_address").unwrap_or(false),
         generate_request_id: r.wrapped_bool(15, "generate_request_id").unwrap_or(true),
@@ -361,12 +368,27 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
     if manager.websocket {
         w.message(23, |w| w.string(1, "websocket"));
     }
-    if let Some(idle) = manager.idle_timeout {
-        w.message(35, |w| w.duration(1, idle));
-    }
+    write_connection_bounds(w, manager);
     if let Some(timeout) = manager.request_headers_timeout {
         w.duration(41, timeout);
     }
+}
+
+fn write_connection_bounds(w: &mut Writer, manager: &HttpConnectionManager) {
+    let (idle, duration) = (manager.idle_timeout, manager.max_connection_duration);
+    let requests = manager.max_requests_per_connection;
+    if idle.is_none() && duration.is_none() && requests.is_none() {
+        return;
+    }
+    w.message(35, |w| {
+        if let Some(idle) = idle {
+            w.duration(1, idle);
+        }
+        if let Some(duration) = duration {
+            w.duration(3, duration);
+        }
+        w.wrapped(6, requests);
+    });
 }
 
 fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {

@@ -30,7 +30,6 @@ const HARMLESS_OUTLIER: &Names = &[
 /// Limits of our own apply to heads and connections; frame sizes and windows are ours.
 pub(super) const HARMLESS_HTTP: &Names = &[
     (2, "max_headers_count"),
-    (3, "max_connection_duration"),
     (7, "max_response_headers_kb"),
     (8, "max_connection_duration_jitter"),
 ];
@@ -209,6 +208,7 @@ fn http_options(r: &mut Reader<'_, '_>) -> UpstreamHttp {
 
 fn common(r: &mut Reader<'_, '_>) -> (Option<Duration>, Option<u32>) {
     r.harmless(HARMLESS_HTTP);
+    r.harmless(&[(3, "max_connection_duration")]);
     let idle_timeout = r.duration(1, "idle_timeout");
     (idle_timeout, r.wrapped_u32(6, "max_requests_per_connection").filter(|max| *max > 0))
 }

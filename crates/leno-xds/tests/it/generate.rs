@@ -539,7 +539,7 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
     let codec = select(vec![Codec::Auto, Codec::Http1, Codec::Http2]);
     (
         ("[a-z]{0,4}", routes, vec(filter, 0..4), access_logs(), codec),
-        (of(duration()), of(some_time())),
+        (of(duration()), of(some_time()), of(some_time()), of(1..=u32::MAX)),
         (any::<bool>(), any::<bool>(), forward, any::<bool>()),
         (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
         path_normalization(),
@@ -553,6 +553,8 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
                 http_filters: a.2,
                 access_log: a.3,
                 idle_timeout: b.0,
+                max_connection_duration: b.2,
+                max_requests_per_connection: b.3,
                 request_headers_timeout: b.1,
                 use_remote_address: c.0,
                 generate_request_id: c.1,

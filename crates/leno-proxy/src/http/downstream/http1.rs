@@ -105,7 +105,9 @@ impl Http1 {
     ) -> Next {
         let Wait { buffers, deadline, watcher, now, idle, head, is_first } = wait;
         let (mut begun, mut is_draining) = (false, false);
-        let idle_end = now + idle;
+        // A connection that is to end by age does so in order, as in a drain.
+        let turn = watcher.turn().map(|turn| turn.max(now) + limits::DRAIN_IDLE);
+        let idle_end = turn.map_or(now + idle, |turn| turn.min(now + idle));
         if self.inbox.is_empty() {
             deadline.set(Some(idle_end));
             if watcher.phase() == Phase::Closing {
