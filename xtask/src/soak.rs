@@ -60,14 +60,15 @@ struct Plan<'a> {
     exchanges: u64,
 }
 
-type Scenario = (&'static str, fn(&Plan<'_>) -> Result<Report>);
+type Scenario = (&'static str, u64, fn(&Plan<'_>) -> Result<Report>);
 
+/// With the exchanges that each makes at least in the long form: a million together.
 const SCENARIOS: [Scenario; 5] = [
-    ("handover", handover::completed),
-    ("handover-killed", handover::killed),
-    ("rolling-restart", rolling::restart),
-    ("config-push", mesh::pushes),
-    ("certificate-swap", mesh::certificates),
+    ("handover", 300_000, handover::completed),
+    ("handover-killed", 300_000, handover::killed),
+    ("rolling-restart", 300_000, rolling::restart),
+    ("config-push", 60_000, mesh::pushes),
+    ("certificate-swap", 60_000, mesh::certificates),
 ];
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
@@ -83,12 +84,12 @@ fn lifecycle(root: &Path, args: &Lifecycle) -> Result<ExitCode> {
     let folder = std::env::temp_dir().join(format!("soak-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let (mut total, mut failed) = (0, 0);
-    for (name, scenario) in SCENARIOS {
+    for (name, exchanges, scenario) in SCENARIOS {
         if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
         let begun = Instant::now();
-        let (times, exchanges) = if args.short { (3, 0) } else { (20, 250_000) };
+        let (times, exchanges) = if args.short { (3, 0) } else { (20, exchanges) };
         let report = scenario(&Plan { leno: leno.clone(), folder: &folder, times, exchanges });
         let report = report.map_err(|error| error.context(name))?;
         println!("{name:<18} {report}, {:.0} s", begun.elapsed().as_secs_f64());

@@ -6,16 +6,20 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::tally::{Protocol, Tally};
 
 /// No exchange takes longer; a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Exchanges on one TCP or WebSocket connection: its life is shorter than any drain.
+/// Exchanges on one TCP or WebSocket connection at most,
 const EXCHANGES: u32 = 20;
+/// and how long it lives at most: less than is left of any drain, on a machine that is busy with other things too.
+const LIFE: Duration = Duration::from_millis(300);
 /// The longest pause between two requests; shorter than an idle connection is kept in a drain.
 const PAUSE_MAX_MS: u64 = 50;
+/// A connection that was idle for longer is looked at before it is used, as any client does.
+const UNWATCHED: Duration = Duration::from_millis(20);
 
 /// A proxy that clients may go to.
 #[derive(Debug)]
@@ -116,13 +120,14 @@ impl Client {
     }
 
     fn http1(&mut self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut received = Vec::new();
+        let (mut received, mut last) = (Vec::new(), Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             if self.draw().is_multiple_of(16) {
                 self.pause();
-                if is_closed(&stream)? {
-                    return Ok(());
-                }
+            }
+            // The machine may have paused us as well.
+            if last.elapsed() > UNWATCHED && is_closed(&stream)? {
+                return Ok(());
             }
             stream.write_all(b"GET / HTTP/1.1\r\nHost: soak-app:9080\r\n\r\n")?;
             let head = head(&mut stream, &mut received)?;
@@ -131,6 +136,7 @@ impl Client {
                 return Err(wrong(&head));
             }
             self.tally.exchanged(Protocol::Http1);
+            last = Instant::now();
             if head.contains("connection: close\r\n") {
                 return Ok(());
             }
@@ -139,8 +145,11 @@ impl Client {
     }
 
     fn tcp(&mut self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut received = Vec::new();
+        let (mut received, begun) = (Vec::new(), Instant::now());
         for _ in 0..EXCHANGES {
+            if begun.elapsed() > LIFE {
+                break;
+            }
             let sent = self.draw().to_be_bytes().repeat(8);
             stream.write_all(&sent)?;
             if exactly(&mut stream, &mut received, sent.len())? != sent {
@@ -156,7 +165,7 @@ impl Client {
     }
 
     fn websocket(&mut self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut received = Vec::new();
+        let (mut received, begun) = (Vec::new(), Instant::now());
         stream.write_all(
             b"GET /ws HTTP/1.1\r\nHost: soak-app:9080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
               Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -166,11 +175,12 @@ impl Client {
             return Err(wrong(&head));
         }
         for at in 0..=EXCHANGES {
-            let (kind, payload) = if at < EXCHANGES {
-                (0x82, self.draw().to_be_bytes().to_vec())
-            } else {
+            let is_close = at == EXCHANGES || begun.elapsed() > LIFE;
+            let (kind, payload) = if is_close {
                 // Close, 1000.
                 (0x88, vec![0x03, 0xe8])
+            } else {
+                (0x82, self.draw().to_be_bytes().to_vec())
             };
             let mask = [1, 2, 3, 4];
             let length = u8::try_from(payload.len()).unwrap_or(0);
@@ -183,6 +193,9 @@ impl Client {
                 return Err(wrong("another frame came back"));
             }
             self.tally.exchanged(Protocol::WebSocket);
+            if is_close {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(self.draw() % 4));
         }
         Ok(())

@@ -17,7 +17,8 @@ use super::origin::Origin;
 
 /// No start and no drain takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
-pub(super) const DRAIN_SECONDS: u32 = 2;
+/// The longest that a client keeps a TCP or WebSocket connection, on a machine that is busy with other things too.
+const DRAIN_SECONDS: u32 = 5;
 
 /// Where one proxy listens, whichever process it is at the time.
 #[derive(Clone, Debug)]

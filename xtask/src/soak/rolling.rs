@@ -35,7 +35,8 @@ pub(super) fn restart(plan: &Plan<'_>) -> Result<Report> {
         std::thread::spawn(move || balance(&targets, &places, &stop))
     };
     let mut times = 0;
-    while times < plan.times || load.tally.exchanges() < plan.exchanges {
+    // Each round is two restarts.
+    while times < plan.times / 2 || load.tally.exchanges() < plan.exchanges {
         for (place, proxy) in places.iter().zip(&mut proxies) {
             proxy.terminate()?;
             proxy.wait_end()?;
