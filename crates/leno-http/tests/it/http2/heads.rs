@@ -152,7 +152,8 @@ fn heads_longer_than_a_frame_are_continued() {
 
 #[test]
 fn content_length_says_what_is_sent_or_nothing() {
-    let table: [(&str, u16, &[(&str, &str)], BodyLength, &[(&str, &str)]); 6] = [
+    type Lines = &'static [(&'static str, &'static str)];
+    let table: [(&str, u16, Lines, BodyLength, Lines); 6] = [
         ("GET", 200, &[("content-length", "5")], BodyLength::Unknown, &[]),
         ("GET", 200, &[], BodyLength::Exactly(5), &[("content-length", "5")]),
         (
@@ -195,7 +196,8 @@ fn client(method: &str) -> (End, Stream) {
 fn responses_that_break_a_rule_reset_their_stream() {
     let head = |flags, fields: &[(&str, &str)]| frame(HEADERS, flags, 1, &block(fields));
     let ok = || head(END_HEADERS, &[(":status", "200")]);
-    let table: [(&str, &str, Option<Violation>, Vec<Vec<u8>>); 13] = [
+    type Input = Vec<Vec<u8>>;
+    let table: [(&str, &str, Option<Violation>, Input); 13] = [
         ("plain", "GET", None, vec![head(WHOLE, &[(":status", "200")])]),
         ("interim first", "GET", None, vec![head(END_HEADERS, &[(":status", "103")]), ok()]),
         ("no status", "GET", Some(Violation::PseudoField), vec![head(WHOLE, &[("a", "b")])]),
