@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::config::{TrafficDirection, TransportProtocol};
 use crate::filter_chain::{ConnectionFacts, FilterChain, HttpManager, Listener, NetworkFilter};
+use crate::format::{Exchange, Operator};
 use crate::header_edit::HeadersMut;
 use crate::http_filter::{Filter, RouteFault};
 use crate::reply::{Failure, Side};
@@ -389,6 +390,13 @@ fn shares(
 #[derive(Default)]
 struct Recorder(Vec<String>);
 
+/// What an exchange would fill in stays as it is written.
+impl Exchange for Recorder {
+    fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
+        out.extend_from_slice(operator.to_string().as_bytes());
+    }
+}
+
 impl HeadersMut for Recorder {
     fn contains(&self, _name: &str) -> bool {
         false
@@ -398,12 +406,12 @@ impl HeadersMut for Recorder {
         self.0.push(format!("remove {name}"));
     }
 
-    fn append(&mut self, name: &str, value: &str) {
-        self.0.push(format!("add {name}: {value}"));
+    fn append(&mut self, name: &str, value: &[u8]) {
+        self.0.push(format!("add {name}: {}", text(value)));
     }
 
-    fn set(&mut self, name: &str, value: &str) {
-        self.0.push(format!("set {name}: {value}"));
+    fn set(&mut self, name: &str, value: &[u8]) {
+        self.0.push(format!("set {name}: {}", text(value)));
     }
 }
 

@@ -1,18 +1,20 @@
 //! Header edits: checked once, applied in Envoy's order.
 
 use crate::config::{HeaderEdit, HeaderMutations};
+use crate::format::{Exchange, Format};
 use crate::problem::{ProblemKind, Report};
 
-/// Headers that can be edited; `leno-proxy` implements it over its heads. Names are lower case.
-pub trait HeadersMut {
+/// Headers that can be edited, of an exchange that can be asked; `leno-proxy` implements it over its heads. Names are
+/// lower case.
+pub trait HeadersMut: Exchange {
     /// Whether there is at least one value.
     fn contains(&self, name: &str) -> bool;
     /// Drop every value.
     fn remove(&mut self, name: &str);
     /// Add a value after those that are there.
-    fn append(&mut self, name: &str, value: &str);
+    fn append(&mut self, name: &str, value: &[u8]);
     /// Replace every value by this one.
-    fn set(&mut self, name: &str, value: &str);
+    fn set(&mut self, name: &str, value: &[u8]);
 }
 
 /// The edits of one level (weighted cluster, route, virtual host or route configuration) in one direction.
@@ -25,8 +27,15 @@ pub struct HeaderEdits {
 #[derive(Clone, Debug)]
 struct Edit {
     name: Box<str>,
-    value: Box<str>,
+    value: Value,
     action: HeaderEdit,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(Box<str>),
+    /// Filled in per exchange; where that gives nothing, nothing is edited.
+    Format(Format),
 }
 
 impl HeaderEdits {
@@ -42,9 +51,9 @@ impl HeaderEdits {
         for (i, edit) in config.edits.iter().enumerate() {
             report.within(format_args!(".edits[{i}]"), |report| {
                 check_name(&edit.name, report);
-                let value = literal(&edit.value, report);
+                let value = compile_value(&edit.value, report);
                 let name = edit.name.to_ascii_lowercase().into();
-                edits.push(Edit { name, value: value.into(), action: edit.edit });
+                edits.push(Edit { name, value, action: edit.edit });
             });
         }
         Self { remove: remove.into(), edits: edits.into() }
@@ -61,7 +70,18 @@ impl HeaderEdits {
         for name in &self.remove {
             headers.remove(name);
         }
+        // All operators of a level see the headers as they were before its edits, as in Envoy.
+        let mut filled = self.fill(headers).into_iter();
         for Edit { name, value, action } in &self.edits {
+            let filled = match value {
+                Value::Text(_) => Vec::new(),
+                Value::Format(_) => filled.next().unwrap_or_default(),
+            };
+            let value = match value {
+                Value::Text(text) => text.as_bytes(),
+                Value::Format(_) if filled.is_empty() => continue,
+                Value::Format(_) => &filled,
+            };
             match action {
                 HeaderEdit::Append => headers.append(name, value),
                 HeaderEdit::AddIfAbsent if headers.contains(name) => {}
@@ -69,6 +89,22 @@ impl HeaderEdits {
                 HeaderEdit::Overwrite => headers.set(name, value),
             }
         }
+    }
+
+    /// The values with operators, in order. Without any this allocates nothing.
+    fn fill(&self, headers: &impl HeadersMut) -> Vec<Vec<u8>> {
+        let formats = self.edits.iter().filter_map(|edit| match &edit.value {
+            Value::Text(_) => None,
+            Value::Format(format) => Some(format),
+        });
+        let fill = |format: &Format| {
+            let mut value = Vec::new();
+            format.write(headers, &mut value);
+            // What comes from the environment may be anything.
+            value.retain(|byte| *byte == b'\t' || !byte.is_ascii_control());
+            value
+        };
+        formats.map(fill).collect()
     }
 }
 
@@ -88,21 +124,27 @@ pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
-fn literal(value: &str, report: &mut Report) -> String {
+fn compile_value(value: &str, report: &mut Report) -> Value {
     if value.bytes().any(|byte| byte != b'\t' && byte.is_ascii_control()) {
         report.problem(ProblemKind::InvalidHeaderValue { value: value.to_owned() });
     }
-    let unescaped = value.replace("%%", "\u{0}");
-    if unescaped.contains('%') {
-        report.problem(ProblemKind::HeaderOperator { value: value.to_owned() });
+    match Format::parse(value) {
+        Ok(format) => match format.literal() {
+            Some(text) => Value::Text(text.into()),
+            None => Value::Format(format),
+        },
+        Err(reason) => {
+            report.problem(ProblemKind::HeaderOperator { value: value.to_owned(), reason });
+            Value::Text(Box::default())
+        }
     }
-    unescaped.replace('\u{0}', "%")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::HeaderMutation;
+    use crate::format::Operator;
 
     #[derive(Default)]
     struct Headers(Vec<(String, String)>);
@@ -116,13 +158,21 @@ mod tests {
             self.0.retain(|(n, _)| n != name);
         }
 
-        fn append(&mut self, name: &str, value: &str) {
-            self.0.push((name.to_owned(), value.to_owned()));
+        fn append(&mut self, name: &str, value: &[u8]) {
+            self.0.push((name.to_owned(), String::from_utf8(value.to_vec()).unwrap()));
         }
 
-        fn set(&mut self, name: &str, value: &str) {
+        fn set(&mut self, name: &str, value: &[u8]) {
             self.remove(name);
             self.append(name, value);
+        }
+    }
+
+    impl Exchange for Headers {
+        fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
+            let Operator::Request(choice) = operator else { return };
+            let found = self.0.iter().find(|(name, _)| *name == *choice.name);
+            out.extend(found.iter().flat_map(|(_, value)| value.bytes()));
         }
     }
 
@@ -146,11 +196,34 @@ mod tests {
         report.finish(|| ()).unwrap();
         let mut headers = Headers::default();
         for (name, value) in [("x-gone", "1"), ("x-a", "1"), ("x-b", "1"), ("x-b", "2")] {
-            headers.append(name, value);
+            headers.append(name, value.as_bytes());
         }
         edits.apply(&mut headers);
         let seen: Vec<String> = headers.0.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(seen, ["x-a=1", "x-gone=back", "x-a=2", "x-b=100%"]);
+    }
+
+    #[test]
+    fn operators_see_what_was_there_before_the_level() {
+        let config = HeaderMutations {
+            remove: vec!["x-gone".to_owned()],
+            edits: vec![
+                edit("x-a", "new", HeaderEdit::Overwrite),
+                edit("x-b", "was %REQ(x-a)%", HeaderEdit::Append),
+                edit("x-c", "%REQ(x-gone)%%REQ(x-none)%", HeaderEdit::Overwrite),
+                edit("x-d", "[%REQ(x-none)%]", HeaderEdit::AddIfAbsent),
+            ],
+        };
+        let mut report = Report::new(String::new());
+        let edits = HeaderEdits::compile(&config, &mut report);
+        report.finish(|| ()).unwrap();
+        let mut headers = Headers::default();
+        for (name, value) in [("x-a", b"old"), ("x-gone", b"1st")] {
+            headers.append(name, value);
+        }
+        edits.apply(&mut headers);
+        let seen: Vec<String> = headers.0.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(seen, ["x-a=new", "x-b=was old", "x-d=[]"]);
     }
 
     #[test]
@@ -161,7 +234,8 @@ mod tests {
             ("x y", "x", "not a token"),
             ("", "x", "not a token"),
             ("x-a", "a\r\nb: c", "control character"),
-            ("x-a", "%REQ(x)%", "command operator"),
+            ("x-a", "%NO_SUCH%", "\"%NO_SUCH%\" has the operator"),
+            ("x-a", "50%", "does not end"),
         ];
         for (name, value, expected) in table {
             let config = HeaderMutations {

@@ -17,6 +17,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod fault;
 pub mod filter_chain;
+pub mod format;
 mod frozen_index;
 pub mod header_edit;
 pub mod http_filter;

@@ -57,10 +57,8 @@ pub enum ProblemKind {
     UnknownPseudoHeader { name: String },
     #[error("header value {value:?} has a control character; CR, LF and NUL are never allowed")]
     InvalidHeaderValue { value: String },
-    #[error(
-        "header value {value:?} has a command operator; only literal text and `%%` are supported"
-    )]
-    HeaderOperator { value: String },
+    #[error("header value {value:?} {reason}")]
+    HeaderOperator { value: String, reason: String },
     #[error("range {start}..{end} is empty; end must be greater than start")]
     EmptyRange { start: i64, end: i64 },
     #[error("weights add up to zero; give at least one cluster a weight above zero")]

@@ -3,6 +3,7 @@
 mod attempt;
 mod call;
 mod downstream;
+mod edited;
 mod exchange;
 mod forward;
 mod headers;

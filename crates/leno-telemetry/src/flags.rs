@@ -119,7 +119,7 @@ impl ResponseFlags {
     }
 
     /// The codes joined by commas, or `-`.
-    pub(crate) fn each_part(self, mut part: impl FnMut(&'static str)) {
+    pub fn each_part(self, mut part: impl FnMut(&'static str)) {
         if self.is_empty() {
             return part("-");
         }

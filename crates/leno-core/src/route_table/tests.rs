@@ -223,6 +223,9 @@ fn redirects_keep_what_they_do_not_replace() {
 fn header_edits_go_from_the_most_specific_level_up() {
     #[derive(Default)]
     struct Order(String);
+    impl crate::format::Exchange for Order {
+        fn write(&self, _: &crate::format::Operator, _: &mut Vec<u8>) {}
+    }
     impl HeadersMut for Order {
         fn contains(&self, _: &str) -> bool {
             false
@@ -230,10 +233,10 @@ fn header_edits_go_from_the_most_specific_level_up() {
         fn remove(&mut self, name: &str) {
             write!(self.0, "-{name} ").unwrap();
         }
-        fn append(&mut self, name: &str, _: &str) {
+        fn append(&mut self, name: &str, _: &[u8]) {
             write!(self.0, "+{name} ").unwrap();
         }
-        fn set(&mut self, name: &str, _: &str) {
+        fn set(&mut self, name: &str, _: &[u8]) {
             write!(self.0, "={name} ").unwrap();
         }
     }

@@ -10,9 +10,10 @@ use leno_core::reply::Failure;
 use leno_core::route_table::{Action, ClusterTarget, Forward, Matched, RouteEntry};
 use leno_telemetry::ResponseFlag;
 
+use super::edited::Edited;
 use super::forward::{self, Plan};
 use super::session::Session;
-use super::view::{Edited, View};
+use super::view::View;
 use super::{After, headers, mirror, reply, tunnel};
 use crate::worker::View as Configuration;
 
@@ -91,8 +92,9 @@ async fn forward_to(
     let mirrors = mirror::choose(session, configuration, forward);
     let plan = Plan { cluster, forward, virtual_host: matched.virtual_host, mirrors };
     let answered = forward::forward(session, plan).await?;
+    headers::note_service_time(session);
     if matched.edits_response(Some(target)) {
-        matched.edit_response(Some(target), &mut Edited(session.response.fields_mut()));
+        matched.edit_response(Some(target), &mut Edited::response(session));
     }
     if answered.attempt.is_upgraded() {
         tunnel::tunnel(session, answered).await
@@ -103,15 +105,16 @@ async fn forward_to(
 
 /// What the route changes of the request before it leaves.
 fn edit_request(session: &mut Session, matched: &Matched<'_>, target: &ClusterTarget) {
+    // Operators see the path and the host as they came, as in Envoy.
+    if matched.edits_request(Some(target)) {
+        matched.edit_request(Some(target), &mut Edited::request(session));
+    }
     let view = View { head: &session.request, scheme: session.facts.scheme() };
     if let Some(path) = matched.rewritten_path(&view) {
         headers::set_target(&mut session.request, &path);
     }
     if let Some(host) = matched.rewritten_host() {
         session.request.set_authority(host);
-    }
-    if matched.edits_request(Some(target)) {
-        matched.edit_request(Some(target), &mut Edited(session.request.fields_mut()));
     }
 }
 

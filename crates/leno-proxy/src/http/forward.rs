@@ -15,7 +15,6 @@ use leno_core::route_table::{Forward, VirtualHost};
 use leno_http::{BodyLength, Known};
 use leno_telemetry::{ClusterStat, ClusterStats};
 
-use super::After;
 use super::attempt::{Attempt, Broken, Kept};
 use super::call::Call;
 use super::exchange::Failed;
@@ -24,6 +23,7 @@ use super::replay::Replay;
 use super::session::Session;
 use super::timers::{Expired, Timers};
 use super::upstream::Upstream;
+use super::{After, headers};
 use crate::upstream::cluster::ClusterState;
 
 /// What the exchange decided before forwarding.
@@ -75,6 +75,7 @@ pub(super) async fn forward(session: &mut Session, plan: Plan<'_>) -> Result<Ans
 
 /// Passes the response on to its end.
 pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result<After, Failed> {
+    headers::respond(session);
     let Answered { mut attempt, mut timers, cluster, endpoint, guards } = answered;
     // What is still to come of the request is sent once: the response has begun.
     let mut replay = Replay::new(false);

@@ -1,19 +1,26 @@
-//! The headers a proxy owes: request id, forwarded address, attempt count.
+//! The headers a proxy owes: request id, forwarded address, attempt count, service time, whom it stands for.
 
-use leno_core::config::ClientCertForward;
+use std::io::Write as _;
+
+use leno_core::config::{ClientCertForward, ServerHeader};
 use leno_core::path::{self, Outcome};
 use leno_core::reply::{Failure, Side};
-use leno_http::{Known, RequestHead};
+use leno_http::{Fields, Known, RequestHead};
 
 use super::session::Session;
 use crate::ids::RequestId;
 use crate::listener::Proof;
 
+/// The name in `server` where the configuration has none.
+const SERVER: &str = "leno";
+
 /// What is done to every request on arrival.
 pub(super) fn receive(session: &mut Session) {
+    session.peer_asks = false;
     receive_client_cert(session);
     let settings = &session.manager.settings;
     let fields = session.request.fields_mut();
+    append_via(fields, &settings.via);
     if settings.use_remote_address {
         // An edge: what strangers say about themselves is not believed (Envoy's `use_remote_address`).
         let address = session.facts.peer_ip.as_bytes();
@@ -43,11 +50,67 @@ pub(super) fn receive_peer(session: &mut Session) {
     }
     let fields = session.request.fields_mut();
     let header = fields.get(Known::XEnvoyPeerMetadata);
+    session.peer_asks = header.is_some();
     session.peer_party = session.peers.party(header, session.worker.telemetry.shard.metrics());
+    strip_peer(fields);
+}
+
+/// What peers say to each other stays between them.
+fn strip_peer(fields: &mut Fields) {
     if fields.has(Known::XEnvoyPeerMetadata) || fields.has(Known::XEnvoyPeerMetadataId) {
         fields.remove(Known::XEnvoyPeerMetadata);
         fields.remove(Known::XEnvoyPeerMetadataId);
     }
+}
+
+/// What is done to every response, whoever made it, before it is passed on.
+pub(super) fn respond(session: &mut Session) {
+    let settings = &session.manager.settings;
+    let fields = session.response.fields_mut();
+    if session.exchanges_metadata {
+        strip_peer(fields);
+        // A peer that told whom it stands for and proved its identity is told the same; nobody else is.
+        let own = &session.worker.process.peer_metadata;
+        let is_peer = session.facts.side() == Side::Inbound && session.facts.proof.is_mutual;
+        if is_peer && session.peer_asks && !own.workload.is_empty() {
+            fields.append(Known::XEnvoyPeerMetadata, own.workload.as_bytes());
+            fields.append(Known::XEnvoyPeerMetadataId, own.id.as_bytes());
+        }
+    }
+    let name = match settings.server_name.as_str() {
+        "" => SERVER,
+        name => name,
+    };
+    match settings.server_header {
+        ServerHeader::PassThrough => {}
+        ServerHeader::AppendIfAbsent if fields.has(Known::Server) => {}
+        ServerHeader::AppendIfAbsent | ServerHeader::Overwrite => {
+            fields.set(Known::Server, name.as_bytes());
+        }
+    }
+    append_via(fields, &settings.via);
+}
+
+/// RFC 9110 §7.6.3: after those who passed it on before us.
+fn append_via(fields: &mut Fields, via: &str) {
+    if via.is_empty() {
+        return;
+    }
+    let joined = fields.get(Known::Via).map(|before| [before, b", ", via.as_bytes()].concat());
+    fields.set(Known::Via, joined.as_deref().unwrap_or(via.as_bytes()));
+}
+
+/// `x-envoy-upstream-service-time`: milliseconds from the request to the head of its response.
+pub(super) fn note_service_time(session: &mut Session) {
+    if session.manager.settings.suppress_envoy_headers {
+        return;
+    }
+    let Some(time) = session.record.service_time() else { return };
+    let mut digits = [0; 20];
+    let mut rest = &mut digits[..];
+    write!(rest, "{}", time.as_millis()).expect("milliseconds of any time have fewer digits");
+    let length = 20 - rest.len();
+    session.response.fields_mut().set(Known::XEnvoyUpstreamServiceTime, &digits[..length]);
 }
 
 /// Says to a peer that proved its identity whom we stand for; nobody else is told.

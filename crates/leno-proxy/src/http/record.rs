@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use leno_core::config::Address;
 use leno_core::endpoint::Endpoint;
+use leno_core::format::Fact;
 use leno_core::reply::{self, Failure, Side};
 use leno_core::route_table::Matched;
 use leno_http::Known;
@@ -18,6 +19,7 @@ use leno_telemetry::{
     Security, SeriesKey, ServiceId,
 };
 
+use super::edited::show;
 use super::session::Session;
 use crate::telemetry;
 use crate::upstream::cluster::ClusterState;
@@ -140,6 +142,44 @@ impl Record {
             self.details = Some(reaction.detail);
         }
         self.blame = Some(reaction.blame(side));
+    }
+
+    /// When the exchange began.
+    pub(super) fn started(&self) -> Instant {
+        self.started.unwrap_or_else(Instant::now)
+    }
+
+    /// How long the endpoint took to answer.
+    pub(super) fn service_time(&self) -> Option<Duration> {
+        self.service_time
+    }
+
+    /// What a command operator asks of the record; nothing of what is not known (yet).
+    pub(super) fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
+        let text = match fact {
+            Fact::ResponseCode if self.status != 0 => return show(out, self.status),
+            Fact::ResponseFlags => {
+                return self.flags.each_part(|part| out.extend_from_slice(part.as_bytes()));
+            }
+            Fact::UpstreamHost => {
+                return match self.endpoint.as_ref().map(|endpoint| &endpoint.address) {
+                    Some(Address::Socket(address)) => show(out, address),
+                    Some(Address::Host { .. } | Address::Pipe(_)) | None => {}
+                };
+            }
+            Fact::UpstreamLocalAddress => {
+                return self.upstream_local.iter().for_each(|address| show(out, address));
+            }
+            Fact::UpstreamCluster => {
+                let cluster = self.cluster.iter();
+                return cluster.for_each(|cluster| show(out, cluster.settings().name().as_str()));
+            }
+            Fact::ResponseCodeDetails => self.details,
+            Fact::RouteName => self.route.as_deref(),
+            Fact::UpstreamPeerUriSan => self.upstream_peer.as_deref(),
+            _ => None,
+        };
+        out.extend_from_slice(text.unwrap_or_default().as_bytes());
     }
 
     /// The time at which the exchange was last seen to move: good enough for whatever follows at once.

@@ -9,11 +9,11 @@ use leno_core::reply::{Failure, details};
 use leno_core::route_table::{DirectResponse, Matched};
 use leno_http::{BodyLength, Invalid, Known, Name, Version};
 
-use super::After;
 use super::downstream::Carrier;
+use super::edited::Edited;
 use super::exchange::Failed;
 use super::session::Session;
-use super::view::Edited;
+use super::{After, headers};
 
 /// The header that says whose fault a failure is.
 const BLAME: &str = "x-leno-blame";
@@ -136,7 +136,7 @@ pub(super) async fn redirect(
     session.record.replied(status, details::DIRECT_RESPONSE);
     session.response.start(Version::Http11, status);
     session.response.fields_mut().append(Known::Location, location);
-    matched.edit_response(None, &mut Edited(session.response.fields_mut()));
+    matched.edit_response(None, &mut Edited::response(session));
     Ok(send(session, b"").await)
 }
 
@@ -156,12 +156,13 @@ pub(super) async fn direct(
 ) -> Result<After, Failed> {
     session.record.replied(direct.status, details::DIRECT_RESPONSE);
     session.response.start(Version::Http11, direct.status);
-    matched.edit_response(None, &mut Edited(session.response.fields_mut()));
+    matched.edit_response(None, &mut Edited::response(session));
     Ok(send(session, &direct.body).await)
 }
 
 /// Writes the response in [`Session::response`] with this body.
 async fn send(session: &mut Session, body: &[u8]) -> After {
+    headers::respond(session);
     let response = &mut session.response;
     if !body.is_empty() {
         if !response.fields().has(Known::ContentType) {

@@ -39,6 +39,8 @@ pub(crate) struct Session {
     /// Who the peer is, for metrics of inbound requests.
     pub(super) peer_party: PartyId,
     pub(super) peers: PeerCache,
+    /// Whether this request said whom its peer stands for.
+    pub(super) peer_asks: bool,
     /// Whether proxies tell each other whom they stand for (`istio.peer_metadata`).
     pub(super) exchanges_metadata: bool,
 }
@@ -96,6 +98,7 @@ impl Session {
             record: Record::default(),
             logs,
             peer_party: PartyId::UNKNOWN,
+            peer_asks: false,
             peers: PeerCache::new(principal.as_deref()),
             exchanges_metadata,
         }

@@ -1,11 +1,11 @@
 //! An exchange that stopped being HTTP (101, or 2xx to CONNECT): bytes both ways until both sides are done.
 
-use super::After;
 use super::downstream::{Carrier, Downstream};
 use super::exchange::Failed;
 use super::forward::Answered;
 use super::session::Session;
 use super::upstream::Upstream;
+use super::{After, headers};
 use crate::limits;
 use crate::tcp::{Bounds, Early, End, relay};
 use leno_core::reply::Failure;
@@ -13,6 +13,7 @@ use leno_http::h2::Then;
 
 /// Passes the head of the agreement on, then relays. The connection ends with the tunnel.
 pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<After, Failed> {
+    headers::respond(session);
     session.downstream.begin(&session.response, Then::More);
     let Downstream { carrier: Carrier::Http1(downstream), watcher, .. } = &mut session.downstream
     else {

@@ -1,8 +1,7 @@
 //! The received head as the rules see it.
 
-use leno_core::header_edit::HeadersMut;
 use leno_core::request::RequestView;
-use leno_http::{Field, Fields, Known, Name, RequestHead};
+use leno_http::{Field, Known, RequestHead};
 
 /// A request head with what the connection adds to it.
 pub(super) struct View<'a> {
@@ -34,32 +33,5 @@ impl RequestView for View<'_> {
             known => field.known == known,
         };
         self.head.fields().iter().filter(is_it).map(|field| field.value)
-    }
-}
-
-/// Fields that configuration may edit.
-pub(super) struct Edited<'a>(pub(super) &'a mut Fields);
-
-impl HeadersMut for Edited<'_> {
-    fn contains(&self, name: &str) -> bool {
-        Name::parse(name).is_some_and(|name| self.0.get(name).is_some())
-    }
-
-    fn remove(&mut self, name: &str) {
-        if let Some(name) = Name::parse(name) {
-            self.0.remove(name);
-        }
-    }
-
-    fn append(&mut self, name: &str, value: &str) {
-        if let Some(name) = Name::parse(name) {
-            self.0.append(name, value.as_bytes());
-        }
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        if let Some(name) = Name::parse(name) {
-            self.0.set(name, value.as_bytes());
-        }
     }
 }

@@ -89,6 +89,7 @@ pub(crate) fn http_listener(routes: Vec<Route>) -> Listener {
         http_filters: vec![HttpFilter::Fault(None), HttpFilter::Router],
         websocket: true,
         server_header: ServerHeader::PassThrough,
+        suppress_envoy_headers: true,
         ..HttpConnectionManager::minimal("test", routes)
     };
     listener(NetworkFilter::Http(Box::new(manager)))

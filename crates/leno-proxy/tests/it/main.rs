@@ -15,6 +15,7 @@ mod http2;
 mod keep_alive;
 mod lifecycle;
 mod listeners;
+mod operators;
 mod origin;
 mod policies;
 mod proxy_protocol;

@@ -3,6 +3,8 @@
 use super::super::shared_rules::{
     Presence, header_names, is_header_name, string_match, time_limit,
 };
+use leno_core::format::Format;
+
 use super::rules::{caller, destination, weighted};
 use crate::field::{Field, Findings, is_fqdn};
 use crate::problem::Warning;
@@ -112,6 +114,9 @@ fn header_edits(headers: &Field<'_>, findings: &mut Findings) {
             for (_, value) in edits.at(kind).entries() {
                 if value.text().contains(['\r', '\n', '\0']) {
                     findings.invalid(&value, "a header's value has no line break");
+                }
+                if let Err(reason) = Format::parse(value.text()) {
+                    findings.invalid(&value, format!("{:?}: {reason}", value.text()));
                 }
             }
         }

@@ -1,0 +1,153 @@
+//! Texts with command operators (`%REQ(x)%`), as Envoy writes them in header values: parsed once, filled in per
+//! exchange.
+//!
+//! An operator that is not known is a problem of the configuration. One that has no value in an exchange is written as
+//! nothing; `%%` is a percent sign.
+
+mod parse;
+mod time;
+
+use std::fmt;
+
+pub use time::TimeFormat;
+
+/// A parsed text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    parts: Box<[Part]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(Box<str>),
+    /// At most so many bytes of the value are written.
+    Operator(Operator, Option<usize>),
+}
+
+/// What is asked of an exchange. Names are Envoy's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `REQ(X?Y)`: a header of the request.
+    Request(HeaderChoice),
+    /// `RESP(X?Y)`: a header of the response.
+    Response(HeaderChoice),
+    /// `START_TIME(FORMAT)`: when the request began, in UTC.
+    StartTime(TimeFormat),
+    /// `ENVIRONMENT(NAME)`: of the proxy process.
+    Environment(Box<str>),
+    /// Without arguments.
+    Fact(Fact),
+}
+
+/// A header, or another where the first is not there; names are lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderChoice {
+    /// Asked first; `:method`, `:path`, `:authority` and `:scheme` are allowed of a request.
+    pub name: Box<str>,
+    /// Asked then.
+    pub or: Option<Box<str>>,
+}
+
+macro_rules! facts {
+    ($($variant:ident = $text:literal),+ $(,)?) => {
+        /// An operator without arguments.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Fact {
+            $(#[doc = concat!("`", $text, "`")] $variant,)+
+        }
+
+        impl Fact {
+            const ALL: &'static [(&'static str, Self)] = &[$(($text, Self::$variant)),+];
+        }
+    };
+}
+
+facts! {
+    Protocol = "PROTOCOL",
+    ResponseCode = "RESPONSE_CODE",
+    ResponseCodeDetails = "RESPONSE_CODE_DETAILS",
+    ResponseFlags = "RESPONSE_FLAGS",
+    RouteName = "ROUTE_NAME",
+    UpstreamCluster = "UPSTREAM_CLUSTER",
+    UpstreamHost = "UPSTREAM_HOST",
+    UpstreamLocalAddress = "UPSTREAM_LOCAL_ADDRESS",
+    UpstreamPeerUriSan = "UPSTREAM_PEER_URI_SAN",
+    DownstreamRemoteAddress = "DOWNSTREAM_REMOTE_ADDRESS",
+    DownstreamRemoteAddressWithoutPort = "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+    DownstreamRemotePort = "DOWNSTREAM_REMOTE_PORT",
+    DownstreamDirectRemoteAddress = "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+    DownstreamDirectRemoteAddressWithoutPort = "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+    DownstreamLocalAddress = "DOWNSTREAM_LOCAL_ADDRESS",
+    DownstreamLocalAddressWithoutPort = "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    DownstreamLocalPort = "DOWNSTREAM_LOCAL_PORT",
+    DownstreamPeerUriSan = "DOWNSTREAM_PEER_URI_SAN",
+    RequestedServerName = "REQUESTED_SERVER_NAME",
+    Hostname = "HOSTNAME",
+    Nothing = "DYNAMIC_METADATA",
+}
+
+/// An exchange, as far as texts ask for it.
+pub trait Exchange {
+    /// Appends what `operator` stands for; nothing where there is nothing.
+    fn write(&self, operator: &Operator, out: &mut Vec<u8>);
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let choice =
+            |f: &mut fmt::Formatter<'_>, name: &str, choice: &HeaderChoice| match &choice.or {
+                Some(or) => write!(f, "%{name}({}?{or})%", choice.name),
+                None => write!(f, "%{name}({})%", choice.name),
+            };
+        match self {
+            Self::Request(header) => choice(f, "REQ", header),
+            Self::Response(header) => choice(f, "RESP", header),
+            Self::StartTime(_) => f.write_str("%START_TIME%"),
+            Self::Environment(name) => write!(f, "%ENVIRONMENT({name})%"),
+            Self::Fact(fact) => {
+                let name =
+                    Fact::ALL.iter().find(|(_, each)| each == fact).map_or("", |(name, _)| name);
+                write!(f, "%{name}%")
+            }
+        }
+    }
+}
+
+impl Format {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that continue the text: `has …`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self { parts: parse::parts(text)?.into() })
+    }
+
+    /// The text itself, if nothing in it depends on the exchange.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        match &*self.parts {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Appends the text with every operator's value.
+    pub fn write(&self, exchange: &(impl Exchange + ?Sized), out: &mut Vec<u8>) {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Operator(operator, length_max) => {
+                    let start = out.len();
+                    exchange.write(operator, out);
+                    if let Some(max) = length_max {
+                        out.truncate(start + max);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

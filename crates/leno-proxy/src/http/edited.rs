@@ -1,0 +1,203 @@
+//! A head that configuration edits, and what its command operators ask of the exchange.
+//!
+//! Made where a route's edits are applied. Nothing here is a decision: what the operators mean is `leno_core::format`.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStringExt as _;
+use std::sync::LazyLock;
+
+use leno_core::format::{Exchange, Fact, HeaderChoice, Operator};
+use leno_core::header_edit::HeadersMut;
+use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
+
+use super::record::Record;
+use super::session::Session;
+use crate::listener::Facts;
+use crate::worker::Worker;
+
+/// The process's environment, read once: asking the system takes a lock.
+static ENVIRONMENT: LazyLock<HashMap<Vec<u8>, Vec<u8>>> = LazyLock::new(|| {
+    std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect()
+});
+
+/// The machine's name as the kernel has it.
+static HOSTNAME: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_ascii().to_vec()
+});
+
+/// One head under edit.
+pub(super) struct Edited<'a> {
+    head: Head<'a>,
+    facts: &'a Facts,
+    record: &'a Record,
+    worker: &'a Worker,
+    /// Whether what a client says of its address is believed.
+    trusts_forwarded: bool,
+}
+
+enum Head<'a> {
+    Request(&'a mut RequestHead),
+    Response(&'a mut ResponseHead, &'a RequestHead),
+}
+
+impl<'a> Edited<'a> {
+    /// The session's request.
+    pub(super) fn request(session: &'a mut Session) -> Self {
+        let Session { request, facts, record, worker, manager, .. } = session;
+        let trusts_forwarded = !manager.settings.use_remote_address;
+        Self { head: Head::Request(request), facts, record, worker, trusts_forwarded }
+    }
+
+    /// The session's response.
+    pub(super) fn response(session: &'a mut Session) -> Self {
+        let Session { request, response, facts, record, worker, manager, .. } = session;
+        let trusts_forwarded = !manager.settings.use_remote_address;
+        let head = Head::Response(response, request);
+        Self { head, facts, record, worker, trusts_forwarded }
+    }
+
+    fn fields(&self) -> &Fields {
+        match &self.head {
+            Head::Request(request) => request.fields(),
+            Head::Response(response, _) => response.fields(),
+        }
+    }
+
+    fn fields_mut(&mut self) -> &mut Fields {
+        match &mut self.head {
+            Head::Request(request) => request.fields_mut(),
+            Head::Response(response, _) => response.fields_mut(),
+        }
+    }
+
+    fn request_head(&self) -> &RequestHead {
+        match &self.head {
+            Head::Request(request) => request,
+            Head::Response(_, request) => request,
+        }
+    }
+
+    fn request_value(&self, name: &str) -> Option<&[u8]> {
+        let head = self.request_head();
+        match name {
+            ":method" => Some(head.method_str().as_bytes()),
+            ":path" => Some(head.target().as_bytes()),
+            ":authority" => head.fields().get(Known::Host),
+            ":scheme" => Some(self.facts.scheme().as_bytes()),
+            name => head.fields().get(Name::parse(name)?),
+        }
+    }
+
+    fn response_value(&self, name: &str) -> Option<&[u8]> {
+        match &self.head {
+            Head::Request(_) => None,
+            Head::Response(response, _) => response.fields().get(Name::parse(name)?),
+        }
+    }
+
+    /// The client's address: what the last proxy before us says, where that is believed.
+    fn remote(&self) -> SocketAddr {
+        let forwarded = || {
+            let field = self.request_head().fields().get_str(Known::XForwardedFor)?;
+            let last: IpAddr = field.rsplit(',').next()?.trim().parse().ok()?;
+            Some(SocketAddr::new(last, 0))
+        };
+        let believed = self.trusts_forwarded.then(forwarded).flatten();
+        believed.unwrap_or(self.facts.peer)
+    }
+
+    fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
+        match fact {
+            Fact::Protocol => {
+                out.extend_from_slice(self.request_head().version().as_str().as_bytes())
+            }
+            Fact::DownstreamRemoteAddress => show(out, self.remote()),
+            Fact::DownstreamRemoteAddressWithoutPort => show(out, self.remote().ip()),
+            Fact::DownstreamRemotePort => show(out, self.remote().port()),
+            Fact::DownstreamDirectRemoteAddress => show(out, self.facts.peer),
+            Fact::DownstreamDirectRemoteAddressWithoutPort => {
+                show(out, self.facts.peer.ip());
+            }
+            Fact::DownstreamLocalAddress => show(out, self.facts.destination),
+            Fact::DownstreamLocalAddressWithoutPort => {
+                show(out, self.facts.destination.ip());
+            }
+            Fact::DownstreamLocalPort => show(out, self.facts.destination.port()),
+            Fact::DownstreamPeerUriSan => text(out, self.facts.proof.peer.as_deref()),
+            Fact::RequestedServerName => text(out, self.facts.server_name.as_deref()),
+            Fact::Hostname => out.extend_from_slice(&HOSTNAME),
+            Fact::Nothing => {}
+            Fact::ResponseCode
+            | Fact::ResponseCodeDetails
+            | Fact::ResponseFlags
+            | Fact::RouteName
+            | Fact::UpstreamCluster
+            | Fact::UpstreamHost
+            | Fact::UpstreamLocalAddress
+            | Fact::UpstreamPeerUriSan => self.record.write_fact(fact, out),
+        }
+    }
+}
+
+/// A value as its text.
+pub(super) fn show(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    write!(out, "{value}").expect("writing to a Vec cannot fail");
+}
+
+fn text(out: &mut Vec<u8>, text: Option<&str>) {
+    out.extend_from_slice(text.unwrap_or_default().as_bytes());
+}
+
+impl Exchange for Edited<'_> {
+    fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
+        let first = |choice: &HeaderChoice, of: &dyn Fn(&str) -> Option<Vec<u8>>| {
+            of(&choice.name).or_else(|| of(choice.or.as_ref()?))
+        };
+        match operator {
+            Operator::Request(choice) => {
+                let value = first(choice, &|name| self.request_value(name).map(<[u8]>::to_vec));
+                out.extend(value.into_iter().flatten());
+            }
+            Operator::Response(choice) => {
+                let value = first(choice, &|name| self.response_value(name).map(<[u8]>::to_vec));
+                out.extend(value.into_iter().flatten());
+            }
+            Operator::StartTime(format) => {
+                format.write(self.worker.telemetry.wall_clock(self.record.started()), out);
+            }
+            Operator::Environment(name) => {
+                // Envoy's way, for this operator alone.
+                let value = ENVIRONMENT.get(name.as_bytes());
+                out.extend_from_slice(value.map_or(b"-", Vec::as_slice));
+            }
+            Operator::Fact(fact) => self.write_fact(*fact, out),
+        }
+    }
+}
+
+impl HeadersMut for Edited<'_> {
+    fn contains(&self, name: &str) -> bool {
+        Name::parse(name).is_some_and(|name| self.fields().get(name).is_some())
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(name) = Name::parse(name) {
+            self.fields_mut().remove(name);
+        }
+    }
+
+    fn append(&mut self, name: &str, value: &[u8]) {
+        if let Some(name) = Name::parse(name) {
+            self.fields_mut().append(name, value);
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &[u8]) {
+        if let Some(name) = Name::parse(name) {
+            self.fields_mut().set(name, value);
+        }
+    }
+}
