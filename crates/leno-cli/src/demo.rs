@@ -166,6 +166,9 @@ impl Demo {
     fn print(&self, first: Duration) {
         let seconds = first.as_secs_f64();
         let (page, portal, prometheus) = (self.url(), self.control.portal(), self.prometheus_url());
+        if let Some(line) = self.workloads.uncaptured() {
+            show(line);
+        }
         let suggestions = suggestions::text(&self.folder, &self.control.kubeconfig());
         show(format_args!(
             "Bookinfo is in the mesh: six workloads, the first page after {seconds:.1} s.\n\n  \

@@ -44,6 +44,12 @@ impl Kept {
         last.iter().map(|line| format!("  {}: {line}\n", self.name)).collect()
     }
 
+    /// The first line it said that holds `part`.
+    pub(super) fn line_with(&self, part: &str) -> Option<String> {
+        let text = std::fs::read_to_string(&self.log).ok()?;
+        text.lines().find(|line| line.contains(part)).map(str::to_owned)
+    }
+
     /// Ends it without warning.
     pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().with_context(|| format!("killing {}", self.name))?;

@@ -85,6 +85,11 @@ impl Workloads {
         self.runs.iter().all(|run| reports.contains_key(&run.name))
     }
 
+    /// Why their traffic is not captured in namespaces, if it is not.
+    pub(super) fn uncaptured(&self) -> Option<String> {
+        self.runs.iter().find_map(|run| run.line_with("capture=env, since"))
+    }
+
     pub(super) fn last_words(&self) -> String {
         self.runs.iter().map(Kept::last_words).collect()
     }

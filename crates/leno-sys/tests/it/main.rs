@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         ["case", name] => run_case(name),
         ["app", rest @ ..] => apps::run(rest),
         ["--list", ..] => list(),
-        filters => run_all(filters),
+        words => run_all(&filters(words)),
     }
 }
 
@@ -39,9 +39,23 @@ fn run_case(name: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Names among what libtest takes. The value of one of its options is no name, or nothing would be run.
+fn filters<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    const WITH_VALUE: [&str; 5] = ["--test-threads", "--format", "--color", "--skip", "--logfile"];
+    let mut filters = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            filters.push(*word);
+        }
+    }
+    filters
+}
+
 fn run_all(filters: &[&str]) -> ExitCode {
-    let filters: Vec<_> = filters.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(**f));
+    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(f));
     let program = env::current_exe().unwrap();
     let copies = tempfile::tempdir().unwrap();
     let mut failed = 0;
