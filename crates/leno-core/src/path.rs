@@ -149,12 +149,9 @@ fn unescape_slashes(path: &[u8]) -> Option<Vec<u8>> {
     let mut unescaped: Option<Vec<u8>> = None;
     let (mut at, mut copied) = (0, 0);
     while at < path.len() {
-        let slash = match escape_at(path, at) {
-            Some(byte @ (b'/' | b'\\')) => byte,
-            _ => {
-                at += 1;
-                continue;
-            }
+        let Some(slash @ (b'/' | b'\\')) = escape_at(path, at) else {
+            at += 1;
+            continue;
         };
         let unescaped = unescaped.get_or_insert_with(|| Vec::with_capacity(path.len()));
         unescaped.extend_from_slice(&path[copied..at]);
