@@ -8,6 +8,7 @@ use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 
 mod bench;
+mod databases;
 mod deny;
 mod docs;
 mod fuzz;
@@ -33,6 +34,8 @@ enum Command {
     Deny(deny::Args),
     /// Compare with other proxies and control planes.
     Bench(bench::Args),
+    /// Put real servers behind the proxy and compare what their clients get.
+    Databases(databases::Args),
     /// Fuzz every parser for a while.
     Fuzz(fuzz::Args),
     /// Run proxies through their life under load.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Peers(args) => peers::run(&args),
         Command::Deny(args) => deny::run(&root(), &args),
         Command::Bench(args) => bench::run(&root(), &args),
+        Command::Databases(args) => databases::run(&root(), &args),
         Command::Fuzz(args) => fuzz::run(&root(), &args),
         Command::Soak(args) => soak::run(&root(), &args),
         Command::Docs => docs::run(&root()),

