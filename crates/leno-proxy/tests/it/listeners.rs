@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use leno_core::config::{FilterChain, FilterChainMatch, ListenerFilter};
 
@@ -75,9 +77,10 @@ fn routes_change_under_load_and_no_request_fails() {
     let table = |name: &str| resources(vec![route("/", forward(name))], clusters());
     let (proxy, address) = start(table("first"));
     let done = Arc::new(AtomicBool::new(false));
+    let (answered, answers) = channel();
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let done = Arc::clone(&done);
+            let (done, answered) = (Arc::clone(&done), answered.clone());
             std::thread::spawn(move || {
                 let (mut ours, mut others) = (0, 0);
                 while !done.load(Ordering::Relaxed) {
@@ -92,6 +95,7 @@ fn routes_change_under_load_and_no_request_fails() {
                             "other" => others += 1,
                             _ => panic!("{response}"),
                         }
+                        answered.send(()).unwrap();
                         if head.contains("connection: close") || done.load(Ordering::Relaxed) {
                             break;
                         }
@@ -103,7 +107,11 @@ fn routes_change_under_load_and_no_request_fails() {
         .collect();
     for n in 0..40 {
         proxy.publish(table(if n % 2 == 0 { "second" } else { "first" })).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        // Requests meet this table before the next one comes.
+        answers.try_iter().count();
+        for _ in 0..8 {
+            answers.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
     }
     done.store(true, Ordering::Relaxed);
     let counts = clients.into_iter().map(|client| client.join().unwrap());
@@ -143,8 +151,8 @@ fn a_removed_listener_lets_its_connections_finish() {
 
 #[test]
 fn a_drain_finishes_what_is_in_flight() {
-    let (sender, arrived) = std::sync::mpsc::channel();
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (sender, arrived) = channel();
+    let (release, released) = channel::<()>();
     let released = Arc::new(std::sync::Mutex::new(released));
     let origin = origin(move |mut peer| {
         peer.message();

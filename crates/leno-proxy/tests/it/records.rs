@@ -1,5 +1,6 @@
 //! Access records of what happened.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use leno_core::config::AccessLog;
@@ -14,7 +15,10 @@ fn every_exchange_leaves_one_line_that_says_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let (web, _requests) = answering(OK);
-    let silent = origin(|mut peer| {
+    let (sender, heard) = channel();
+    let silent = origin(move |mut peer| {
+        // The test may have seen enough.
+        let _ = sender.send(peer.message());
         peer.rest();
     });
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -43,7 +47,10 @@ fn every_exchange_leaves_one_line_that_says_how_it_ended() {
     invalid.rest();
     let mut gone = Peer::connect(address);
     gone.write("GET /silent HTTP/1.1\r\nHost: x\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(50));
+    let is_there = |request: &Option<String>| {
+        request.as_ref().is_some_and(|request| request.starts_with("GET /silent "))
+    };
+    while !is_there(&heard.recv_timeout(Duration::from_secs(10)).unwrap()) {}
     drop(gone);
     proxy.drain();
     proxy.wait();
