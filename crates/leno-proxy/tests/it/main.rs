@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 mod abort;
+mod addresses;
 mod admin;
 mod ads;
 mod basic;
