@@ -4,7 +4,7 @@ CARGO_TARGET_DIR ?= $(HOME)/.cache/leno/target
 export CARGO_TARGET_DIR
 CARGO ?= cargo
 
-.PHONY: demo test build setup check e2e portal fmt clean setup-demo setup-test
+.PHONY: demo test build setup check e2e kubectl portal fmt clean setup-demo setup-test
 # Steps of one recipe use both cores by themselves, and setup comes first.
 .NOTPARALLEL:
 
@@ -33,7 +33,7 @@ setup-demo setup-test:
 	@scripts/setup $(@:setup-%=%)
 
 # Everything that needs no release binary.
-check: portal
+check: portal kubectl
 	$(CARGO) fmt --all --check
 	@$(CARGO) xtask peers envoy || echo "make: without it the tests that compare with Envoy are skipped"
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -49,6 +49,11 @@ e2e: build
 	$(CARGO) xtask docs
 	$(CARGO) xtask bench instructions
 	cd portal && npm run --silent e2e
+
+# A later kubectl for the tests beside the installed one, built once where there is a Go that can.
+kubectl:
+	@if command -v go >/dev/null 2>&1; then $(CARGO) xtask peers kubectl-1.37; else false; fi || \
+		echo "tests run with the installed kubectl alone" >&2
 
 fmt:
 	$(CARGO) fmt --all

@@ -41,6 +41,8 @@ enum Source {
     Python2 { package: &'static str, version: &'static str, program: &'static str },
     /// A program of a Go module that `xtask/peers/go/go.mod` pins, or one of our own on such a module; `version` names its folder.
     Go { package: &'static str, version: &'static str },
+    /// The program that `xtask/peers/FOLDER` is, a Go module with pins of its own; `version` is what it says of itself.
+    GoProgram { folder: &'static str, version: &'static str },
     /// A program of a crate, built as its own lock file says.
     Cargo { version: &'static str },
     /// The npm packages of `xtask/peers/node/package-lock.json`.
@@ -129,6 +131,10 @@ const PEERS: &[Peer] = &[
         name: "kubectl",
         source: Source::Apt { package: "kubernetes-client", program: "kubectl" },
     },
+    Peer {
+        name: "kubectl-1.37",
+        source: Source::GoProgram { folder: "kubectl", version: "1.37.1" },
+    },
     Peer { name: "chromium", source: Source::Apt { package: "chromium", program: "chromium" } },
     Peer { name: "cargo-deny", source: Source::Cargo { version: "0.20.2" } },
     Peer { name: "curl", source: Source::Present { program: "curl" } },
@@ -186,6 +192,7 @@ fn ensure(peer: &Peer) -> Result<PathBuf> {
         Source::Python => python::install_environment()?,
         Source::Python2 { package, version, .. } => python::install_old(package, version)?,
         Source::Go { package, version } => built::install_go(peer.name, package, version)?,
+        Source::GoProgram { folder, version } => built::install_go_program(folder, version)?,
         Source::Cargo { version } => built::install_crate(peer.name, version)?,
         Source::Npm => built::install_npm()?,
         Source::Present { .. } => {}
@@ -209,6 +216,7 @@ fn installed(peer: &Peer) -> Result<PathBuf> {
             folder(package, version).join("bin").join(program)
         }
         Source::Go { version, .. } => folder(peer.name, version).join(peer.name),
+        Source::GoProgram { folder: name, version } => folder(name, version).join(name),
         Source::Cargo { version } => folder(peer.name, version).join("bin").join(peer.name),
         Source::Npm => built::npm_folder()?.join("node_modules"),
     };
@@ -283,6 +291,18 @@ mod tests {
             let pin = pins.lines().find(is_pin).unwrap_or_else(|| panic!("{package} is pinned"));
             assert!(pin.contains(version), "{}: {version}, but {pin}", peer.name);
             assert!(pins.contains(&format!("\t{package}\n")), "{package} is a tool of the module");
+        }
+    }
+
+    #[test]
+    fn kubectl_is_at_the_version_that_its_module_pins() {
+        let pins = include_str!("../peers/kubectl/go.mod");
+        let versions = PEERS.iter().filter_map(|peer| match peer.source {
+            Source::GoProgram { version, .. } => version.strip_prefix("1."),
+            _ => None,
+        });
+        for version in versions {
+            assert!(pins.contains(&format!("k8s.io/kubectl v0.{version}\n")), "{version}");
         }
     }
 

@@ -17,6 +17,23 @@ pub(super) fn install_go(name: &str, package: &str, version: &str) -> Result<()>
     })
 }
 
+/// Builds the program that a Go module of its own is, and has it say its version.
+pub(super) fn install_go_program(name: &str, version: &str) -> Result<()> {
+    let mut parts = version.split('.');
+    let mut part = || parts.next().unwrap_or_default();
+    let (major, minor) = (part(), part());
+    let stamp = "-X k8s.io/component-base/version.git";
+    let flags = format!(
+        "-s -w {stamp}Version=v{version} {stamp}Major={major} {stamp}Minor={minor} {stamp}TreeState=clean"
+    );
+    make(&folder(name, version), |partial| {
+        let mut go = Command::new("go");
+        go.current_dir(crate::root().join("xtask/peers").join(name)).env("CGO_ENABLED", "0");
+        go.args(["build", "-trimpath", "-ldflags", &flags, "-o"]).arg(partial.join(name));
+        succeed(go.arg("."))
+    })
+}
+
 /// Builds one crate's program. What it is built of stays out of this workspace's target folder.
 pub(super) fn install_crate(name: &str, version: &str) -> Result<()> {
     make(&folder(name, version), |partial| {

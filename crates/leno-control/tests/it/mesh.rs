@@ -8,8 +8,8 @@ use leno_api::client::Client;
 use leno_control::{Options, Running};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// A test that waits longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -17,6 +17,21 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Mesh {
     pub(crate) running: Running,
     directory: TempDir,
+    kubectl: PathBuf,
+}
+
+/// Every kubectl there is: `$KUBECTL` alone where it is set, else the one on the path and the pinned later one that
+/// `cargo xtask peers kubectl-1.37` leaves in the cache.
+pub(crate) fn kubectls() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os("KUBECTL") {
+        return vec![named.into()];
+    }
+    let home = || std::env::home_dir().unwrap_or_default().join(".cache/leno");
+    let cache = std::env::var_os("LENO_CACHE").map_or_else(home, PathBuf::from);
+    let later = cache.join("peers/kubectl-1.37.1/kubectl");
+    let mut found = vec![PathBuf::from("kubectl")];
+    found.extend(later.exists().then_some(later));
+    found
 }
 
 /// What a command said.
@@ -27,23 +42,57 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
+/// A kubectl that goes on.
+pub(crate) struct Followed {
+    _child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Followed {
+    pub(crate) async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line());
+        line.await.expect("a line comes").unwrap().expect("it goes on")
+    }
+}
+
 impl Mesh {
+    /// With the kubectl that is first.
     pub(crate) async fn start() -> Self {
+        Self::start_with(kubectls().swap_remove(0)).await
+    }
+
+    /// With that kubectl.
+    pub(crate) async fn start_with(kubectl: PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options = Options::on_free_ports(directory.path().join("data"));
         let running = Running::start(&options).await.unwrap();
-        Self { running, directory }
+        Self { running, directory, kubectl }
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.running.kubeconfig().to_owned()
     }
 
-    /// Runs kubectl with `stdin`.
-    pub(crate) async fn kubectl_with(&self, arguments: &[&str], stdin: &str) -> Said {
-        let mut command = Command::new(std::env::var("KUBECTL").unwrap_or("kubectl".into()));
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.kubectl);
         command.args(arguments).env("KUBECONFIG", self.kubeconfig());
         command.env("HOME", self.directory.path()).env("KUBE_EDITOR", "sed -i s/before/after/");
+        command
+    }
+
+    /// Starts a kubectl that goes on; it ends with what is returned. Its lines, each within a test's patience.
+    pub(crate) fn follow(&self, line: &str) -> Followed {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let mut command = self.command(&arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().expect("kubectl is installed");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Followed { _child: child, lines }
+    }
+
+    /// Runs kubectl with `stdin`.
+    pub(crate) async fn kubectl_with(&self, arguments: &[&str], stdin: &str) -> Said {
+        let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("kubectl is installed");
         let mut input = child.stdin.take().unwrap();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, kubectls};
 
 /// One request on a connection of its own; the body as lines.
 pub(crate) struct Lines {
@@ -88,119 +88,131 @@ async fn delete(mesh: &Mesh, name: &str) {
 
 #[tokio::test]
 async fn a_watch_goes_on_where_a_list_ended() {
-    let mesh = Mesh::start().await;
-    put(&mesh, "a", "x").await;
-    let list = Lines::get(&mesh, MAPS).await.document().await;
-    let revision = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
-    put(&mesh, "b", "x").await;
-    delete(&mesh, "a").await;
-    let path = format!("{MAPS}?watch=1&resourceVersion={revision}");
-    let mut watch = Lines::get(&mesh, &path).await;
-    assert_eq!(watch.event().await, "ADDED b");
-    assert_eq!(watch.event().await, "DELETED a");
-    put(&mesh, "b", "y").await;
-    let third = watch.next().await.unwrap();
-    assert_eq!(third["type"], "MODIFIED");
-    // Cut off here, the next watch goes on after the last event seen.
-    let seen = third["object"]["metadata"]["resourceVersion"].as_str().unwrap();
-    put(&mesh, "c", "x").await;
-    let path = format!("{MAPS}?watch=1&resourceVersion={seen}");
-    assert_eq!(Lines::get(&mesh, &path).await.event().await, "ADDED c");
-    mesh.stop().await;
+    for kubectl in kubectls() {
+        let mesh = Mesh::start_with(kubectl).await;
+        put(&mesh, "a", "x").await;
+        let list = Lines::get(&mesh, MAPS).await.document().await;
+        let revision = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+        put(&mesh, "b", "x").await;
+        delete(&mesh, "a").await;
+        let path = format!("{MAPS}?watch=1&resourceVersion={revision}");
+        let mut watch = Lines::get(&mesh, &path).await;
+        assert_eq!(watch.event().await, "ADDED b");
+        assert_eq!(watch.event().await, "DELETED a");
+        put(&mesh, "b", "y").await;
+        let third = watch.next().await.unwrap();
+        assert_eq!(third["type"], "MODIFIED");
+        // Cut off here, the next watch goes on after the last event seen.
+        let seen = third["object"]["metadata"]["resourceVersion"].as_str().unwrap();
+        put(&mesh, "c", "x").await;
+        let path = format!("{MAPS}?watch=1&resourceVersion={seen}");
+        assert_eq!(Lines::get(&mesh, &path).await.event().await, "ADDED c");
+        mesh.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_selector_turns_changes_into_comings_and_goings() {
-    let mesh = Mesh::start().await;
-    put(&mesh, "a", "x").await;
-    let mut watch = Lines::get(&mesh, &format!("{MAPS}?watch=1&labelSelector=stage%3Dx")).await;
-    assert_eq!(watch.event().await, "ADDED a");
-    put(&mesh, "other", "y").await;
-    put(&mesh, "a", "y").await;
-    put(&mesh, "a", "x").await;
-    assert_eq!(watch.event().await, "DELETED a");
-    assert_eq!(watch.event().await, "ADDED a");
-    mesh.stop().await;
+    for kubectl in kubectls() {
+        let mesh = Mesh::start_with(kubectl).await;
+        put(&mesh, "a", "x").await;
+        let mut watch = Lines::get(&mesh, &format!("{MAPS}?watch=1&labelSelector=stage%3Dx")).await;
+        assert_eq!(watch.event().await, "ADDED a");
+        put(&mesh, "other", "y").await;
+        put(&mesh, "a", "y").await;
+        put(&mesh, "a", "x").await;
+        assert_eq!(watch.event().await, "DELETED a");
+        assert_eq!(watch.event().await, "ADDED a");
+        mesh.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn bookmarks_mark_the_end_of_what_was_there_and_of_the_watch() {
-    let mesh = Mesh::start().await;
-    put(&mesh, "a", "x").await;
-    let path = format!(
-        "{MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1"
-    );
-    let mut watch = Lines::get(&mesh, &path).await;
-    assert_eq!(watch.event().await, "ADDED a");
-    let bookmark = watch.next().await.unwrap();
-    assert_eq!(bookmark["type"], "BOOKMARK");
-    let annotations = &bookmark["object"]["metadata"]["annotations"];
-    assert_eq!(annotations["k8s.io/initial-events-end"], "true");
-    assert_eq!(watch.next().await.unwrap()["type"], "BOOKMARK");
-    assert!(watch.next().await.is_none());
-    mesh.stop().await;
+    for kubectl in kubectls() {
+        let mesh = Mesh::start_with(kubectl).await;
+        put(&mesh, "a", "x").await;
+        let path = format!(
+            "{MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1"
+        );
+        let mut watch = Lines::get(&mesh, &path).await;
+        assert_eq!(watch.event().await, "ADDED a");
+        let bookmark = watch.next().await.unwrap();
+        assert_eq!(bookmark["type"], "BOOKMARK");
+        let annotations = &bookmark["object"]["metadata"]["annotations"];
+        assert_eq!(annotations["k8s.io/initial-events-end"], "true");
+        assert_eq!(watch.next().await.unwrap()["type"], "BOOKMARK");
+        assert!(watch.next().await.is_none());
+        mesh.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn what_is_no_longer_known_is_gone_and_what_is_not_yet_is_too_new() {
-    let mesh = Mesh::start().await;
-    let table = [
-        (format!("{MAPS}?watch=1&resourceVersion=999999"), 504),
-        (format!("{MAPS}?resourceVersion=999999&resourceVersionMatch=NotOlderThan"), 504),
-        (format!("{MAPS}?watch=1&resourceVersion=x"), 400),
-        (format!("{MAPS}?continue=nonsense"), 400),
-        (format!("{MAPS}?watch=1&sendInitialEvents=true"), 400),
-        (format!("{MAPS}?labelSelector=%3D"), 400),
-        ("/api/v1/nothing".to_owned(), 404),
-    ];
-    for (path, status) in table {
-        let answer = Lines::get(&mesh, &path).await;
-        assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.document().await["kind"], "Status", "{path}");
+    for kubectl in kubectls() {
+        let mesh = Mesh::start_with(kubectl).await;
+        let table = [
+            (format!("{MAPS}?watch=1&resourceVersion=999999"), 504),
+            (format!("{MAPS}?resourceVersion=999999&resourceVersionMatch=NotOlderThan"), 504),
+            (format!("{MAPS}?watch=1&resourceVersion=x"), 400),
+            (format!("{MAPS}?continue=nonsense"), 400),
+            (format!("{MAPS}?watch=1&sendInitialEvents=true"), 400),
+            (format!("{MAPS}?labelSelector=%3D"), 400),
+            ("/api/v1/nothing".to_owned(), 404),
+        ];
+        for (path, status) in table {
+            let answer = Lines::get(&mesh, &path).await;
+            assert_eq!(answer.status, status, "{path}");
+            assert_eq!(answer.document().await["kind"], "Status", "{path}");
+        }
+        mesh.stop().await;
     }
-    mesh.stop().await;
 }
 
 #[tokio::test]
 async fn pages_of_a_list_are_of_one_revision() {
-    let mesh = Mesh::start().await;
-    for name in ["a", "b", "c"] {
-        put(&mesh, name, "x").await;
+    for kubectl in kubectls() {
+        let mesh = Mesh::start_with(kubectl).await;
+        for name in ["a", "b", "c"] {
+            put(&mesh, name, "x").await;
+        }
+        let first = Lines::get(&mesh, &format!("{MAPS}?limit=2")).await.document().await;
+        assert_eq!(first["metadata"]["remainingItemCount"], 1);
+        delete(&mesh, "c").await;
+        put(&mesh, "d", "x").await;
+        let resume = first["metadata"]["continue"].as_str().unwrap();
+        let path = format!("{MAPS}?limit=2&continue={resume}");
+        let second = Lines::get(&mesh, &path).await.document().await;
+        assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+        let names: Vec<&str> = second["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["c"]);
+        mesh.stop().await;
     }
-    let first = Lines::get(&mesh, &format!("{MAPS}?limit=2")).await.document().await;
-    assert_eq!(first["metadata"]["remainingItemCount"], 1);
-    delete(&mesh, "c").await;
-    put(&mesh, "d", "x").await;
-    let resume = first["metadata"]["continue"].as_str().unwrap();
-    let path = format!("{MAPS}?limit=2&continue={resume}");
-    let second = Lines::get(&mesh, &path).await.document().await;
-    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
-    let names: Vec<&str> = second["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|item| item["metadata"]["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(names, ["c"]);
-    mesh.stop().await;
 }
 
 #[tokio::test]
 async fn tables_and_metadata_come_when_asked_for() {
-    let mesh = Mesh::start().await;
-    put(&mesh, "a", "x").await;
-    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    let list = Lines::get_as(&mesh, MAPS, table).await.document().await;
-    assert_eq!(list["kind"], "Table");
-    assert_eq!(list["rows"][0]["cells"][0], "a");
-    let mut watch = Lines::get_as(&mesh, &format!("{MAPS}?watch=1"), table).await;
-    let first = watch.next().await.unwrap();
-    assert!(first["object"]["columnDefinitions"].is_array());
-    put(&mesh, "b", "x").await;
-    assert!(watch.next().await.unwrap()["object"]["columnDefinitions"].is_null());
-    let partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
-    let list = Lines::get_as(&mesh, MAPS, partial).await.document().await;
-    assert_eq!(list["kind"], "PartialObjectMetadataList");
-    assert!(list["items"][0].get("data").is_none());
-    mesh.stop().await;
+    for kubectl in kubectls() {
+        let mesh = Mesh::start_with(kubectl).await;
+        put(&mesh, "a", "x").await;
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        let list = Lines::get_as(&mesh, MAPS, table).await.document().await;
+        assert_eq!(list["kind"], "Table");
+        assert_eq!(list["rows"][0]["cells"][0], "a");
+        let mut watch = Lines::get_as(&mesh, &format!("{MAPS}?watch=1"), table).await;
+        let first = watch.next().await.unwrap();
+        assert!(first["object"]["columnDefinitions"].is_array());
+        put(&mesh, "b", "x").await;
+        assert!(watch.next().await.unwrap()["object"]["columnDefinitions"].is_null());
+        let partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+        let list = Lines::get_as(&mesh, MAPS, partial).await.document().await;
+        assert_eq!(list["kind"], "PartialObjectMetadataList");
+        assert!(list["items"][0].get("data").is_none());
+        mesh.stop().await;
+    }
 }
