@@ -1,11 +1,11 @@
 //! `leno get`, `describe`, `apply` and `delete`: documents through the same API that kubectl uses.
 
-use std::io::{Read as _, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use leno_api::client::{Client, Documents};
 use leno_api::kind::{Kind, kind_of, kinds};
 use serde_json::Value;
@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::exit::{Code, WithCode as _};
 use crate::front_door::{Connection, block_on, said};
 use crate::output::{Document, Format, Table};
+
+mod file;
 
 /// Who owns the fields that `leno apply` sets.
 const MANAGER: &str = "leno";
@@ -216,70 +218,35 @@ fn events(client: &Client, namespace: &str, kind: &Kind, name: &str) -> Result<V
     Ok(items.into_iter().filter(about).collect())
 }
 
-/// Does `work` to every document of the file, and says what became of each. A failure does not keep the others from
-/// being tried; the exit code then says that some failed.
+/// Does `work` to every document of the file, and says what became of each. A file of which one document is none is
+/// refused whole. What the server refuses does not keep the others from being tried; the exit code then says that some
+/// failed.
 fn each(
     args: &ApplyArgs,
     work: impl Fn(&Documents<'_>, &str, &Value) -> Result<&'static str>,
 ) -> Result<ExitCode> {
+    let documents = file::read(&args.file).code(Code::Usage)?;
     let client = args.connection.client()?;
-    let documents = read(&args.file)?;
     let mut failures = Vec::new();
     for document in &documents {
-        let done = one(&client, &args.namespace, document, &work);
-        match done {
-            Ok(line) => writeln!(anstream::stdout(), "{line}")?,
-            Err(error) => failures.push(error),
+        let namespace = document.namespace().unwrap_or(&args.namespace);
+        let named = format!("{}/{}", document.kind.singular, document.name);
+        let of_kind = client.documents(document.kind, Some(namespace));
+        match work(&of_kind, &document.name, &document.value) {
+            Ok(done) => writeln!(anstream::stdout(), "{named} {done}")?,
+            Err(error) => failures.push(error.context(named)),
         }
     }
     let Some(last) = failures.pop() else { return Ok(ExitCode::SUCCESS) };
-    if failures.is_empty() && documents.len() == 1 {
+    if documents.len() == 1 {
         return Err(last);
     }
     let count = failures.len() + 1;
     for error in failures.iter().chain([&last]) {
         writeln!(anstream::stderr(), "leno: {error:#}")?;
     }
-    let all = count == documents.len();
-    let code = if all { Code::Found } else { Code::Partial };
+    let code = if count == documents.len() { Code::Found } else { Code::Partial };
     Err(anyhow!("{count} of {} documents failed", documents.len())).code(code)
-}
-
-fn one(
-    client: &Client,
-    namespace: &str,
-    document: &Value,
-    work: impl Fn(&Documents<'_>, &str, &Value) -> Result<&'static str>,
-) -> Result<String> {
-    let (group, version) =
-        document["apiVersion"].as_str().unwrap_or_default().rsplit_once('/').unwrap_or_default();
-    let word = document["kind"].as_str().unwrap_or_default();
-    let kind = kind_of(group, word)
-        .ok_or_else(|| anyhow!("no kind {word} in {group}/{version}"))
-        .code(Code::Usage)?;
-    let name = document["metadata"]["name"]
-        .as_str()
-        .context("metadata.name is missing")
-        .code(Code::Usage)?;
-    let namespace = document["metadata"]["namespace"].as_str().unwrap_or(namespace);
-    let done = work(&client.documents(kind, Some(namespace)), name, document);
-    done.map(|done| format!("{}/{name} {done}", kind.singular))
-        .with_context(|| format!("{}/{name}", kind.singular))
-}
-
-fn read(file: &Path) -> Result<Vec<Value>> {
-    let mut content = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut content)?;
-    } else {
-        content = std::fs::read_to_string(file)
-            .with_context(|| file.display().to_string())
-            .code(Code::Usage)?;
-    }
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&content)
-        .with_context(|| file.display().to_string())
-        .code(Code::Usage)?;
-    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
 #[cfg(test)]
@@ -292,15 +259,5 @@ mod tests {
             assert_eq!(find_kind(word).map(|kind| kind.kind), Some("VirtualService"), "{word}");
         }
         assert!(find_kind("nothing").is_none());
-    }
-
-    #[test]
-    fn a_file_holds_several_documents() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.yaml");
-        std::fs::write(&file, "---\nkind: A\n---\nkind: B\n---\n").unwrap();
-        let documents = read(&file).unwrap();
-        assert_eq!(documents.len(), 2);
-        assert_eq!(documents[1]["kind"], "B");
     }
 }

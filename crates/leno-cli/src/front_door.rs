@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Error, Result};
 use http::{Method, StatusCode};
-use leno_api::client::{Client, ClientError};
+use leno_api::client::{Client, ClientError, KubeconfigError};
 use serde::de::DeserializeOwned;
 
 use crate::exit::{Code, WithCode as _};
@@ -59,7 +59,9 @@ pub(crate) fn said<T>(outcome: Result<T, ClientError>) -> Result<T> {
 fn code_of(error: &ClientError) -> Code {
     let Some(refusal) = error.refusal() else {
         return match error {
-            ClientError::BadServer { .. } | ClientError::BadRequest { .. } => Code::Usage,
+            ClientError::BadServer { .. }
+            | ClientError::BadRequest { .. }
+            | ClientError::Kubeconfig(KubeconfigError::Invalid { .. }) => Code::Usage,
             _ => Code::Unreachable,
         };
     };

@@ -20,16 +20,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", env = "LENO_DATA")]
     data: Option<PathBuf>,
     /// Where the page and the API listen. Port 0 picks a free one; for every address here.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:15080")]
     front_door: SocketAddr,
     /// Where proxies of this machine get resources and certificates, in plaintext.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15010")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:15010")]
     xds: SocketAddr,
     /// The same for other machines, over TLS.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:15012")]
     xds_tls: SocketAddr,
     /// Where the control plane's own metrics and health are.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:15014")]
     metrics: SocketAddr,
     /// The trust domain of every identity. It cannot change later.
     #[arg(long, value_name = "NAME", default_value = "cluster.local")]
@@ -51,6 +51,10 @@ impl Args {
         let svid_lifetime = Duration::from_secs(self.certificate_seconds);
         Ok(Options { data, front_door, xds, xds_tls, metrics, trust_domain, svid_lifetime })
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write IP:PORT, such as 127.0.0.1:15080; port 0 picks a free one")
 }
 
 fn data_home() -> Option<PathBuf> {
@@ -105,7 +109,9 @@ fn announce(running: &Running) -> Result<()> {
 
 fn code_of(error: &StartError) -> Code {
     match error {
-        StartError::InUse(_) | StartError::PortTaken { .. } => Code::Conflict,
+        StartError::InUse(_) | StartError::PortTaken { .. } | StartError::Full { .. } => {
+            Code::Conflict
+        }
         StartError::Damaged(_)
         | StartError::Seed(_)
         | StartError::Identity(_)

@@ -21,7 +21,7 @@ use crate::push::{self, ProxyTable, Push, Security};
 use crate::status::StatusWriter;
 use crate::store::{CommitError, Embedded, OpenError, Store};
 use crate::translate::Translation;
-use crate::{front_door, lease, portal, telemetry};
+use crate::{front_door, lease, portal, store, telemetry};
 
 /// Why a control plane did not start. Each ends with what to do about it or a code that says so.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,14 @@ pub enum StartError {
     #[error(transparent)]
     Store(OpenError),
     /// The store took nothing.
-    #[error("the store took nothing (LN0005)")]
+    #[error("the store took nothing")]
     Seed(#[from] CommitError),
+    /// No room for the files of the data directory.
+    #[error("no space is left in {}; free some and start again (LN0005)", data.display())]
+    Full {
+        /// The data directory.
+        data: PathBuf,
+    },
     /// The root cannot be used.
     #[error("the root of identity cannot be used (LN0006)")]
     Identity(#[from] IdentityError),
@@ -85,6 +91,22 @@ impl From<OpenError> for StartError {
     }
 }
 
+impl StartError {
+    /// Names a full disk, whichever file met it first.
+    fn or_full(self, data: &Path) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&self);
+        while let Some(error) = cause {
+            let is_full = error.downcast_ref::<io::Error>().is_some_and(store::is_full)
+                || matches!(error.downcast_ref(), Some(CommitError::Full { .. }));
+            if is_full {
+                return Self::Full { data: data.to_owned() };
+            }
+            cause = error.source();
+        }
+        self
+    }
+}
+
 /// A control plane that serves. Ends with [`Running::stop`]; dropped, it stops without waiting.
 pub struct Running {
     ports: Ports,
@@ -97,12 +119,19 @@ pub struct Running {
 impl Running {
     /// Starts everything; when it returns, every port answers.
     pub async fn start(options: &Options) -> Result<Self, StartError> {
+        Self::try_start(options).await.map_err(|error| error.or_full(&options.data))
+    }
+
+    async fn try_start(options: &Options) -> Result<Self, StartError> {
+        let trust_domain = options.trust_domain.parse::<TrustDomain>().map_err(|error| {
+            StartError::TrustDomain(options.trust_domain.clone(), error.to_string())
+        })?;
         let store: Arc<dyn Store> = Arc::new(Embedded::open(&options.data)?);
         let door = listen("--front-door", options.front_door).await?;
         let metrics = listen("--metrics", options.metrics).await?;
         let xds = listen("--xds", options.xds).await?;
         let xds_tls = listen("--xds-tls", options.xds_tls).await?;
-        let identity = open_identity(options)?;
+        let identity = open_identity(options, trust_domain)?;
         let tls = identity.front_door_tls()?;
         apiserver::seed::seed(&*store).await?;
 
@@ -265,10 +294,10 @@ users:
     )
 }
 
-fn open_identity(options: &Options) -> Result<Arc<Identity>, StartError> {
-    let trust_domain = options.trust_domain.parse::<TrustDomain>().map_err(|error| {
-        StartError::TrustDomain(options.trust_domain.clone(), error.to_string())
-    })?;
+fn open_identity(
+    options: &Options,
+    trust_domain: TrustDomain,
+) -> Result<Arc<Identity>, StartError> {
     let addresses = [options.front_door.ip(), options.xds.ip()];
     let named = addresses.into_iter().filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
     let settings = IdentityOptions {

@@ -17,6 +17,7 @@ mod embedded;
 mod lock;
 mod shared;
 
+pub(crate) use disk::is_full;
 pub use embedded::Embedded;
 pub use shared::Subscription;
 
@@ -159,13 +160,13 @@ pub enum CommitError {
     #[error("the store has more waiting writes than it takes in")]
     Busy,
     /// No room on the file system.
-    #[error("no space is left for the store at {}", path.display())]
+    #[error("no space is left for the store at {}; free some and repeat the change (LN0005)", path.display())]
     Full {
         /// The store's file.
         path: PathBuf,
     },
     /// The store cannot be written.
-    #[error("the store at {} cannot be written: {reason}", path.display())]
+    #[error("the store at {} cannot be written: {reason} (LN0005)", path.display())]
     Storage {
         /// The store's file.
         path: PathBuf,

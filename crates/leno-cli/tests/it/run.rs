@@ -1,16 +1,14 @@
 //! `leno run` with real processes: a control plane, programs, their sidecars, and every way they can end.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStderr, Command, Output};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-const LENO: &str = env!("CARGO_BIN_EXE_leno");
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::mesh::{LENO, Mesh};
 
 /// Serves one file for ever, on the port and at the place it is told.
 const SERVER: &str = "
@@ -33,40 +31,7 @@ for url in sys.argv[1:]:
     print(urllib.request.urlopen(url, timeout=10).read().decode(), flush=True)
 ";
 
-/// A control plane of its own for one test.
-struct Mesh {
-    folder: tempfile::TempDir,
-    control: Child,
-}
-
 impl Mesh {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(LENO);
-        command.arg("up").arg("--data").arg(folder.path());
-        for flag in ["--front-door", "--xds", "--xds-tls", "--metrics"] {
-            command.args([flag, "127.0.0.1:0"]);
-        }
-        let control = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut mesh = Self { folder, control };
-        let mut line = String::new();
-        BufReader::new(mesh.control.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("export KUBECONFIG="), "{line}");
-        mesh
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
-    }
-
-    fn leno(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(LENO);
-        command.args(words).env("KUBECONFIG", self.kubeconfig());
-        command.env_remove("HTTP_PROXY").env_remove("http_proxy");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
     /// Runs a program as a workload that only calls, to its end.
     fn shell(&self, flags: &[&str], program: &[&str]) -> Output {
         let mut words = vec!["run", "--service", "shell", "--quiet"];
@@ -88,7 +53,7 @@ impl Mesh {
         served
     }
 
-    fn names(&self, kind: &str) -> Vec<String> {
+    pub(crate) fn names(&self, kind: &str) -> Vec<String> {
         let output = self.leno(&["get", kind, "-o", "json"]).output().unwrap();
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         let items = document["items"].as_array().unwrap();
@@ -99,21 +64,6 @@ impl Mesh {
     fn report(&self) -> Option<Value> {
         let folder = fs::read_dir(self.folder.path().join("run")).ok()?.flatten().next()?.path();
         serde_json::from_slice(&fs::read(folder.join("run.json")).ok()?).ok()
-    }
-
-    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !is_so() {
-            assert!(began.elapsed() < PATIENCE, "not in time: {what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Mesh {
-    fn drop(&mut self) {
-        let _ = self.control.kill();
-        let _ = self.control.wait();
     }
 }
 

@@ -12,7 +12,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum FileError {
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read or written")]
     Io { path: PathBuf, source: io::Error },
     #[error(
         "{path} has mode {mode:04o}, so others may read a secret; run `chmod 600 {path}` if nobody did, or remove it to start anew"

@@ -100,12 +100,16 @@ impl Disk {
     fn error(&self, error: redb::Error) -> CommitError {
         let path = self.path.clone();
         match error {
-            redb::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-                CommitError::Full { path }
-            }
+            redb::Error::Io(error) if is_full(&error) => CommitError::Full { path },
             other => CommitError::Storage { path, reason: other.to_string() },
         }
     }
+}
+
+/// The file system, the owner's quota or the limit on a file's size has no more room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn write(

@@ -71,8 +71,14 @@ impl Embedded {
 }
 
 fn make_directory(directory: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind;
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(ErrorKind::NotADirectory.into())
+        }
+        other => other,
+    }
 }
 
 impl Drop for Embedded {
