@@ -154,9 +154,9 @@ mod tests {
             (format!("{good}---\nkind: ConfigMap\n"), "5", "apiVersion and kind"),
             (format!("{good}---\n\n\njust text\n"), "7", "not a document"),
             (
-                format!("kind: X\n---\n{good}---\n{}", good.replace("ConfigMap", "Y")),
+                format!("kind: X\n---\n{good}---\n{}", good.replace("ConfigMap", "Gizmo")),
                 "1 7",
-                "no kind Y in v1",
+                "no kind Gizmo in v1",
             ),
             ("apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n".to_owned(), "1", "metadata.name"),
         ];
