@@ -24,8 +24,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+pub(crate) use contender::{Contender, Program, Running, Setting};
 pub(crate) use kubernetes::Api;
-pub(crate) use process::Process;
+pub(crate) use process::{Process, Usage};
+pub(crate) use streams::{serve as serve_http2, serve_grpc, write_files};
+pub(crate) use wire::{Wire, make_certificates};
 
 /// `cargo xtask bench NAME`
 #[derive(clap::Args)]

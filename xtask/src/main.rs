@@ -7,11 +7,13 @@ use anyhow::Context as _;
 use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 
+mod attack;
 mod bench;
 mod databases;
 mod deny;
 mod docs;
 mod fuzz;
+mod interop;
 mod peers;
 mod soak;
 mod tidy;
@@ -32,12 +34,16 @@ enum Command {
     Peers(peers::Args),
     /// Licences, sources, duplicates and bans of everything that is built in: `cargo deny`.
     Deny(deny::Args),
+    /// Attack default configurations, ours beside others', and print the harm.
+    Attack(attack::Args),
     /// Compare with other proxies and control planes.
     Bench(bench::Args),
     /// Put real servers behind the proxy and compare what their clients get.
     Databases(databases::Args),
     /// Fuzz every parser for a while.
     Fuzz(fuzz::Args),
+    /// Try clients, servers and hostile messages that others wrote, or wrote for us.
+    Interop(interop::Args),
     /// Run proxies through their life under load.
     Soak(soak::Args),
     /// Run the commands that the documentation shows.
@@ -49,9 +55,11 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&root()),
         Command::Peers(args) => peers::run(&args),
         Command::Deny(args) => deny::run(&root(), &args),
+        Command::Attack(args) => attack::run(&root(), &args),
         Command::Bench(args) => bench::run(&root(), &args),
         Command::Databases(args) => databases::run(&root(), &args),
         Command::Fuzz(args) => fuzz::run(&root(), &args),
+        Command::Interop(args) => interop::run(&root(), &args),
         Command::Soak(args) => soak::run(&root(), &args),
         Command::Docs => docs::run(&root()),
     };

@@ -11,7 +11,7 @@ use crate::peers;
 
 /// Which program, with which configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     Leno,
     Haproxy,
     Nginx,
@@ -20,17 +20,17 @@ pub(super) enum Program {
 
 /// A contender and the name its figures carry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Contender {
-    pub(super) name: &'static str,
-    pub(super) program: Program,
-    pub(super) template: &'static str,
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) program: Program,
+    pub(crate) template: &'static str,
     /// What is spoken before each hop and behind the last: two for one proxy, three for a pair.
-    pub(super) wires: &'static [Wire],
+    pub(crate) wires: &'static [Wire],
 }
 
 impl Contender {
     /// One proxy that speaks the same on both sides.
-    pub(super) const fn new(
+    pub(crate) const fn new(
         name: &'static str,
         program: Program,
         template: &'static str,
@@ -44,38 +44,38 @@ impl Contender {
 const SERVICES: usize = 100;
 
 /// A contender that accepts connections.
-pub(super) struct Running {
-    pub(super) contender: Contender,
-    pub(super) address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) contender: Contender,
+    pub(crate) address: SocketAddr,
     /// In the order of the request.
     processes: Vec<Process>,
-    pub(super) idle_kib: u64,
+    pub(crate) idle_kib: u64,
 }
 
 impl Running {
     /// What all its processes used.
-    pub(super) fn usage(&self) -> Result<Usage> {
+    pub(crate) fn usage(&self) -> Result<Usage> {
         self.processes.iter().try_fold(Usage::default(), |sum, each| Ok(sum.and(each.usage()?)))
     }
 
     /// Memory of all its processes, in KiB.
-    pub(super) fn resident_kib(&self) -> Result<u64> {
+    pub(crate) fn resident_kib(&self) -> Result<u64> {
         self.processes.iter().try_fold(0, |sum, each| Ok(sum + each.resident_kib()?))
     }
 }
 
 /// Where to find what a contender needs.
-pub(super) struct Setting<'a> {
-    pub(super) root: &'a Path,
-    pub(super) leno: &'a Path,
+pub(crate) struct Setting<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) leno: &'a Path,
     /// For configurations made from templates, and certificates.
-    pub(super) folder: &'a Path,
-    pub(super) backend: SocketAddr,
+    pub(crate) folder: &'a Path,
+    pub(crate) backend: SocketAddr,
 }
 
 impl Program {
     /// The program itself.
-    pub(super) fn path(self, leno: &Path) -> Result<PathBuf> {
+    pub(crate) fn path(self, leno: &Path) -> Result<PathBuf> {
         match self {
             Self::Leno => {
                 ensure!(leno.is_file(), "{} is not there: make build", leno.display());
@@ -88,7 +88,7 @@ impl Program {
     }
 
     /// Starts it on the proxy's core.
-    pub(super) fn start(self, leno: &Path, config: &Path) -> Result<Process> {
+    pub(crate) fn start(self, leno: &Path, config: &Path) -> Result<Process> {
         let mut command = pinned(PROXY_CORE, self.path(leno)?);
         match self {
             Self::Leno => command
@@ -106,7 +106,7 @@ impl Program {
 
 impl Contender {
     /// Starts its processes and waits until they accept.
-    pub(super) fn start(&self, setting: &Setting<'_>) -> Result<Running> {
+    pub(crate) fn start(&self, setting: &Setting<'_>) -> Result<Running> {
         let (mut processes, mut address, mut idle_kib) = (Vec::new(), setting.backend, 0);
         for hop in (0..self.wires.len() - 1).rev() {
             let behind = address;
@@ -133,6 +133,7 @@ impl Contender {
         let front = self.wires[hop].front(self.program, setting.folder);
         let back = self.wires[hop + 1].back(self.program, setting.folder);
         let text = repeat_services(&template)
+            .replace("# codec", self.wires[hop].codec())
             .replace("# front", &front)
             .replace("# back", &back)
             .replace("{{FRONT}}", &front)

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 /// Where the proxy under test runs, alone.
-pub(super) const PROXY_CORE: usize = 0;
+pub(crate) const PROXY_CORE: usize = 0;
 /// Where everything else runs.
-pub(super) const LOAD_CORE: usize = 1;
+pub(crate) const LOAD_CORE: usize = 1;
 
 /// A process that is stopped when dropped.
 pub(crate) struct Process(Child);
 
 /// Processor time used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Time on a core, exact, in microseconds.
-    pub(super) total_us: f64,
+    pub(crate) total_us: f64,
     /// Ticks in user mode and in the kernel: how the total splits.
     user_ticks: u64,
     system_ticks: u64,
@@ -27,7 +27,7 @@ pub(super) struct Usage {
 
 impl Usage {
     /// What two processes used together.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             total_us: self.total_us + other.total_us,
             user_ticks: self.user_ticks + other.user_ticks,
@@ -36,7 +36,7 @@ impl Usage {
     }
 
     /// What was used since `before`.
-    pub(super) fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self {
             total_us: self.total_us - before.total_us,
             user_ticks: self.user_ticks - before.user_ticks,
@@ -45,14 +45,14 @@ impl Usage {
     }
 
     /// The part of the total spent in user mode.
-    pub(super) fn user_us(self) -> f64 {
+    pub(crate) fn user_us(self) -> f64 {
         let ticks = self.user_ticks + self.system_ticks;
         if ticks == 0 { 0.0 } else { self.total_us * self.user_ticks as f64 / ticks as f64 }
     }
 }
 
 /// A command that runs on one core, ahead of other work where the caller may ask for that.
-pub(super) fn pinned(core: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn pinned(core: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("nice");
     // Without the right to go ahead, nice says so and goes on.
     command.args(["-n", "-19", "taskset", "-c", &core.to_string()]).arg(program);
@@ -62,12 +62,12 @@ pub(super) fn pinned(core: usize, program: impl AsRef<std::ffi::OsStr>) -> Comma
 
 /// Puts this bench ahead of other work on the machine until dropped, where the caller may do that. `nice` alone does not:
 /// Linux shares the processor between sessions first.
-pub(super) struct Ahead;
+pub(crate) struct Ahead;
 
 const AUTOGROUP: &str = "/proc/self/autogroup";
 
 impl Ahead {
-    pub(super) fn of_other_work() -> Self {
+    pub(crate) fn of_other_work() -> Self {
         // Without the right, or on a kernel without sessions as groups, figures are rougher and medians still hold.
         let _ = std::fs::write(AUTOGROUP, "-15");
         Self
@@ -98,7 +98,7 @@ impl Process {
     }
 
     /// Waits until something accepts at the address.
-    pub(super) fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
+    pub(crate) fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
         let started = Instant::now();
         loop {
             if TcpStream::connect(address).is_ok() {
@@ -115,7 +115,7 @@ impl Process {
     }
 
     /// What all its threads used so far.
-    pub(super) fn usage(&self) -> Result<Usage> {
+    pub(crate) fn usage(&self) -> Result<Usage> {
         let folder = format!("/proc/{}", self.0.id());
         let mut total_us = 0.0;
         for thread in std::fs::read_dir(format!("{folder}/task"))? {
@@ -145,7 +145,7 @@ impl Process {
     }
 
     /// Memory it holds, in KiB.
-    pub(super) fn resident_kib(&self) -> Result<u64> {
+    pub(crate) fn resident_kib(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let line =
             status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -162,6 +162,6 @@ impl Drop for Process {
 }
 
 /// A port of the loopback that was free a moment ago.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

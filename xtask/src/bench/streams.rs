@@ -62,7 +62,7 @@ impl Requests {
 }
 
 /// Writes what the generator and the server read: bodies, and a list of paths.
-pub(super) fn write_files(folder: &Path) -> Result<()> {
+pub(crate) fn write_files(folder: &Path) -> Result<()> {
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes);
     write("100", &[b'x'; 100])?;
     write("1k", &[b'x'; 1024])?;
@@ -83,7 +83,7 @@ fn grpc_message(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Starts the HTTP/2 server.
-pub(super) fn serve(root: &Path, folder: &Path) -> Result<(Process, SocketAddr)> {
+pub(crate) fn serve(root: &Path, folder: &Path) -> Result<(Process, SocketAddr)> {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let template = std::fs::read_to_string(root.join("bench/hop/answers-haproxy.cfg"))?;
     let text = template
@@ -99,7 +99,7 @@ pub(super) fn serve(root: &Path, folder: &Path) -> Result<(Process, SocketAddr)>
 }
 
 /// Starts grpc-go's server of the interoperability tests.
-pub(super) fn serve_grpc() -> Result<(Process, SocketAddr)> {
+pub(crate) fn serve_grpc() -> Result<(Process, SocketAddr)> {
     let port = free_port()?;
     let mut command = pinned(LOAD_CORE, peers::path("grpc-server")?);
     command.args(["-port", &port.to_string()]).env("GOMAXPROCS", "1");

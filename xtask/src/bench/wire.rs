@@ -9,7 +9,7 @@ use super::contender::Program;
 
 /// One side of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Http1,
     /// Prior knowledge, plaintext.
     Http2,
@@ -29,8 +29,13 @@ impl Wire {
         matches!(self, Self::Http2 | Self::TlsHttp2 | Self::MutualHttp2)
     }
 
+    /// What takes the place of `# codec`: a listener that is told takes nothing else.
+    pub(crate) fn codec(self) -> &'static str {
+        if self.is_http2() { "codec_type: HTTP2" } else { "" }
+    }
+
     /// What takes the place of `{{FRONT}}` or `# front`.
-    pub(super) fn front(self, program: Program, folder: &Path) -> String {
+    pub(crate) fn front(self, program: Program, folder: &Path) -> String {
         let folder = folder.display();
         let alpn = if self.is_http2() { "h2" } else { "http/1.1" };
         match (program, self) {
@@ -69,7 +74,7 @@ impl Wire {
     }
 
     /// What takes the place of `{{BACK}}` or `# back`.
-    pub(super) fn back(self, program: Program, folder: &Path) -> String {
+    pub(crate) fn back(self, program: Program, folder: &Path) -> String {
         let folder = folder.display();
         match program {
             Program::Leno | Program::Envoy => {
@@ -114,7 +119,7 @@ fn certificates(folder: &impl std::fmt::Display) -> String {
 
 /// An authority of this bench's own, and a leaf that serves and asks: `ca.pem`, `leaf.pem`, `leaf.key`, and `leaf.both`
 /// for programs that want one file. P-256, as meshes use.
-pub(super) fn make_certificates(folder: &Path) -> Result<()> {
+pub(crate) fn make_certificates(folder: &Path) -> Result<()> {
     let openssl = |args: &[&str]| -> Result<()> {
         let mut command = Command::new("openssl");
         command.current_dir(folder).args(args).stdin(Stdio::null()).stderr(Stdio::null());

@@ -1,6 +1,7 @@
 //! The public API, driven as the proxy drives it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod corpus;
 mod exchange;
 mod fields;
 mod http2;

@@ -1,0 +1,75 @@
+//! What every suite stands on: a folder of its own, certificates, and proxies in front of a server.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::Common;
+use crate::bench::{Contender, Program, Running, Setting, Wire, make_certificates, write_files};
+
+/// The proxies in the order of a table.
+pub(super) const PROXIES: [(&str, Program, &str); 4] = [
+    ("leno", Program::Leno, "plain.yaml"),
+    ("haproxy", Program::Haproxy, "haproxy.cfg"),
+    ("envoy", Program::Envoy, "plain.yaml"),
+    ("nginx", Program::Nginx, "nginx.conf"),
+];
+
+/// A place for configurations, certificates and bodies; goes with the value.
+pub(crate) struct Bed<'a> {
+    root: &'a Path,
+    leno: PathBuf,
+    only: &'a [String],
+    folder: PathBuf,
+}
+
+impl<'a> Bed<'a> {
+    pub(super) fn make(root: &'a Path, common: &'a Common) -> Result<Self> {
+        Self::new(root, &common.leno, &common.only)
+    }
+
+    pub(crate) fn new(root: &'a Path, leno: &Path, only: &'a [String]) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("leno-interop-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let bed = Self { root, leno: root.join(leno), only, folder };
+        make_certificates(&bed.folder).context("make certificates")?;
+        write_files(&bed.folder)?;
+        Ok(bed)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.root
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts each wanted proxy in front of `behind`; one that cannot be had is said and left out.
+    pub(crate) fn start(&self, wires: &'static [Wire], behind: SocketAddr) -> Vec<Running> {
+        let setting =
+            Setting { root: self.root, leno: &self.leno, folder: &self.folder, backend: behind };
+        let is_wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|n| n == name);
+        let mut running = Vec::new();
+        for (name, program, template) in PROXIES {
+            // nginx asks its servers over HTTP/1 only.
+            let speaks = program != Program::Nginx || wires.iter().all(|w| *w == Wire::Http1);
+            if !is_wanted(name) || !speaks {
+                continue;
+            }
+            match Contender::new(name, program, template, wires).start(&setting) {
+                Ok(started) => running.push(started),
+                Err(error) => eprintln!("interop: {name} is left out: {error:#}"),
+            }
+        }
+        running
+    }
+}
+
+impl Drop for Bed<'_> {
+    fn drop(&mut self) {
+        // A folder of temporary files that stays is no failure of a suite.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
