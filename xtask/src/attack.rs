@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use self::send::Attack;
-use crate::bench::{Program, Running, Usage, Wire, serve_http2};
+use crate::bench::{Running, Usage, Wire, serve_http2};
 use crate::interop::Bed;
 
 /// `cargo xtask attack`
@@ -94,11 +94,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
 }
 
 fn strike(proxy: &Running, attack: Attack, time: Duration) -> Result<Harm> {
-    // A good client of HTTP/1.1 asks what speaks it; HTTP/2 proxies are watched by their memory and processor alone.
-    let watch = |time| match (attack.is_http2(), proxy.contender.program) {
-        (true, Program::Haproxy | Program::Nginx) => Ok(0.0),
-        _ => client::p99_us(proxy.address, time),
-    };
+    let watch = |time| client::p99_us(proxy.address, attack.is_http2(), time);
     let before_us = watch(Duration::from_secs(1))?;
     let (used, held): (Usage, u64) = (proxy.usage()?, proxy.resident_kib()?);
     let attacker = Command::new(std::env::current_exe()?)

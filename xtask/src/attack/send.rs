@@ -195,6 +195,11 @@ impl Attack {
     }
 }
 
+/// What a good client sends.
+pub(super) fn one_request() -> Vec<u8> {
+    [PREFACE, &frame(4, 0, 0, &[]), &frame(1, END_STREAM | END_HEADERS, 1, GET)].concat()
+}
+
 /// Whether the proxy hung up. Where answers are what floods, they stay unread.
 fn is_closed(stream: &mut TcpStream, attack: Attack) -> bool {
     if matches!(attack, Attack::Pipelining | Attack::PingFlood | Attack::SettingsFlood) {
