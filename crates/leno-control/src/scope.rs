@@ -10,7 +10,7 @@ use leno_api::spec::destination_rule::DestinationRule;
 use leno_api::spec::virtual_service::VirtualService;
 use leno_api::spec::{ExportTo, Labels, is_subset};
 
-use crate::world::{CLUSTER_DOMAIN, Port, Protocol, ROOT_NAMESPACE, Rule, Service, World};
+use crate::world::{CLUSTER_DOMAIN, ROOT_NAMESPACE, Rule, Service, World};
 
 mod hosts;
 
@@ -18,31 +18,6 @@ use hosts::Hosts;
 
 /// The gateway name that stands for every sidecar.
 pub const MESH: &str = "mesh";
-
-/// What a proxy makes of ports that speak HTTP/2 and gRPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Http2 {
-    /// It routes their requests one by one (Envoy).
-    Routed,
-    /// It passes their connections on as they are (Leno's own, until it speaks HTTP/2).
-    Passed,
-}
-
-impl Http2 {
-    /// The service as such a proxy sees it.
-    #[must_use]
-    pub fn of(self, service: &Arc<Service>) -> Arc<Service> {
-        let is_http2 = |port: &Port| port.protocol == Protocol::Http2;
-        if self == Self::Routed || !service.ports.iter().any(is_http2) {
-            return service.clone();
-        }
-        let mut seen = Service::clone(service);
-        for port in seen.ports.iter_mut().filter(|port| is_http2(port)) {
-            port.protocol = Protocol::Tcp;
-        }
-        Arc::new(seen)
-    }
-}
 
 /// What the proxies of one namespace see.
 #[derive(Clone, Debug)]
@@ -59,14 +34,14 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// What proxies of `namespace` see of `world`.
     #[must_use]
-    pub fn new(world: &'a World, namespace: &str, http2: Http2) -> Self {
+    pub fn new(world: &'a World, namespace: &str) -> Self {
         let visible = |export_to: &ExportTo, home: &str| export_to.is_visible(home, namespace);
         let nearest = |candidates: &'a Vec<Arc<Service>>| {
             let seen = candidates.iter().filter(|one| visible(&one.export_to, &one.namespace));
             seen.min_by_key(|one| *one.namespace != *namespace)
         };
         let services = world.services().values().filter_map(nearest);
-        let services = services.map(|service| (service.host.clone(), http2.of(service))).collect();
+        let services = services.map(|service| (service.host.clone(), service.clone())).collect();
         let mut virtual_services: Vec<_> = world
             .virtual_services()
             .iter()

@@ -36,7 +36,7 @@ mod tcp;
 mod virtual_host;
 
 pub use mtls::{MutualTlsMode, mode_of};
-pub use proxy::Proxy;
+pub use proxy::{Engine, Proxy};
 pub use source::Translation;
 
 use memo::Memo;
@@ -71,7 +71,7 @@ pub struct Translator {
 impl Translator {
     /// What `proxy` shall have in `world`.
     pub fn translate(&mut self, world: &World, proxy: &Proxy) -> Translated {
-        let scope = Scope::new(world, &proxy.namespace, proxy.http2);
+        let scope = Scope::new(world, &proxy.namespace);
         let mut translated = Translated::default();
         for inputs in outbound::listeners(&scope, proxy) {
             let listener = self.listeners.get_or_make(&inputs, outbound::translate);

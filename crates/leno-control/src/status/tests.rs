@@ -23,7 +23,7 @@ fn proxy(namespace: &str) -> Proxy {
         address: None,
         labels,
         http_proxy: None,
-        http2: crate::scope::Http2::Passed,
+        engine: crate::translate::Engine::Leno,
     }
 }
 

@@ -16,7 +16,7 @@ use super::endpoint::{self, EndpointInputs};
 use super::inbound::InboundInputs;
 use super::name;
 use super::policy::{NamedSubset, Policy, resolve};
-use super::proxy::Proxy;
+use super::proxy::{Engine, Proxy};
 use crate::scope::Scope;
 use crate::world::{self, Endpoints, Location, Port, Protocol, Service};
 
@@ -41,6 +41,7 @@ pub(super) struct OutboundInputs {
     pub(super) port: Port,
     pub(super) subset: Option<NamedSubset>,
     policy: Policy,
+    engine: Engine,
     /// Identities its endpoints may have.
     identities: Vec<String>,
     /// For services found by DNS, where endpoints are part of the cluster.
@@ -72,6 +73,7 @@ pub(super) fn outbound(scope: &Scope<'_>, proxy: &Proxy) -> Vec<ClusterInputs> {
                     port: port.clone(),
                     subset,
                     policy,
+                    engine: proxy.engine,
                     identities: endpoints
                         .map(|endpoints| endpoints.identities.iter().cloned().collect())
                         .unwrap_or_default(),
@@ -184,6 +186,15 @@ fn spoken(protocol: Protocol) -> UpstreamProtocol {
     }
 }
 
+/// HTTP on its way between two sidecars of our own goes over few connections that many requests share: they agree on
+/// HTTP/2, and the other side speaks to its workload as that one speaks.
+fn spoken_to(protocol: Protocol, engine: Engine) -> UpstreamProtocol {
+    match (protocol, engine) {
+        (Protocol::Http, Engine::Leno) => UpstreamProtocol::Negotiated,
+        (protocol, _) => spoken(protocol),
+    }
+}
+
 fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
     let OutboundInputs { service, port, subset, policy, .. } = inputs;
     let settings = &policy.settings;
@@ -203,7 +214,7 @@ fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
         circuit: circuit(&pool, policy),
         outlier: settings.outlier_detection.as_ref().map(outlier),
         http: UpstreamHttp {
-            protocol: spoken(port.protocol),
+            protocol: spoken_to(port.protocol, inputs.engine),
             idle_timeout: pool.http.idle_timeout,
             max_requests_per_connection: positive(pool.http.max_requests_per_connection),
             max_concurrent_streams: None,
@@ -338,10 +349,14 @@ fn between_sidecars(inputs: &OutboundInputs, sni: &str) -> UpstreamTls {
     if names.is_empty() {
         names = inputs.identities.iter().chain(&service.subject_alt_names).cloned().collect();
     }
-    let alpn: &[&str] = match port.protocol {
-        Protocol::Tcp | Protocol::Tls | Protocol::Udp => &["istio"],
-        Protocol::Http | Protocol::Unknown => &["istio-http/1.1", "istio"],
-        Protocol::Http2 => &["istio-h2", "istio"],
+    let alpn: &[&str] = match (port.protocol, inputs.engine) {
+        (Protocol::Tcp | Protocol::Tls | Protocol::Udp, _) => &["istio"],
+        // The plain names are for a sidecar that takes no others.
+        (Protocol::Http, Engine::Leno) => {
+            &["istio-h2", "istio-http/1.1", "istio", "h2", "http/1.1"]
+        }
+        (Protocol::Http | Protocol::Unknown, _) => &["istio-http/1.1", "istio", "http/1.1"],
+        (Protocol::Http2, _) => &["istio-h2", "istio", "h2"],
     };
     UpstreamTls {
         versions: TlsVersions::default(),

@@ -16,7 +16,7 @@ use leno_core::config::{
 use super::filter;
 use super::mtls::{MutualTlsMode, mode_of};
 use super::name;
-use super::proxy::Proxy;
+use super::proxy::{Engine, Proxy};
 use super::route::plain;
 use super::route_action::forward_to;
 use super::virtual_host::named;
@@ -26,6 +26,7 @@ use crate::world::{Endpoint, Protocol, World};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct InboundInputs {
     pub(super) ports: Vec<InboundPort>,
+    engine: Engine,
     /// For ports that no service names.
     other_ports: MutualTlsMode,
 }
@@ -40,7 +41,7 @@ pub(super) struct InboundPort {
 }
 
 /// What sidecars offer each other, by what they are about to speak.
-const MESH_HTTP: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
+const MESH_HTTP: [&str; 3] = ["istio-h2", "istio-http/1.1", "istio-http/1.0"];
 const MESH_TCP: [&str; 2] = ["istio-peer-exchange", "istio"];
 /// How long to wait for bytes before plain TCP is assumed.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +54,6 @@ pub(super) fn inputs(world: &World, proxy: &Proxy) -> InboundInputs {
         let Some(service) = services.into_iter().find(|one| one.namespace == *namespace) else {
             continue;
         };
-        let service = &proxy.http2.of(service);
         for (number, endpoints) in &endpoints.by_port {
             let Some(port) = service.port(*number) else { continue };
             if port.protocol == Protocol::Udp {
@@ -73,7 +73,11 @@ pub(super) fn inputs(world: &World, proxy: &Proxy) -> InboundInputs {
             }
         }
     }
-    InboundInputs { ports: ports.into_values().collect(), other_ports: mode(None) }
+    InboundInputs {
+        ports: ports.into_values().collect(),
+        engine: proxy.engine,
+        other_ports: mode(None),
+    }
 }
 
 /// The port, when the endpoint is this proxy's workload.
@@ -96,10 +100,11 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
         ..chain("virtualInbound-blackhole", filter::tcp_to(name::BLACK_HOLE))
     }];
     for port in &inputs.ports {
-        chains.extend(of_port(port));
+        chains.extend(of_port(port, inputs.engine));
     }
     let passthrough = filter::tcp_to(name::INBOUND_PASSTHROUGH);
-    let rest = Way { name: "virtualInbound".to_owned(), port: None, mode: inputs.other_ports };
+    let name = "virtualInbound".to_owned();
+    let rest = Way { name, port: None, mode: inputs.other_ports, engine: inputs.engine };
     chains.extend(rest.chains(&passthrough, &passthrough, &MESH_TCP, &mesh_words()));
     vec![Arc::new(Listener {
         access_log: Vec::new(),
@@ -120,11 +125,11 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
     })]
 }
 
-fn of_port(port: &InboundPort) -> Vec<FilterChain> {
+fn of_port(port: &InboundPort, engine: Engine) -> Vec<FilterChain> {
     let name = format!("0.0.0.0_{}", port.number);
     let cluster = name::inbound_cluster(port.number);
     let tcp = filter::tcp_to(&cluster);
-    let way = Way { name, port: Some(port.number), mode: port.mode };
+    let way = Way { name, port: Some(port.number), mode: port.mode, engine };
     match port.protocol {
         Protocol::Http | Protocol::Http2 => {
             way.chains(&http(port.number), &tcp, &MESH_HTTP, &mesh_words())
@@ -178,6 +183,7 @@ struct Way {
     name: String,
     port: Option<u16>,
     mode: MutualTlsMode,
+    engine: Engine,
 }
 
 impl Way {
@@ -192,7 +198,7 @@ impl Way {
     ) -> Vec<FilterChain> {
         use TransportProtocol::{RawBuffer, Tls};
         let secured = |application_protocols: Vec<String>| FilterChain {
-            tls: Some(mutual_tls(spoken)),
+            tls: Some(mutual_tls(spoken, self.engine)),
             ..self.chain("", Some(Tls), application_protocols, own)
         };
         let mesh = told_by.iter().map(|&name| name.to_owned()).collect();
@@ -214,7 +220,7 @@ impl Way {
     fn recognised(&self, http: &NetworkFilter) -> Vec<FilterChain> {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let secured = FilterChain {
-            tls: Some(mutual_tls(&MESH_HTTP)),
+            tls: Some(mutual_tls(&MESH_HTTP, self.engine)),
             ..self.chain("-http", Some(TransportProtocol::Tls), words(&MESH_HTTP), http)
         };
         let raw = Some(TransportProtocol::RawBuffer);
@@ -251,9 +257,15 @@ fn chain(name: &str, filter: NetworkFilter) -> FilterChain {
 }
 
 /// A certificate of the mesh is demanded; whom it names is for authorization to judge.
-fn mutual_tls(spoken: &[&str]) -> DownstreamTls {
-    let plain: &[&str] = if spoken.contains(&"istio-h2") { &["h2", "http/1.1"] } else { &[] };
-    let alpn = spoken.iter().chain(plain).chain(&["istio"]).map(|&name| name.to_owned());
+fn mutual_tls(spoken: &[&str], engine: Engine) -> DownstreamTls {
+    const PLAIN: [&str; 2] = ["h2", "http/1.1"];
+    let mesh: Vec<&str> = match (engine, spoken.contains(&"istio-h2")) {
+        // Envoy reads HTTP/2 only under its plain name; where no name is agreed on it looks at the bytes.
+        (Engine::Envoy, true) => PLAIN.to_vec(),
+        (Engine::Leno, true) => spoken.iter().chain(&PLAIN).chain(&["istio"]).copied().collect(),
+        (_, false) => spoken.iter().chain(&["istio"]).copied().collect(),
+    };
+    let alpn = mesh.into_iter().map(str::to_owned);
     let mut offered: Vec<String> = Vec::new();
     for name in alpn {
         if !offered.contains(&name) {

@@ -7,11 +7,19 @@ use leno_api::spec::Labels;
 use leno_xds::Node;
 use serde_json::Value;
 
-use crate::scope::Http2;
 use crate::world::World;
 
 /// How our own proxy names itself.
 const LENO: &str = "leno";
+
+/// A data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// Leno's own: among themselves they speak HTTP/2 whatever the workloads speak.
+    Leno,
+    /// Envoy, or whoever else speaks xDS: each hop is spoken as the workloads speak.
+    Envoy,
+}
 
 /// Who asks. Part of every key that depends on the asker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,8 +34,8 @@ pub struct Proxy {
     pub labels: Labels,
     /// Where calls come in by `HTTP_PROXY`, for a workload that is not captured.
     pub http_proxy: Option<u16>,
-    /// What it makes of HTTP/2.
-    pub http2: Http2,
+    /// Which data plane it runs.
+    pub engine: Engine,
 }
 
 impl Proxy {
@@ -41,7 +49,7 @@ impl Proxy {
             None => (node.id.as_str(), "default"),
         };
         let namespace = node.text("NAMESPACE").unwrap_or(namespace);
-        let http2 = if node.user_agent == LENO { Http2::Passed } else { Http2::Routed };
+        let engine = if node.user_agent == LENO { Engine::Leno } else { Engine::Envoy };
         let http_proxy = node.text("HTTP_PROXY_PORT").and_then(|port| port.parse().ok());
         if let Some(workload) = world.workload(namespace, name) {
             return Self {
@@ -50,7 +58,7 @@ impl Proxy {
                 address: workload.address.or(address),
                 labels: workload.labels.clone(),
                 http_proxy,
-                http2,
+                engine,
             };
         }
         let labels = node.metadata.get("LABELS").and_then(Value::as_object).into_iter().flatten();
@@ -61,7 +69,7 @@ impl Proxy {
             namespace: namespace.into(),
             address,
             labels: labels.filter_map(label).collect(),
-            http2,
+            engine,
             http_proxy,
         }
     }

@@ -62,7 +62,7 @@ pub(crate) fn proxy(world: &World, name: &str) -> Proxy {
         address: workload.address,
         labels: workload.labels.clone(),
         http_proxy: None,
-        http2: crate::scope::Http2::Passed,
+        engine: Engine::Leno,
     }
 }
 

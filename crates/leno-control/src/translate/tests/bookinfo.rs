@@ -112,7 +112,9 @@ fn sidecars_meet_with_mutual_tls_and_say_who_they_expect() {
     assert_eq!(matches[0]["labels"]["tlsMode"], "istio");
     let tls = &matches[0]["transport"]["Tls"];
     assert_eq!(tls["sni"], "outbound_.9080_._.reviews.default.svc.cluster.local");
-    assert_eq!(tls["alpn"], serde_json::json!(["istio-http/1.1", "istio"]));
+    let alpn = ["istio-h2", "istio-http/1.1", "istio", "h2", "http/1.1"];
+    assert_eq!(tls["alpn"], serde_json::json!(alpn));
+    assert_eq!(cluster.http.protocol, leno_core::config::UpstreamProtocol::Negotiated);
     let san = &tls["peer_sans"][0]["pattern"]["Exact"];
     assert_eq!(san, "spiffe://cluster.local/ns/default/sa/bookinfo-reviews");
     assert_eq!(tls["certificate"], "default");

@@ -180,20 +180,25 @@ spec: {hosts: [db], tcp: [{match: [{port: 6379}], route: [{destination: {host: d
 }
 
 #[test]
-fn http2_is_routed_by_proxies_that_speak_it_and_passed_by_others() {
+fn http2_is_routed_and_each_engine_meets_its_own_kind() {
     let world = mesh(
         "apiVersion: v1
 kind: Service
 metadata: {name: rpc, namespace: default}
-spec: {clusterIP: 240.240.0.9, ports: [{name: grpc, port: 50051}]}",
+spec: {clusterIP: 240.240.0.9, ports: [{name: grpc, port: 50051}, {name: http, port: 80}]}",
     );
     let leno = proxy(&world, "productpage");
-    let envoy = Proxy { http2: crate::scope::Http2::Routed, ..leno.clone() };
-    let passed = translate(&world, &leno);
-    assert!(passed.listeners.contains_key("240.240.0.9_50051"));
-    assert!(!passed.routes.contains_key("50051"));
-    let routed = translate(&world, &envoy);
-    assert!(routed.routes.contains_key("50051"));
-    snapshot(&passed);
-    snapshot(&routed);
+    let envoy = Proxy { engine: Engine::Envoy, ..leno.clone() };
+    use leno_core::config::UpstreamProtocol;
+    for (proxy, plain) in [(&leno, UpstreamProtocol::Negotiated), (&envoy, UpstreamProtocol::Http1)]
+    {
+        let translated = translate(&world, proxy);
+        assert!(translated.routes.contains_key("50051"));
+        let spoken = |port| {
+            let name = format!("outbound|{port}||rpc.default.svc.cluster.local");
+            translated.clusters[name.as_str()].http.protocol
+        };
+        assert_eq!((spoken(50051), spoken(80)), (UpstreamProtocol::Http2, plain));
+        snapshot(&translated);
+    }
 }
