@@ -19,6 +19,7 @@ pub mod fault;
 pub mod filter_chain;
 pub mod format;
 mod frozen_index;
+pub mod grpc;
 pub mod header_edit;
 pub mod http_filter;
 pub mod keep_alive;

@@ -6,6 +6,7 @@ mod downstream;
 mod edited;
 mod exchange;
 mod forward;
+mod grpc;
 mod headers;
 mod mirror;
 mod pump;
@@ -19,6 +20,7 @@ mod transfer;
 mod tunnel;
 mod upstream;
 mod view;
+mod websocket;
 
 use std::time::Instant;
 

@@ -65,10 +65,41 @@ pub(crate) struct Early {
     pub(crate) upstream: Vec<u8>,
 }
 
+/// One end of a relay: a connection, or a stream of one. Its methods do what [`Wire`]'s of the same names do.
+pub(crate) trait Leg {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>>;
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn reset_on_drop(&self);
+}
+
+impl Leg for Wire {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Self::poll_read(self, cx, buffer)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::poll_write(self, cx, bytes)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_shutdown(self, cx)
+    }
+
+    fn reset_on_drop(&self) {
+        Self::reset_on_drop(self);
+    }
+}
+
 /// Moves bytes both ways until both directions ended, one failed, or nothing moved for `idle`.
 pub(crate) async fn relay(
-    downstream: &mut Wire,
-    upstream: &mut Wire,
+    downstream: &mut impl Leg,
+    upstream: &mut impl Leg,
     early: Early,
     bounds: Bounds<'_>,
     buffers: &Buffers,
@@ -79,7 +110,7 @@ pub(crate) async fn relay(
 /// The same, and tells `meter` how many bytes moved up and down since it was last told, while they move: connections may
 /// stand for days.
 pub(crate) async fn relay_metered(
-    (downstream, upstream): (&mut Wire, &mut Wire),
+    (downstream, upstream): (&mut impl Leg, &mut impl Leg),
     early: Early,
     bounds: Bounds<'_>,
     buffers: &Buffers,
@@ -181,8 +212,8 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Wire,
-        to: &mut Wire,
+        from: &mut impl Leg,
+        to: &mut impl Leg,
         buffers: &Buffers,
     ) -> Poll<Result<(), Failed>> {
         let at = |side| move |error| Failed { side, error };

@@ -123,6 +123,10 @@ pub struct Exchange {
     pub request_bytes: u64,
     /// Response head and body.
     pub response_bytes: u64,
+    /// gRPC messages to the endpoint.
+    pub request_messages: u64,
+    /// gRPC messages from it.
+    pub response_messages: u64,
 }
 
 /// One worker's counters. Not `Send`: it stays on its thread.

@@ -54,6 +54,17 @@ impl Metrics {
                 page.histogram(labels, &sum.response_bytes, 1);
             }
         });
+        let messages = rows.iter().filter(|(_, s)| s.request_messages | s.response_messages != 0);
+        page.metric(&metrics::REQUEST_MESSAGES, |page| {
+            for (labels, sum) in messages.clone() {
+                page.sample("", labels, sum.request_messages);
+            }
+        });
+        page.metric(&metrics::RESPONSE_MESSAGES, |page| {
+            for (labels, sum) in messages {
+                page.sample("", labels, sum.response_messages);
+            }
+        });
     }
 
     fn expose_tcp(

@@ -84,6 +84,18 @@ metric!(
 metric!(REQUEST_BYTES, "istio_request_bytes", Histogram, "Size of requests, heads included.");
 metric!(RESPONSE_BYTES, "istio_response_bytes", Histogram, "Size of responses, heads included.");
 metric!(
+    REQUEST_MESSAGES,
+    "istio_request_messages_total",
+    Counter,
+    "gRPC messages that clients sent."
+);
+metric!(
+    RESPONSE_MESSAGES,
+    "istio_response_messages_total",
+    Counter,
+    "gRPC messages that servers sent."
+);
+metric!(
     TCP_OPENED,
     "istio_tcp_connections_opened_total",
     Counter,
@@ -196,6 +208,8 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
         REQUEST_DURATION,
         REQUEST_BYTES,
         RESPONSE_BYTES,
+        REQUEST_MESSAGES,
+        RESPONSE_MESSAGES,
         TCP_OPENED,
         TCP_CLOSED,
         TCP_SENT,

@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use leno_http::h2::{NotNow, Then};
-use leno_http::{Invalid, RequestHead, ResponseHead};
+use leno_http::{BodyLength, Invalid, Method, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
 use super::downstream::Downstream;
@@ -63,14 +63,18 @@ impl Attempt {
         head: &RequestHead,
         replay: &Replay,
     ) -> Result<Box<Self>, NotNow> {
-        let (upstream, request) = match link {
+        // What follows a request for a tunnel is the tunnel's, once it was agreed to.
+        let is_tunnel = asks_for_tunnel(head);
+        let (upstream, request, is_sent) = match link {
             Link::Exclusive(connection) => {
                 let end = Http1::begin(connection, buffers, head, replay);
-                (Upstream::Http1(end), Transfer::default())
+                let request = if is_tunnel { Transfer::nothing() } else { Transfer::default() };
+                (Upstream::Http1(end), request, false)
             }
             Link::Shared(connection) => {
                 let end = Http2::begin(&connection, head)?;
-                (Upstream::Http2(end), Transfer::after(replay.body().unwrap_or_default()))
+                let request = Transfer::after(replay.body().unwrap_or_default());
+                (Upstream::Http2(end), request, is_tunnel)
             }
         };
         // Boxed: it is handed on by every stage of the exchange, and copying it each time costs more than parsing.
@@ -78,7 +82,7 @@ impl Attempt {
             upstream,
             request,
             response: Transfer::default(),
-            is_sent: false,
+            is_sent,
             write_error: None,
             has_answered: false,
         }))
@@ -102,6 +106,17 @@ impl Attempt {
     /// Whether no byte of the request reached the socket.
     pub(super) fn is_unsent(&self) -> bool {
         self.upstream.is_unsent()
+    }
+
+    /// Counts gRPC's messages from now on.
+    pub(super) fn count_messages(&mut self) {
+        self.request.count_messages();
+        self.response.count_messages();
+    }
+
+    /// gRPC's messages, received from downstream and from the endpoint.
+    pub(super) fn messages(&self) -> (u64, u64) {
+        (self.request.messages(), self.response.messages())
     }
 
     /// Body bytes received from downstream.
@@ -234,6 +249,12 @@ impl Attempt {
     pub(super) fn is_upgraded(&self) -> bool {
         self.upstream.is_upgraded()
     }
+}
+
+/// Whether the request is one for a tunnel: then nothing follows its head but the tunnel.
+pub(super) fn asks_for_tunnel(head: &RequestHead) -> bool {
+    head.method() == Method::Connect
+        || head.upgrade().is_some() && !matches!(head.body(), BodyLength::Exactly(_))
 }
 
 /// What outlives one attempt of an exchange.

@@ -18,12 +18,14 @@ use leno_core::retry::{AttemptOutcome, Idempotence, NoRetry, RetryPolicy};
 use leno_http::{BodyLength, Known};
 use leno_telemetry::{ClusterStat, ResponseFlag};
 
-use super::attempt::{Attempt, Broken, Kept};
+use super::attempt::{Attempt, Broken, Kept, asks_for_tunnel};
 use super::exchange::Failed;
 use super::forward::{Answered, Guards, Plan};
+use super::grpc;
 use super::replay::Replay;
 use super::session::Session;
 use super::timers::{Expired, Timers};
+use super::websocket;
 use crate::limits;
 use crate::tls;
 use crate::upstream::cluster::ClusterState;
@@ -97,8 +99,12 @@ impl<'a> Call<'a> {
         let per_try = policy.as_ref().and_then(|policy| policy.per_try_timeout);
         let idle = plan.forward.idle_timeout.unwrap_or(limits::STREAM_IDLE);
         plan.cluster.budget.borrow_mut().on_request(now);
-        let has_body = session.request.body() != BodyLength::Empty;
-        let mut timers = Timers::new(now.into(), plan.forward.timeout, per_try, idle);
+        let has_body =
+            session.request.body() != BodyLength::Empty && !asks_for_tunnel(&session.request);
+        // The client's own deadline, where it is the shorter one.
+        let limits = [plan.forward.timeout, grpc::timeout(session)];
+        let timeout = limits.into_iter().flatten().min();
+        let mut timers = Timers::new(now.into(), timeout, per_try, idle);
         if !has_body {
             timers.begin(now.into());
         }
@@ -158,10 +164,21 @@ impl<'a> Call<'a> {
         if self.plan.virtual_host.include_attempt_count {
             super::headers::set_attempt_count(&mut session.request, self.retries + 1);
         }
+        if let Link::Exclusive(_) = &link {
+            websocket::ask(&mut session.request, &mut *session.worker.random.borrow_mut());
+        }
+        if let (Some(_), Link::Shared(connection)) = (session.request.upgrade(), &link) {
+            let settled = session.downstream.watch(connection.settled(), &self.timers).await;
+            settled
+                .map_err(|_| refused(Failure::DownstreamDisconnect, AttemptOutcome::Overflow))?;
+        }
         let begun = Attempt::begin(link, &session.worker.buffers, &session.request, &self.replay);
         // Nothing was awaited since it was seen to be ready.
         let mut attempt =
             begun.map_err(|_| refused(Failure::RefusedStream, AttemptOutcome::RefusedStream))?;
+        if session.record.is_grpc() {
+            attempt.count_messages();
+        }
         let mut kept = Kept { replay: &mut self.replay, timers: &mut self.timers };
         let (downstream, response) = (&mut session.downstream, &mut session.response);
         let head = poll_fn(|cx| attempt.poll_head(cx, downstream, response, &mut kept)).await;
@@ -171,7 +188,9 @@ impl<'a> Call<'a> {
         }
         self.timers.answered();
         let (status, now) = (session.response.status(), Instant::now());
-        cluster.on_result(&endpoint, EndpointOutcome::Status(status), now);
+        if let Some(judged) = grpc::judge_head(session) {
+            cluster.on_result(&endpoint, EndpointOutcome::Status(judged), now);
+        }
         session.record.answered(status, now);
         Ok(Answered { attempt, timers: self.timers, cluster, endpoint, guards })
     }

@@ -14,7 +14,7 @@ use super::edited::Edited;
 use super::forward::{self, Plan};
 use super::session::Session;
 use super::view::View;
-use super::{After, headers, mirror, reply, tunnel};
+use super::{After, grpc, headers, mirror, reply, tunnel};
 use crate::worker::View as Configuration;
 
 /// One request and its response, and what may follow on the connection.
@@ -25,6 +25,7 @@ pub(super) async fn exchange(session: &mut Session, started: Instant, head_bytes
     let configuration = session.worker.view();
     headers::receive(session);
     session.record.open(started, head_bytes);
+    grpc::recognise(session);
     let outcome = route(session, &configuration).await;
     let after = match outcome {
         Ok(after) => after,

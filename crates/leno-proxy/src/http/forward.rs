@@ -15,7 +15,7 @@ use leno_core::route_table::{Forward, VirtualHost};
 use leno_http::{BodyLength, Known};
 use leno_telemetry::{ClusterStat, ClusterStats};
 
-use super::attempt::{Attempt, Broken, Kept};
+use super::attempt::{Attempt, Broken, Kept, asks_for_tunnel};
 use super::call::Call;
 use super::exchange::Failed;
 use super::mirror::{self, Mirrors};
@@ -23,7 +23,7 @@ use super::replay::Replay;
 use super::session::Session;
 use super::timers::{Expired, Timers};
 use super::upstream::Upstream;
-use super::{After, headers};
+use super::{After, grpc, headers};
 use crate::upstream::cluster::ClusterState;
 
 /// What the exchange decided before forwarding.
@@ -59,7 +59,8 @@ impl Drop for Guards {
 /// Attempts until one is answered, or until there is no further one. Mirrors get their copy as soon as the request is
 /// complete, whatever becomes of it here.
 pub(super) async fn forward(session: &mut Session, plan: Plan<'_>) -> Result<Answered, Failed> {
-    let has_body = session.request.body() != BodyLength::Empty;
+    let has_body =
+        session.request.body() != BodyLength::Empty && !asks_for_tunnel(&session.request);
     let mut call = Call::new(session, plan);
     if has_body {
         let answered = call.run(session).await;
@@ -89,6 +90,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
         return Ok(cut_off(session, broken));
     }
     let now = session.record.tick();
+    grpc::finish(session, &mut attempt, (&cluster, &endpoint));
     match attempt.upstream {
         Upstream::Http1(end) => {
             if let Some(connection) = end.finish(&session.worker.buffers) {

@@ -40,6 +40,9 @@ pub(crate) struct Record {
     sent: u64,
     request_head: u64,
     response_head: u64,
+    messages: (u64, u64),
+    is_grpc: bool,
+    grpc_status: Option<u8>,
     route: Option<Arc<str>>,
     cluster: Option<Rc<ClusterState>>,
     endpoint: Option<Arc<Endpoint>>,
@@ -89,6 +92,26 @@ impl Record {
         self.status = status;
         self.details = Some(reply::details::VIA_UPSTREAM);
         self.service_time = self.sent_at.map(|sent| now.duration_since(sent));
+    }
+
+    /// Whether the request is gRPC's.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.is_grpc
+    }
+
+    /// The request is gRPC's.
+    pub(super) fn found_grpc(&mut self) {
+        self.is_grpc = true;
+    }
+
+    /// How gRPC ended.
+    pub(super) fn grpc_ended(&mut self, status: Option<u8>) {
+        self.grpc_status = status.or(self.grpc_status);
+    }
+
+    /// gRPC messages, received from and sent to downstream.
+    pub(super) fn messages(&mut self, received: u64, sent: u64) {
+        self.messages = (received, sent);
     }
 
     /// The proxy answered by itself.
@@ -225,17 +248,11 @@ impl Session {
             Side::Outbound => (Reporter::Source, record.party, record.is_upstream_mutual),
             Side::Inbound => (Reporter::Destination, self.peer_party, self.facts.proof.is_mutual),
         };
-        let is_grpc = self.request.fields().has(Known::ContentType)
-            && self
-                .request
-                .fields()
-                .get(Known::ContentType)
-                .is_some_and(|kind| kind.starts_with(b"application/grpc"));
         let key = SeriesKey {
             reporter,
             peer,
             service: cluster_service,
-            protocol: if is_grpc { Protocol::Grpc } else { Protocol::Http },
+            protocol: if record.is_grpc { Protocol::Grpc } else { Protocol::Http },
             security: match (is_mutual, record.endpoint.is_some()) {
                 (true, _) => Security::MutualTls,
                 (false, true) => Security::None,
@@ -243,13 +260,15 @@ impl Session {
             },
             response_code: record.status,
             flags: record.flags,
-            grpc_status: None,
+            grpc_status: record.grpc_status,
             blame: record.blame,
         };
         let exchange = Exchange {
             duration,
             request_bytes: record.request_head + record.received,
             response_bytes: record.response_head + record.sent,
+            request_messages: record.messages.0,
+            response_messages: record.messages.1,
         };
         self.worker.telemetry.shard.request(&key, &exchange);
     }

@@ -13,7 +13,7 @@ use super::downstream::Carrier;
 use super::edited::Edited;
 use super::exchange::Failed;
 use super::session::Session;
-use super::{After, headers};
+use super::{After, grpc, headers};
 
 /// The header that says whose fault a failure is.
 const BLAME: &str = "x-leno-blame";
@@ -26,12 +26,17 @@ pub(super) async fn fail(session: &mut Session, failure: Failure, status: Option
         session.record.replied_nothing();
         return After::Close;
     }
-    session.record.replied_status(status);
-    session.response.start(Version::Http11, status);
+    let is_grpc = session.record.is_grpc();
+    if is_grpc {
+        grpc::fail(session, failure, status, body_of(failure));
+    } else {
+        session.record.replied_status(status);
+        session.response.start(Version::Http11, status);
+    }
     if let (Some(blame), Some(name)) = (session.record.blame(), Name::parse(BLAME)) {
         session.response.fields_mut().append(name, blame.as_str().as_bytes());
     }
-    send(session, body_of(failure).as_bytes()).await
+    send(session, if is_grpc { "" } else { body_of(failure) }.as_bytes()).await
 }
 
 /// What clients of Envoy are used to read.

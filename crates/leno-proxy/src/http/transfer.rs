@@ -5,6 +5,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use leno_core::grpc::MessageCount;
 use leno_http::h1::{BodyReader, BodyWriter, Piece};
 use leno_http::h2::Then;
 
@@ -36,10 +37,31 @@ pub(super) struct Transfer {
     /// For a stream that takes no more now.
     held: Vec<u8>,
     is_over: bool,
-    moved: u64,
+    count: Count,
+}
+
+/// What is counted of a body on its way.
+#[derive(Debug, Default)]
+struct Count {
+    bytes: u64,
+    messages: Option<MessageCount>,
+}
+
+impl Count {
+    fn on_data(&mut self, data: &[u8]) {
+        self.bytes += data.len() as u64;
+        if let Some(messages) = &mut self.messages {
+            messages.on_data(data);
+        }
+    }
 }
 
 impl Transfer {
+    /// A body that is not there: only what waits for the sink's connection is written.
+    pub(super) fn nothing() -> Self {
+        Self { is_over: true, ..Self::default() }
+    }
+
     /// Begins with bytes that are to go before all others.
     pub(super) fn after(held: &[u8]) -> Self {
         Self { held: held.to_vec(), ..Self::default() }
@@ -47,7 +69,17 @@ impl Transfer {
 
     /// Body bytes moved.
     pub(super) fn moved(&self) -> u64 {
-        self.pump.moved + self.moved
+        self.pump.moved + self.count.bytes
+    }
+
+    /// Counts gRPC's messages from now on.
+    pub(super) fn count_messages(&mut self) {
+        self.count.messages = Some(MessageCount::default());
+    }
+
+    /// gRPC's messages, where they are counted.
+    pub(super) fn messages(&self) -> u64 {
+        self.count.messages.as_ref().map_or(0, MessageCount::messages)
     }
 
     /// Moves what can be moved, with a copy to `tap` while one is wanted. `Pending` only when the receiver is full (its
@@ -97,7 +129,7 @@ impl Transfer {
                     if let Some(tap) = &mut tap {
                         tap.keep(data);
                     }
-                    self.moved += data.len() as u64;
+                    self.count.on_data(data);
                     // The end is known already where the length was announced: it goes with the last bytes.
                     let is_last = reader.is_done() && reader.trailers().is_empty();
                     let sent = to.send_data(data, if is_last { Then::End } else { Then::More });
@@ -144,7 +176,7 @@ impl Transfer {
                 Moved::Done
             } else {
                 let keep =
-                    |piece: http2::Piece<'_>| keep(tap.as_deref_mut(), &mut self.moved, piece);
+                    |piece: http2::Piece<'_>| keep(tap.as_deref_mut(), &mut self.count, piece);
                 from.write_to(writer, out, keep).map_err(PumpError::Invalid)?
             };
             self.is_over = moved == Moved::Done;
@@ -167,7 +199,7 @@ impl Transfer {
         if self.is_over {
             return Poll::Ready(Ok(Step::Done));
         }
-        let keep = |piece: http2::Piece<'_>| keep(tap.as_deref_mut(), &mut self.moved, piece);
+        let keep = |piece: http2::Piece<'_>| keep(tap.as_deref_mut(), &mut self.count, piece);
         match from.move_to(to, keep) {
             Moved::Done => {
                 self.is_over = true;
@@ -179,10 +211,10 @@ impl Transfer {
     }
 }
 
-fn keep(tap: Option<&mut Replay>, moved: &mut u64, piece: http2::Piece<'_>) {
+fn keep(tap: Option<&mut Replay>, count: &mut Count, piece: http2::Piece<'_>) {
     match piece {
         http2::Piece::Data(data) => {
-            *moved += data.len() as u64;
+            count.on_data(data);
             if let Some(tap) = tap {
                 tap.keep(data);
             }

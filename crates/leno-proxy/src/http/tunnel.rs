@@ -1,35 +1,45 @@
 //! An exchange that stopped being HTTP (101, or 2xx to CONNECT): bytes both ways until both sides are done.
+//!
+//! Each side is a connection of its own or a stream (RFC 8441), in any combination.
 
 use super::downstream::{Carrier, Downstream};
 use super::exchange::Failed;
 use super::forward::Answered;
 use super::session::Session;
 use super::upstream::Upstream;
-use super::{After, headers};
+use super::{After, headers, websocket};
 use crate::limits;
-use crate::tcp::{Bounds, Early, End, relay};
+use crate::tcp::{Bounds, Early, End, Leg, Relayed, relay};
+use crate::worker::Worker;
 use leno_core::reply::Failure;
 use leno_http::h2::Then;
 
-/// Passes the head of the agreement on, then relays. The connection ends with the tunnel.
+/// Passes the head of the agreement on, then relays. What carried the exchange ends with the tunnel.
 pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<After, Failed> {
+    websocket::agree(&session.request, &mut session.response);
     headers::respond(session);
     session.downstream.begin(&session.response, Then::More);
-    let Downstream { carrier: Carrier::Http1(downstream), watcher, .. } = &mut session.downstream
-    else {
-        return Ok(After::Close);
-    };
-    if downstream.flush().await.is_err() {
-        return Err(Failure::DownstreamDisconnect.into());
+    let Downstream { carrier, watcher, worker, .. } = &mut session.downstream;
+    let mut early = Early::default();
+    if let Carrier::Http1(end) = carrier {
+        if end.flush().await.is_err() {
+            return Err(Failure::DownstreamDisconnect.into());
+        }
+        early.downstream = std::mem::take(&mut end.inbox);
     }
-    let Upstream::Http1(upstream) = answered.attempt.upstream else { return Ok(After::Close) };
-    let Some((mut connection, upstream)) = upstream.into_tunnel() else {
-        return Ok(After::Close);
-    };
-    let early = Early { downstream: std::mem::take(&mut downstream.inbox), upstream };
     let bounds = Bounds { idle: limits::TCP_IDLE, life: watcher };
-    let buffers = &session.worker.buffers;
-    let relayed = relay(&mut downstream.wire, &mut connection.wire, early, bounds, buffers).await;
+    let relayed = match answered.attempt.upstream {
+        Upstream::Http1(upstream) => {
+            let Some((mut connection, inbox)) = upstream.into_tunnel() else {
+                return Ok(After::Close);
+            };
+            early.upstream = inbox;
+            pass(carrier, &mut connection.wire, early, bounds, worker).await
+        }
+        Upstream::Http2(upstream) => {
+            pass(carrier, &mut upstream.into_stream(), early, bounds, worker).await
+        }
+    };
     session.record.moved(relayed.received, relayed.sent);
     match relayed.end {
         End::Finished | End::Closing => {}
@@ -43,4 +53,19 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
         }
     }
     Ok(After::Close)
+}
+
+async fn pass(
+    carrier: &mut Carrier,
+    upstream: &mut impl Leg,
+    early: Early,
+    bounds: Bounds<'_>,
+    worker: &Worker,
+) -> Relayed {
+    match carrier {
+        Carrier::Http1(end) => relay(&mut end.wire, upstream, early, bounds, &worker.buffers).await,
+        Carrier::Http2(end) => {
+            relay(end.stream_mut(), upstream, early, bounds, &worker.buffers).await
+        }
+    }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use leno_http::h1::{Client, Persistence};
 use leno_http::h2::{Cause, NotNow, Then};
-use leno_http::{BodyLength, Invalid, Limits, Method, RequestHead, ResponseHead};
+use leno_http::{BodyLength, Fields, Invalid, Limits, RequestHead, ResponseHead};
 
-use super::attempt::Broken;
+use super::attempt::{Broken, asks_for_tunnel};
 use super::pump::consume;
 use super::replay::Replay;
 use super::transfer::{Sink, Source};
@@ -40,12 +40,15 @@ pub(super) struct Http2 {
 impl Http2 {
     /// Sends the head.
     pub(super) fn begin(connection: &Rc<Connection>, head: &RequestHead) -> Result<Self, NotNow> {
-        let has_more = head.body() != BodyLength::Empty
-            || head.upgrade().is_some()
-            || head.method() == Method::Connect;
+        let has_more = head.body() != BodyLength::Empty || asks_for_tunnel(head);
         let is_new = connection.served.get() == 0;
         let stream = connection.request(head, if has_more { Then::More } else { Then::End })?;
         Ok(Self { stream, is_new, is_upgraded: false })
+    }
+
+    /// The stream of an exchange that became a tunnel.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
     }
 
     fn take_head(&mut self, head: &mut ResponseHead) -> bool {
@@ -158,6 +161,14 @@ impl Upstream {
         match self {
             Self::Http1(end) => end.client.is_upgraded(),
             Self::Http2(end) => end.is_upgraded,
+        }
+    }
+
+    /// The trailers of a response that is over.
+    pub(super) fn with_trailers<T>(&mut self, read: impl FnOnce(&Fields) -> T) -> T {
+        match self {
+            Self::Http1(end) => read(end.client.response_body().trailers()),
+            Self::Http2(end) => end.stream.with_trailers(read),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -65,6 +66,10 @@ pub(super) struct State {
     wants_room: bool,
     /// Said to the other side to be the last bytes; end when they are written.
     is_closing: bool,
+    /// The peer said what it allows.
+    is_settled: bool,
+    /// Who waits for that.
+    unsettled: Vec<Waker>,
     /// The peer's limits or the number of streams changed.
     has_changed: bool,
     pub(super) ended: Option<Ended>,
@@ -109,7 +114,15 @@ impl State {
         }
     }
 
+    fn settle(&mut self, event: Event<'_>) {
+        if matches!(event, Event::Settings) {
+            self.is_settled = true;
+            self.unsettled.drain(..).for_each(Waker::wake);
+        }
+    }
+
     fn end(&mut self, ended: Ended) {
+        self.unsettled.drain(..).for_each(Waker::wake);
         self.ended.get_or_insert(ended);
         self.has_changed = true;
         for stream in &self.streams {
@@ -202,6 +215,7 @@ impl State {
             Event::Writable { stream } => stream,
             // Windows may have grown, and the number of streams.
             Event::AllWritable | Event::Settings => {
+                self.settle(event);
                 self.has_changed = true;
                 self.streams.iter().for_each(Received::wake);
                 return;
@@ -262,6 +276,8 @@ impl Connection {
             is_blocked: false,
             wants_room: false,
             is_closing: false,
+            is_settled: false,
+            unsettled: Vec::new(),
             has_changed: false,
             ended: None,
         };
@@ -332,6 +348,19 @@ impl Connection {
         self.mark(&mut state);
         drop(state);
         Ok(Stream::new(Rc::clone(self), stream))
+    }
+
+    /// Waits until the other side said what it allows (RFC 9113 §3.4): extended CONNECT must not be tried before.
+    pub(crate) async fn settled(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if state.is_settled || state.ended.is_some() {
+                return Poll::Ready(());
+            }
+            state.unsettled.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// How many more requests may begin now.

@@ -2,6 +2,7 @@
 //!
 //! Dropping it ends the stream: what is not over is reset, and the slot is free for another.
 
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -11,6 +12,7 @@ use leno_http::{Fields, Invalid, RequestHead, ResponseHead};
 
 use super::connection::{Connection, State};
 use crate::limits::BODY_BUFFER_BYTES;
+use crate::tcp::Leg;
 use crate::wire::Outgoing;
 
 /// Why a stream ended before its time.
@@ -99,6 +101,54 @@ impl Stream {
         let mut state = self.connection.state.borrow_mut();
         let received = state.stream(self.stream);
         received.is_done() && !received.has_trailers
+    }
+
+    /// The trailers of a message that is over; none before that.
+    pub(crate) fn with_trailers<T>(&self, read: impl FnOnce(&Fields) -> T) -> T {
+        let mut state = self.connection.state.borrow_mut();
+        let received = state.stream(self.stream);
+        if received.has_trailers { read(&received.trailers) } else { read(&Fields::new()) }
+    }
+
+    /// Takes body bytes that arrived: appends them to `buffer`, up to its capacity. 0 is the end of the message, an error
+    /// its break.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        self.register(cx);
+        let is_broken = self.broken().is_some();
+        let mut state = self.connection.state.borrow_mut();
+        let (machine, received, out) = state.parts(self.stream);
+        let count = received.body().len().min(buffer.capacity() - buffer.len());
+        if count > 0 {
+            buffer.extend_from_slice(&received.body()[..count]);
+            received.take(count, &self.connection.worker.buffers);
+            machine.release(self.stream, count, out);
+            self.connection.mark(&mut state);
+            return Poll::Ready(Ok(count));
+        }
+        if received.is_ended {
+            return Poll::Ready(Ok(0));
+        }
+        if is_broken {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Sends a prefix of `bytes` as body.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.register(cx);
+        if self.is_cut_off() || self.broken().is_some() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        match self.send_data(bytes, Then::More) {
+            0 => Poll::Pending,
+            sent => Poll::Ready(Ok(sent)),
+        }
     }
 
     /// Sends the final response's head.
@@ -233,6 +283,31 @@ impl Stream {
         let appended = append(&mut state, self.stream);
         self.connection.mark(&mut state);
         appended
+    }
+}
+
+/// A stream that became a tunnel carries the tunnel's bytes as its body.
+impl Leg for Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Self::poll_read(self, cx, buffer)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::poll_write(self, cx, bytes)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The worker's flusher has it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send_end(&Fields::new());
+        Poll::Ready(Ok(()))
+    }
+
+    fn reset_on_drop(&self) {
+        self.reset(Code::CONNECT_ERROR);
     }
 }
 

@@ -14,11 +14,11 @@ use crate::h2::{Client, echo, origin, read, request, send};
 use crate::origin::{Peer, answering, origin as http1_origin};
 
 /// Everything goes to `origin`, over HTTP/2.
-fn over_http2(origin: std::net::SocketAddr) -> Resources {
+pub(crate) fn over_http2(origin: std::net::SocketAddr) -> Resources {
     resources(vec![route("/", forward("origin"))], vec![http2_cluster("origin", origin)])
 }
 
-fn http2_cluster(name: &str, origin: std::net::SocketAddr) -> Cluster {
+pub(crate) fn http2_cluster(name: &str, origin: std::net::SocketAddr) -> Cluster {
     let mut cluster = cluster(name, &[origin]);
     cluster.http.protocol = UpstreamProtocol::Http2;
     cluster

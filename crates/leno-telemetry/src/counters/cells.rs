@@ -71,6 +71,8 @@ pub(crate) struct RequestCells {
     duration: HistogramCells,
     request_bytes: HistogramCells,
     response_bytes: HistogramCells,
+    request_messages: AtomicU64,
+    response_messages: AtomicU64,
 }
 
 impl RequestCells {
@@ -80,6 +82,10 @@ impl RequestCells {
         self.duration.observe(micros as f64 / 1000.0, micros);
         self.request_bytes.observe(exchange.request_bytes as f64, exchange.request_bytes);
         self.response_bytes.observe(exchange.response_bytes as f64, exchange.response_bytes);
+        if exchange.request_messages | exchange.response_messages != 0 {
+            bump(&self.request_messages, exchange.request_messages);
+            bump(&self.response_messages, exchange.response_messages);
+        }
     }
 }
 
@@ -93,6 +99,8 @@ pub(crate) struct RequestSum {
     pub(crate) duration: HistogramSum,
     pub(crate) request_bytes: HistogramSum,
     pub(crate) response_bytes: HistogramSum,
+    pub(crate) request_messages: u64,
+    pub(crate) response_messages: u64,
 }
 
 impl RequestSum {
@@ -100,6 +108,8 @@ impl RequestSum {
         self.duration.merge(&other.duration);
         self.request_bytes.merge(&other.request_bytes);
         self.response_bytes.merge(&other.response_bytes);
+        self.request_messages += other.request_messages;
+        self.response_messages += other.response_messages;
     }
 }
 
@@ -110,6 +120,8 @@ impl Cells for RequestCells {
         self.duration.add_to(&mut sum.duration);
         self.request_bytes.add_to(&mut sum.request_bytes);
         self.response_bytes.add_to(&mut sum.response_bytes);
+        sum.request_messages += self.request_messages.load(Relaxed);
+        sum.response_messages += self.response_messages.load(Relaxed);
     }
 }
 

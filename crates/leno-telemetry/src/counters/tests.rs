@@ -25,8 +25,13 @@ fn key(peer: PartyId, response_code: u16) -> SeriesKey {
     }
 }
 
-const EXCHANGE: Exchange =
-    Exchange { duration: Duration::from_micros(1500), request_bytes: 100, response_bytes: 2000 };
+const EXCHANGE: Exchange = Exchange {
+    duration: Duration::from_micros(1500),
+    request_bytes: 100,
+    response_bytes: 2000,
+    request_messages: 0,
+    response_messages: 0,
+};
 
 fn page(metrics: &Metrics) -> String {
     let mut out = String::new();

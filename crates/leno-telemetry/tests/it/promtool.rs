@@ -42,8 +42,13 @@ fn full_page() -> String {
         grpc_status: None,
         blame: None,
     };
-    let exchange =
-        Exchange { duration: Duration::from_millis(7), request_bytes: 300, response_bytes: 5000 };
+    let exchange = Exchange {
+        duration: Duration::from_millis(7),
+        request_bytes: 300,
+        response_bytes: 5000,
+        request_messages: 2,
+        response_messages: 1,
+    };
     shard.request(&key, &exchange);
     let overflow = ResponseFlag::UpstreamOverflow.into();
     let failed =

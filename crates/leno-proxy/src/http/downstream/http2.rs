@@ -85,6 +85,11 @@ impl Http2 {
         self.stream.as_ref().expect("an exchange has a stream until it is finished")
     }
 
+    /// The same, for a tunnel.
+    pub(in crate::http) fn stream_mut(&mut self) -> &mut Stream {
+        self.stream.as_mut().expect("an exchange has a stream until it is finished")
+    }
+
     /// Waits for a stream.
     pub(in crate::http) async fn next_request(&mut self, request: &mut RequestHead) -> Next {
         self.finish();

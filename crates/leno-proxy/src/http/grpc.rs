@@ -1,0 +1,80 @@
+//! gRPC on its way through an exchange: told by its content type, answered in its own words, counted by its messages.
+
+use std::time::Duration;
+
+use leno_core::endpoint::Endpoint;
+use leno_core::grpc;
+use leno_core::outlier::EndpointOutcome;
+use leno_core::reply::Failure;
+use leno_http::{Fields, Known, Version};
+
+use super::attempt::Attempt;
+use super::session::Session;
+use crate::upstream::cluster::ClusterState;
+
+/// Notes whether the request is gRPC's.
+pub(super) fn recognise(session: &mut Session) {
+    let kind = session.request.fields().get(Known::ContentType);
+    if kind.is_some_and(grpc::is_grpc) {
+        session.record.found_grpc();
+    }
+}
+
+/// The deadline that the client set.
+pub(super) fn timeout(session: &Session) -> Option<Duration> {
+    if !session.record.is_grpc() {
+        return None;
+    }
+    grpc::timeout(session.request.fields().get(Known::GrpcTimeout)?)
+}
+
+/// Puts a failure into a response that is nothing but its head: the status and the words are gRPC's.
+pub(super) fn fail(session: &mut Session, failure: Failure, status: u16, text: &str) {
+    let has_deadline = session.request.fields().has(Known::GrpcTimeout);
+    let grpc_status = match failure {
+        Failure::ResponseTimeout if has_deadline => grpc::DEADLINE_EXCEEDED,
+        _ => grpc::of_http(status),
+    };
+    session.record.replied_status(200);
+    session.record.grpc_ended(Some(grpc_status));
+    session.response.start(Version::Http11, 200);
+    let fields = session.response.fields_mut();
+    fields.append(Known::ContentType, b"application/grpc");
+    fields.append(Known::GrpcStatus, grpc_status.to_string().as_bytes());
+    if !text.is_empty() {
+        fields.append(Known::GrpcMessage, grpc::message(text).as_bytes());
+    }
+}
+
+/// The HTTP status by which the endpoint is judged when its response has begun; `None` where only its end tells.
+pub(super) fn judge_head(session: &mut Session) -> Option<u16> {
+    let status = session.response.status();
+    if !session.record.is_grpc() || status != 200 {
+        return Some(status);
+    }
+    let ended = status_of(session.response.fields());
+    session.record.grpc_ended(ended);
+    ended.map(grpc::to_http)
+}
+
+/// Notes how the call ended, once all of its response is there, and judges the endpoint by it.
+pub(super) fn finish(
+    session: &mut Session,
+    attempt: &mut Attempt,
+    (cluster, endpoint): (&ClusterState, &Endpoint),
+) {
+    if !session.record.is_grpc() {
+        return;
+    }
+    let (received, sent) = attempt.messages();
+    session.record.messages(received, sent);
+    if let Some(status) = attempt.upstream.with_trailers(status_of) {
+        session.record.grpc_ended(Some(status));
+        let outcome = EndpointOutcome::Status(grpc::to_http(status));
+        cluster.on_result(endpoint, outcome, session.record.now());
+    }
+}
+
+fn status_of(fields: &Fields) -> Option<u8> {
+    fields.get_str(Known::GrpcStatus)?.parse().ok()
+}
