@@ -107,8 +107,8 @@ spec:
         let arguments: Vec<&str> =
             ["-n", "5"].iter().chain(further).copied().chain([url.as_str()]).collect();
         stage.call(&arguments)?;
-        let records = stage.records(&format!("reviews-{version}"), 5)?;
-        let mine = records.iter().filter(|record| record["path"] == path).count();
+        let of_path = |record: &serde_json::Value| record["path"] == path;
+        let mine = stage.records_of(&format!("reviews-{version}"), 5, of_path)?.len();
         ensure!(mine == 5, "{path} {further:?}: {version} saw {mine} of 5");
     }
     Ok(format!("{} cases, 5 requests each", table.len()))

@@ -189,10 +189,21 @@ impl<'a> Stage<'a> {
 
     /// What a workload's proxy has on record of the last [`Self::call`]: `count` exchanges, or more.
     pub(super) fn records(&self, workload: &str, count: usize) -> Result<Vec<Value>> {
+        self.records_of(workload, count, |_| true)
+    }
+
+    /// As [`Self::records`], of those that `is_meant`: a program that calls others passes the run's name on.
+    pub(super) fn records_of(
+        &self,
+        workload: &str,
+        count: usize,
+        is_meant: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>> {
         let started = Instant::now();
         let mark = format!("\"user_agent\":\"{}\"", self.client.run_name());
         loop {
-            let records = self.marked_records(workload, &mark)?;
+            let mut records = self.marked_records(workload, &mark)?;
+            records.retain(&is_meant);
             if records.len() >= count {
                 return Ok(records);
             }
