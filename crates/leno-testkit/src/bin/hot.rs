@@ -161,8 +161,13 @@ fn metrics(count: usize) {
         grpc_status: None,
         blame: None,
     };
-    let exchange =
-        Exchange { duration: Duration::from_micros(730), request_bytes: 300, response_bytes: 1300, request_messages: 0, response_messages: 0 };
+    let exchange = Exchange {
+        duration: Duration::from_micros(730),
+        request_bytes: 300,
+        response_bytes: 1300,
+        request_messages: 0,
+        response_messages: 0,
+    };
     for _ in 0..count {
         shard.request(black_box(&key), black_box(&exchange));
     }
