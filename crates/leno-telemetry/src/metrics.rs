@@ -192,7 +192,6 @@ stats! {
         DownstreamUnmatched = "leno_downstream_unmatched_total", Counter, "Downstream connections that no filter chain took.";
         ProxyProtocolErrors = "leno_proxy_protocol_errors_total", Counter, "Downstream connections without the PROXY protocol header that is expected.";
         Detections = "leno_protocol_detections_total", Counter, "Connections whose protocol was told from their first bytes.";
-        DetectionMicroseconds = "leno_protocol_detection_microseconds_total", Counter, "Time that took, in microseconds.";
         DetectedServerFirst = "leno_protocol_server_first_total", Counter, "Connections on which the server spoke first.";
         DetectionTimeouts = "leno_protocol_detection_timeouts_total", Counter, "Connections on which neither side said enough in time.";
         LearnedDestinations = "leno_protocol_destinations", Gauge, "Destinations of which is known what they speak.";

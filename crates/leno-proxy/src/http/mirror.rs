@@ -15,15 +15,17 @@ use leno_core::random::Random as _;
 use leno_core::retry::Idempotence;
 use leno_core::route_table::Forward;
 use leno_http::h1::{BodyReader, Client, Piece};
-use leno_http::{Limits, RequestHead, ResponseHead};
+use leno_http::h2::Then;
+use leno_http::{Fields, Limits, RequestHead, ResponseHead};
 use tokio::time::timeout;
 
 use super::pump::consume;
 use super::session::Session;
+use crate::http2;
 use crate::limits;
 use crate::listener::Facts;
 use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::{self, Carries, Purpose};
+use crate::upstream::connect::{self, Carries, Link, Purpose};
 use crate::wire::Outgoing;
 use crate::worker::{View, Worker};
 
@@ -76,24 +78,49 @@ struct Copy {
 }
 
 impl Copy {
-    async fn run(self, worker: &Worker) -> Option<()> {
+    async fn run(self, worker: &Rc<Worker>) -> Option<()> {
         let _request = self.cluster.acquire(Limited::Requests).ok()?;
         let now = Instant::now();
         let destination: SocketAddr = self.facts.destination;
         let pick = Pick { now, tried: &[] };
         let endpoint = self.cluster.pick(pick, destination, &mut *worker.random.borrow_mut())?;
         let _active = endpoint.live.begin();
-        let kept = self.cluster.checkout(&endpoint, Idempotence::NotIdempotent, now);
-        let mut connection = match kept {
-            Some(kept) => kept,
+        let spoken = self.cluster.spoken(&endpoint, self.head.version());
+        let ready = self.cluster.ready(&endpoint, spoken, (Idempotence::NotIdempotent, now));
+        let link = match ready {
+            Some(ready) => ready,
             None => {
                 let purpose = Purpose { carries: Carries::Requests, ends: None };
-                connect::connect(worker, &self.cluster, &endpoint, purpose).await.ok()?
+                connect::link(worker, &self.cluster, &endpoint, (purpose, spoken)).await.ok()?
             }
         };
-        if self.exchange(&mut connection).await? {
-            connection.served += 1;
-            self.cluster.give_back(&endpoint, connection, Instant::now());
+        match link {
+            Link::Shared(connection) => self.share(&connection).await?,
+            Link::Exclusive(mut connection) => {
+                if self.exchange(&mut connection).await? {
+                    connection.served += 1;
+                    self.cluster.give_back(&endpoint, connection, Instant::now());
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Sends the copy among the requests of others and reads the answer.
+    async fn share(&self, connection: &Rc<http2::Connection>) -> Option<()> {
+        let then = if self.body.is_empty() { Then::End } else { Then::More };
+        let stream = connection.request(&self.head, then).ok()?;
+        let mut rest = self.body.as_slice();
+        while !rest.is_empty() {
+            let sent = poll_fn(|cx| stream.poll_write(cx, rest)).await.ok()?;
+            rest = &rest[sent..];
+        }
+        if then == Then::More {
+            stream.send_end(&Fields::new());
+        }
+        let mut answer = Vec::with_capacity(limits::READ_BUFFER_BYTES);
+        while poll_fn(|cx| stream.poll_read(cx, &mut answer)).await.ok()? > 0 {
+            answer.clear();
         }
         Some(())
     }
@@ -104,7 +131,7 @@ impl Copy {
         let mut out = Outgoing::default();
         client.request(&self.head, &mut out.bytes);
         client.request_body().data(&self.body, &mut out.bytes).ok()?;
-        client.request_body().end(&leno_http::Fields::new(), &mut out.bytes).ok()?;
+        client.request_body().end(&Fields::new(), &mut out.bytes).ok()?;
         poll_fn(|cx| out.poll_drain(&mut connection.wire, cx)).await.ok()?;
         let (mut inbox, mut head) = (Vec::new(), ResponseHead::new());
         loop {

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use leno_http::RequestHead;
 use leno_http::h2::{self, Event, NotNow, Settings, Then};
+use tokio::sync::Notify;
 
 use super::received::Received;
 use super::stream::Stream;
@@ -70,8 +71,10 @@ pub(super) struct State {
     is_settled: bool,
     /// Who waits for that.
     unsettled: Vec<Waker>,
-    /// The peer's limits or the number of streams changed.
+    /// The peer's limits changed.
     has_changed: bool,
+    /// Who waits for a stream to end.
+    place: Option<Rc<Notify>>,
     pub(super) ended: Option<Ended>,
 }
 
@@ -107,6 +110,9 @@ impl State {
 
     /// A stream is over: a connection that takes no more ends with its last one.
     pub(super) fn note_end(&self) {
+        if let Some(place) = &self.place {
+            place.notify_waiters();
+        }
         if self.machine.is_going_away()
             && let Some(driver) = &self.driver
         {
@@ -249,12 +255,18 @@ impl Connection {
         connection
     }
 
-    /// The client's end.
-    pub(crate) fn client(worker: &Rc<Worker>, wire: Wire, peerage: Peerage) -> Rc<Self> {
+    /// The client's end. Whoever waits for `place` is told when a stream ends.
+    pub(crate) fn client(
+        worker: &Rc<Worker>,
+        wire: Wire,
+        peerage: Peerage,
+        place: Rc<Notify>,
+    ) -> Rc<Self> {
         let machine = h2::Connection::client(Settings::DEFAULT);
         let connection = Self::new(worker, wire, machine, peerage);
         {
             let mut state = connection.state.borrow_mut();
+            state.place = Some(place);
             let State { machine, out, .. } = &mut *state;
             machine.start(&mut out.bytes);
             connection.mark(&mut state);
@@ -279,6 +291,7 @@ impl Connection {
             is_settled: false,
             unsettled: Vec::new(),
             has_changed: false,
+            place: None,
             ended: None,
         };
         let (worker, state, served) = (Rc::clone(worker), RefCell::new(state), Cell::new(0));

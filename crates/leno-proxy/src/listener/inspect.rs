@@ -107,8 +107,8 @@ impl Arrival<'_> {
         if !wants.tls && !wants.http {
             return Ok(inspected);
         }
-        let since = Instant::now();
-        let hint = self.worker.process.learned.spoken(inspected.ends.destination, since);
+        let learned = &self.worker.process.learned;
+        let hint = learned.spoken(inspected.ends.destination, Instant::now());
         let race = Race { arrival: self, wants, hint, may_ahead: true };
         let spoken = match timeout(limit, race.run(&mut inspected)).await {
             Ok(spoken) => spoken?,
@@ -121,18 +121,16 @@ impl Arrival<'_> {
                 Spoken::Bytes
             }
         };
-        self.note(&inspected, spoken, since);
+        self.note(&inspected, spoken);
         Ok(inspected)
     }
 
-    /// Remembers what was spoken, and counts how long it took to know.
-    fn note(self, inspected: &Inspected, spoken: Spoken, since: Instant) {
+    /// Remembers what was spoken.
+    fn note(self, inspected: &Inspected, spoken: Spoken) {
         let (process, now) = (&self.worker.process, Instant::now());
         process.learned.note(inspected.ends.destination, spoken, now);
-        let took = now.duration_since(since).as_micros();
         let metrics = &process.metrics;
         metrics.add(ProcessStat::Detections, 1);
-        metrics.add(ProcessStat::DetectionMicroseconds, i64::try_from(took).unwrap_or(i64::MAX));
         if spoken == Spoken::ServerFirst {
             metrics.add(ProcessStat::DetectedServerFirst, 1);
         }

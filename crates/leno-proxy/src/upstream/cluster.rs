@@ -382,12 +382,14 @@ impl ClusterState {
         })
     }
 
-    /// Closes one kept connection, so that its place can be taken: to another endpoint, or to the wanted one when it is
-    /// too old to be used.
+    /// Closes one connection that idles, so that its place can be taken: to another endpoint, or to the wanted one when it
+    /// is not to be used again.
     pub(crate) fn evict(&self, wanted: &Arc<Endpoint>) -> bool {
         let pools = self.pools.borrow();
         let others = pools.iter().filter(|(other, _)| **other != key(wanted));
-        others.chain(pools.get_key_value(&key(wanted))).any(|(_, kept)| kept.pool.evict())
+        others
+            .chain(pools.get_key_value(&key(wanted)))
+            .any(|(_, kept)| kept.pool.evict() || kept.shared.evict())
     }
 
     /// Counts a connection that was not made.

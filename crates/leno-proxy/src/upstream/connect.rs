@@ -129,10 +129,11 @@ pub(crate) async fn link(
     let shared = cluster.shared(endpoint);
     let mut waiting = None;
     loop {
-        let changed = shared.changed();
-        // Looked at after the wait was registered, so that nothing is missed in between.
-        let mut changed = std::pin::pin!(changed);
+        let (changed, freed) = (shared.changed(), cluster.freed());
+        // Looked at after the waits were registered, so that nothing is missed in between.
+        let (mut changed, mut freed) = (std::pin::pin!(changed), std::pin::pin!(freed));
         changed.as_mut().enable();
+        freed.as_mut().enable();
         if let Some(ready) =
             cluster.ready(endpoint, spoken, (Idempotence::NotIdempotent, Instant::now()))
         {
@@ -141,23 +142,33 @@ pub(crate) async fn link(
         if spoken == Spoken::Negotiated && shared.agreed() == Some(Spoken::Http1) {
             return exclusive().await;
         }
-        if let Some(_dialing) = shared.dial() {
-            // What many clients share is nobody's: a PROXY protocol header must not name the first of them.
-            let purpose = Purpose { ends: None, ..purpose };
-            let mut opened = connect(worker, cluster, endpoint, purpose).await?;
-            opened.is_http2 |= spoken == Spoken::Http2;
-            if !opened.is_http2 {
-                shared.agree(Spoken::Http1);
-                return Ok(Link::Exclusive(opened));
+        if !shared.is_dialing() {
+            if let Ok(slot) = cluster.reserve() {
+                let _dialing = shared.dial();
+                // What many clients share is nobody's: a PROXY protocol header must not name the first of them.
+                let purpose = Purpose { ends: None, ..purpose };
+                let mut opened = open(worker, cluster, endpoint, (purpose, slot)).await?;
+                opened.is_http2 |= spoken == Spoken::Http2;
+                if !opened.is_http2 {
+                    shared.agree(Spoken::Http1);
+                    return Ok(Link::Exclusive(opened));
+                }
+                shared.agree(Spoken::Http2);
+                return Ok(Link::Shared(shared.add(worker, opened)));
             }
-            shared.agree(Spoken::Http2);
-            return Ok(Link::Shared(shared.add(worker, opened)));
+            // A connection that idles at another endpoint, or has carried all it may, must not starve this request.
+            if cluster.evict(endpoint) {
+                continue;
+            }
         }
         if waiting.is_none() {
             let place = cluster.acquire(Limited::PendingRequests);
             waiting = Some(place.map_err(|_| ConnectError::Overflow)?);
         }
-        changed.await;
+        tokio::select! {
+            () = changed => {}
+            () = freed => {}
+        }
     }
 }
 
@@ -175,6 +186,16 @@ pub(crate) async fn connect(
             Free::Slot(slot) => slot,
         },
     };
+    open(worker, cluster, endpoint, (purpose, slot)).await
+}
+
+/// Opens a connection to `endpoint` in a place that is reserved.
+async fn open(
+    worker: &Worker,
+    cluster: &ClusterState,
+    endpoint: &Arc<Endpoint>,
+    (purpose, slot): (Purpose, Slot),
+) -> Result<UpstreamConnection, ConnectError> {
     let settings = Arc::clone(&cluster.settings());
     let limit = settings.source().connect_timeout;
     let route = if settings.name().as_str().starts_with("inbound|")

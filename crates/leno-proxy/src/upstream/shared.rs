@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     is_dialing: Cell<bool>,
     /// What the last handshake agreed on, where that is asked.
     agreed: Cell<Option<Spoken>>,
-    changed: Notify,
+    changed: Rc<Notify>,
 }
 
 struct Member {
@@ -56,7 +56,7 @@ struct Member {
     seen: Cell<(u32, Instant)>,
 }
 
-/// The right to open a connection; given up on drop.
+/// A connection that is being opened; over on drop.
 pub(crate) struct Dialing(Rc<Shared>);
 
 impl Drop for Dialing {
@@ -80,9 +80,15 @@ impl Shared {
         Some(Rc::clone(&free.connection))
     }
 
-    /// The right to open one more connection; `None` while somebody else does.
-    pub(crate) fn dial(self: &Rc<Self>) -> Option<Dialing> {
-        (!self.is_dialing.replace(true)).then(|| Dialing(Rc::clone(self)))
+    /// Whether somebody opens a connection.
+    pub(crate) fn is_dialing(&self) -> bool {
+        self.is_dialing.get()
+    }
+
+    /// Opens a connection while nobody else does.
+    pub(crate) fn dial(self: &Rc<Self>) -> Dialing {
+        self.is_dialing.set(true);
+        Dialing(Rc::clone(self))
     }
 
     /// Ready when another request may have become possible.
@@ -108,7 +114,8 @@ impl Shared {
         opened: UpstreamConnection,
     ) -> Rc<Connection> {
         let pool::Connection { wire, transport, proof, local, _slot: slot, .. } = *opened;
-        let connection = Connection::client(worker, wire, Peerage { proof, local });
+        let connection =
+            Connection::client(worker, wire, Peerage { proof, local }, Rc::clone(&self.changed));
         let member = Rc::new(Member {
             connection: Rc::clone(&connection),
             transport,
@@ -147,6 +154,18 @@ impl Shared {
         .await;
         self.forget(member);
         self.changed.notify_waiters();
+    }
+
+    /// Ends a connection that nobody uses, if there is one.
+    pub(crate) fn evict(&self) -> bool {
+        let members = self.connections.borrow();
+        let idle = members.iter().find(|member| member.connection.active() == 0).cloned();
+        drop(members);
+        if let Some(idle) = &idle {
+            idle.connection.close();
+            self.forget(idle);
+        }
+        idle.is_some()
     }
 
     fn forget(&self, member: &Rc<Member>) {
