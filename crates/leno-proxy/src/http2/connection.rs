@@ -404,6 +404,8 @@ impl Connection {
         let State { machine, out, .. } = &mut *state;
         machine.shutdown(&mut out.bytes);
         self.mark(&mut state);
+        // Without a stream under way nothing else would tell the driver that this was all.
+        state.note_end();
     }
 
     /// Whether the streams are over after [`Self::retire`], so that it can be closed.

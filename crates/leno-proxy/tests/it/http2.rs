@@ -210,6 +210,54 @@ async fn many_streams_share_one_connection_on_each_side() {
     assert_eq!(peers.len(), 1, "one upstream connection");
 }
 
+/// Everything goes to `origin`, over one connection at a time.
+fn one_at_a_time(origin: std::net::SocketAddr, edit: impl FnOnce(&mut Cluster)) -> Resources {
+    let mut cluster = http2_cluster("origin", origin);
+    cluster.circuit.max_connections = Some(1);
+    edit(&mut cluster);
+    resources(vec![route("/", forward("origin"))], vec![cluster])
+}
+
+#[tokio::test]
+async fn who_waits_at_the_connection_limit_gets_the_next_place() {
+    let one_stream = |cluster: &mut Cluster| cluster.http.max_concurrent_streams = Some(1);
+    let one_request = |cluster: &mut Cluster| cluster.http.max_requests_per_connection = Some(1);
+    let origin = echo().await;
+    for resources in [one_at_a_time(origin, one_stream), one_at_a_time(origin, one_request)] {
+        let (_proxy, address) = start(resources);
+        let client = Client::connect(address).await;
+        let calls: Vec<_> = (0..30)
+            .map(|_| {
+                let mut client = client.clone();
+                tokio::spawn(async move { client.get("/").await.unwrap().status })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_carried_all_it_may_ends_by_itself() {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_response(Response::new(()), true).unwrap();
+        }
+        sender.send(()).unwrap();
+    });
+    let (_proxy, address) =
+        start(one_at_a_time(origin, |cluster| cluster.http.max_requests_per_connection = Some(1)));
+    let mut client = Client::connect(address).await;
+    assert_eq!(client.get("/").await.unwrap().status, 200);
+    ended.recv().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_reaches_the_endpoint() {
     let (sender, mut resets) = mpsc::unbounded_channel();
