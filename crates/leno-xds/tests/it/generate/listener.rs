@@ -1,0 +1,179 @@
+//! Any listener: its filter chains, and what they hand connections to.
+
+use super::*;
+
+pub(crate) fn listener() -> impl Strategy<Value = Listener> {
+    let direction = select(vec![
+        TrafficDirection::Unspecified,
+        TrafficDirection::Inbound,
+        TrafficDirection::Outbound,
+    ]);
+    let filter = select(vec![
+        ListenerFilter::OriginalDst,
+        ListenerFilter::TlsInspector,
+        ListenerFilter::HttpInspector,
+        ListenerFilter::ProxyProtocol { allow_missing: false },
+        ListenerFilter::ProxyProtocol { allow_missing: true },
+    ]);
+    (
+        ("[a-z]{0,4}", socket(), any::<bool>(), any::<bool>(), direction),
+        (vec(filter, 0..3), duration(), any::<bool>()),
+        (vec(filter_chain(), 0..3), of(filter_chain()), access_logs()),
+    )
+        .prop_map(|(a, b, c)| Listener {
+            name: a.0,
+            address: a.1,
+            bind_to_port: a.2,
+            use_original_dst: a.3,
+            direction: a.4,
+            listener_filters: b.0,
+            listener_filters_timeout: b.1,
+            continue_on_listener_filters_timeout: b.2,
+            filter_chains: c.0,
+            default_filter_chain: c.1,
+            access_log: c.2,
+        })
+}
+
+fn filter_chain() -> impl Strategy<Value = FilterChain> {
+    let transport = select(vec![TransportProtocol::Tls, TransportProtocol::RawBuffer]);
+    let range = (any::<std::net::Ipv4Addr>(), 0..=32_u8)
+        .prop_map(|(address, length)| ipnet::IpNet::new(address.into(), length).unwrap());
+    let chain_match =
+        (of(1..=u16::MAX), vec(range, 0..2), of(transport), vec(name(), 0..2), vec(name(), 0..2))
+            .prop_map(|(port, ranges, transport, alpn, names)| FilterChainMatch {
+                destination_port: port,
+                prefix_ranges: ranges,
+                transport_protocol: transport,
+                application_protocols: alpn,
+                server_names: names,
+            });
+    let verified = of((bundle(), any::<bool>(), vec(string_match(), 0..2)));
+    let tls = (certificate(), verified, vec(name(), 0..2), versions()).prop_map(
+        |(certificate, verified, alpn, versions)| {
+            let plain = DownstreamTls {
+                versions,
+                require_client_certificate: false,
+                certificate,
+                trust_bundle: None,
+                peer_sans: vec![],
+                alpn,
+            };
+            match verified {
+                None => plain,
+                Some((bundle, require_client_certificate, peer_sans)) => DownstreamTls {
+                    require_client_certificate,
+                    trust_bundle: Some(bundle),
+                    peer_sans,
+                    ..plain
+                },
+            }
+        },
+    );
+    let filter = prop_oneof![
+        connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
+        tcp_proxy().prop_map(NetworkFilter::Tcp),
+    ];
+    ("[a-z]{0,4}", chain_match, of(tls), filter).prop_map(
+        |(name, filter_chain_match, tls, filter)| FilterChain {
+            name,
+            filter_chain_match,
+            tls,
+            filter,
+        },
+    )
+}
+
+fn access_logs() -> impl Strategy<Value = Vec<AccessLog>> {
+    vec(name().prop_map(|path| AccessLog { path }), 0..2)
+}
+
+fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
+    let routes = prop_oneof![
+        name().prop_map(RouteSource::Rds),
+        route_configuration().prop_map(|routes| RouteSource::Inline(Arc::new(routes))),
+    ];
+    let filter = select(vec![HttpFilter::IstioStats, HttpFilter::PeerMetadata, HttpFilter::Router]);
+    let filter = prop_oneof![filter, own_fault().prop_map(HttpFilter::Fault)];
+    let forward = select(vec![
+        ClientCertForward::Sanitize,
+        ClientCertForward::SanitizeSet,
+        ClientCertForward::AppendForward,
+        ClientCertForward::ForwardOnly,
+    ]);
+    let server = select(vec![
+        ServerHeader::Overwrite,
+        ServerHeader::AppendIfAbsent,
+        ServerHeader::PassThrough,
+    ]);
+    let codec = select(vec![Codec::Auto, Codec::Http1, Codec::Http2]);
+    (
+        ("[a-z]{0,4}", routes, vec(filter, 0..4), access_logs(), codec),
+        (of(duration()), of(some_time()), of(some_time()), of(1..=u32::MAX)),
+        (any::<bool>(), any::<bool>(), forward, any::<bool>()),
+        (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
+        path_normalization(),
+    )
+        .prop_map(|(a, b, c, d, path)| {
+            let has_router = a.2.contains(&HttpFilter::Router);
+            HttpConnectionManager {
+                codec: a.4,
+                stat_prefix: a.0,
+                routes: a.1,
+                http_filters: a.2,
+                access_log: a.3,
+                idle_timeout: b.0,
+                max_connection_duration: b.2,
+                max_requests_per_connection: b.3,
+                request_headers_timeout: b.1,
+                use_remote_address: c.0,
+                generate_request_id: c.1,
+                forward_client_cert: c.2,
+                websocket: c.3,
+                path,
+                server_header: d.0,
+                server_name: d.1,
+                via: d.2,
+                // It is a setting of the router.
+                suppress_envoy_headers: d.3 && has_router,
+            }
+        })
+}
+
+fn path_normalization() -> impl Strategy<Value = PathNormalization> {
+    let escaped_slashes = select(vec![
+        EscapedSlashes::Keep,
+        EscapedSlashes::Reject,
+        EscapedSlashes::Redirect,
+        EscapedSlashes::Unescape,
+    ]);
+    (any::<bool>(), any::<bool>(), escaped_slashes).prop_map(
+        |(normalize, merge_slashes, escaped_slashes)| PathNormalization {
+            normalize,
+            merge_slashes,
+            escaped_slashes,
+        },
+    )
+}
+
+fn tcp_proxy() -> impl Strategy<Value = TcpProxy> {
+    let weighted = (name(), any::<u32>()).prop_map(|(name, weight)| WeightedCluster {
+        name,
+        weight,
+        request_headers: HeaderMutations::default(),
+        response_headers: HeaderMutations::default(),
+    });
+    let cluster = prop_oneof![
+        name().prop_map(ClusterSpecifier::Cluster),
+        vec(weighted, 0..3).prop_map(ClusterSpecifier::Weighted),
+    ];
+    ("[a-z]{0,4}", cluster, of(duration()), 1..u32::MAX, access_logs()).prop_map(
+        |(stat_prefix, cluster, idle_timeout, max_connect_attempts, access_log)| TcpProxy {
+            stat_prefix,
+            cluster,
+            idle_timeout,
+            max_connect_attempts,
+            access_log,
+        },
+    )
+}
