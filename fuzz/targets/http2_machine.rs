@@ -5,19 +5,29 @@
 use std::time::{Duration, Instant};
 
 use leno_http::h2::{Code, Connection, Event, Heads, Settings, Stream, Then};
-use leno_http::{BodyLength, Fields, Http2Limits, Known, RequestHead, ResponseHead, Version};
+use leno_http::{BodyLength, Fields, Http2Limits, Known, Rate, RequestHead, ResponseHead, Version};
 use libfuzzer_sys::fuzz_target;
 
-/// Small windows, so that they fill.
+/// Small windows, so that they fill; and no bound on rates, since the program may call as often as it likes, which is
+/// what a bound on rates is there to refuse.
 const SETTINGS: Settings = Settings {
     limits: Http2Limits {
         streams: 5,
         stream_window_bytes: 300,
         stream_window_bytes_max: 2000,
+        resets: ANY,
+        refusals: ANY,
+        pings: ANY,
+        settings: ANY,
+        ignored: ANY,
+        empties: ANY,
+        window_updates: ANY,
         ..Http2Limits::DEFAULT
     },
     ..Settings::DEFAULT
 };
+
+const ANY: Rate = Rate::new(u32::MAX, 0);
 
 /// One end, and what it knows of each slot's stream.
 struct End {
