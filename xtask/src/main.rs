@@ -1,6 +1,6 @@
 //! The build system: everything `make` and CI do that is more than one cargo command.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -72,10 +72,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// The checkout this xtask was built from.
+/// The checkout that `cargo xtask` was called in.
 fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    // Asked for at run time: a build folder may be shared by several checkouts.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
 /// Asks a child to end, as Ctrl-C does; std can only kill.
