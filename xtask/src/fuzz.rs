@@ -107,8 +107,8 @@ fn run_target(project: &Path, cache: &Path, program: &Path, seconds: u64) -> Res
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", found.display()))
-        // One input may take a second and half a gigabyte: more is a finding.
-        .args(["-timeout=1", "-rss_limit_mb=512", "-max_len=4096", "-print_final_stats=1"])
+        // One input may take ten seconds, whatever else the machine does, and half a gigabyte: more is a finding.
+        .args(["-timeout=10", "-rss_limit_mb=512", "-max_len=4096", "-print_final_stats=1"])
         .stdin(Stdio::null());
     let output = command.output().with_context(|| format!("run {}", program.display()))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
