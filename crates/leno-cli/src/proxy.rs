@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use leno_proxy::dns::Sockets;
+use leno_proxy::limits::ProcessLimits;
 use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
 use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options, Variant};
@@ -77,6 +78,10 @@ struct Serve {
     /// Threads that carry traffic.
     #[arg(long, default_value = "1")]
     workers: NonZeroUsize,
+    /// Bytes that connections may make this proxy hold, unless the file's overload manager says it [default: half of what
+    /// the cgroup or the machine has, at most 1 GiB].
+    #[arg(long, value_name = "BYTES")]
+    memory_budget: Option<usize>,
     /// The admin endpoint; `none` has none [default: what the file says, else 127.0.0.1:15000].
     #[arg(long, value_name = "IP:PORT", value_parser = admin)]
     admin: Option<Admin>,
@@ -162,6 +167,7 @@ fn serve(args: &Serve) -> Result<ExitCode> {
         metrics: args.metrics.clone(),
         inherited: inherited.listeners,
         inbound_addresses: args.inbound.clone(),
+        limits: ProcessLimits::of_machine(args.workers).with(args.memory_budget, None),
         inbound_dialer: match (inherited.supply, args.workload) {
             (Some(supply), _) => InboundDialer::Supply(supply),
             (None, Some(workload)) => InboundDialer::At(workload),

@@ -109,6 +109,9 @@ async fn prometheus(State(process): State<Arc<Process>>) -> Response {
     metrics.set(ProcessStat::SnapshotRevision, process.publisher.in_force().revision);
     let learned = process.learned.all(Instant::now()).len();
     metrics.set(ProcessStat::LearnedDestinations, learned as u64);
+    metrics.set(ProcessStat::MemoryHeld, process.budget.held_bytes() as u64);
+    metrics.set(ProcessStat::MemoryBudget, process.budget.limit_bytes() as u64);
+    metrics.set(ProcessStat::MemoryGrade, process.budget.grade().into());
     let mut page = String::new();
     metrics.expose(|_| true, &mut page);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()

@@ -47,7 +47,7 @@ pub(crate) async fn serve_connection(arrival: Arrival, wire: Wire, inbox: Vec<u8
     if codec == Codec::Http2 || codec == Codec::Auto && arrival.facts.is_http2 {
         return streams::serve_streams(arrival, wire, inbox).await;
     }
-    let mut end = Http1::new(wire, inbox);
+    let mut end = Http1::new(wire, inbox, arrival.watcher.charge());
     if codec == Codec::Auto {
         match end.recognise(&arrival).await {
             Recognised::Http1 => {}

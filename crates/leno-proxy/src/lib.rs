@@ -6,6 +6,7 @@
 mod admin;
 pub mod ads;
 mod bootstrap;
+mod budget;
 pub mod buffers;
 mod deadline;
 pub mod dns;

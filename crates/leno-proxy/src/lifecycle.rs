@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::budget::{Account, Charge};
+
 /// What a connection should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -66,7 +68,8 @@ impl Lifecycle {
         let share = watchers.share;
         watchers.share = share.wrapping_add(SHARE_STEP);
         let (retire_at, is_used_up) = (Cell::default(), Cell::default());
-        Watcher { lifecycle: Rc::clone(self), slot, share, retire_at, is_used_up }
+        let (account, is_told) = (None, false);
+        Watcher { lifecycle: Rc::clone(self), slot, share, retire_at, is_used_up, account, is_told }
     }
 
     /// Begins a drain that may take `limit`, and wakes every connection; `false` when one began before.
@@ -108,13 +111,45 @@ pub(crate) struct Watcher {
     retire_at: Cell<Option<Instant>>,
     /// It has carried as many requests as it may.
     is_used_up: Cell<bool>,
+    /// What the connection holds; who holds too much ends as at the end of a drain.
+    account: Option<Account>,
+    /// Its task is the one that the account wakes.
+    is_told: bool,
 }
 
 impl Watcher {
     /// The phase now.
     #[must_use]
     pub(crate) fn phase(&self) -> Phase {
-        self.lifecycle.phase.get()
+        if self.is_shed() { Phase::Closing } else { self.lifecycle.phase.get() }
+    }
+
+    /// Watches the connection's account, too.
+    #[must_use]
+    pub(crate) fn of(mut self, account: Account) -> Self {
+        self.account = Some(account);
+        self.is_told = true;
+        self
+    }
+
+    /// A charge to the connection's account; tests may have none.
+    pub(crate) fn charge(&self) -> Option<Charge> {
+        self.account.as_ref().map(Account::charge)
+    }
+
+    /// Whether more may be read that the connection would hold; its task is woken when it may.
+    pub(crate) fn may_read(&self) -> bool {
+        self.account.as_ref().is_none_or(Account::may_read)
+    }
+
+    /// Whether memory is plentiful enough for more than the smallest buffers.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.account.as_ref().is_none_or(Account::may_grow)
+    }
+
+    /// Whether the connection is to end because of the memory budget.
+    pub(crate) fn is_shed(&self) -> bool {
+        self.account.as_ref().is_some_and(Account::is_shed)
     }
 
     /// When this connection is to end: from then on its next answer is the last. `None` while nothing ends it.
@@ -152,12 +187,17 @@ impl Watcher {
     /// A watcher of the same signal, for another task.
     #[must_use]
     pub(crate) fn another(&self) -> Self {
-        self.lifecycle.watch()
+        let mut another = self.lifecycle.watch();
+        another.account.clone_from(&self.account);
+        another
     }
 
     /// Names the task to wake when the phase changes; called once, since a connection stays in one task.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.lifecycle.watchers.borrow_mut().slots[self.slot] = Some(cx.waker().clone());
+        if let Some(account) = self.account.as_ref().filter(|_| self.is_told) {
+            account.register(cx);
+        }
     }
 }
 

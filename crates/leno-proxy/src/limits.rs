@@ -5,12 +5,63 @@
 
 use std::time::Duration;
 
+mod process;
+
+pub use process::ProcessLimits;
+
 /// Downstream connections one worker accepts at once. Above it the socket's backlog is left to wait, as a full
 /// accept queue is the one back-pressure every client understands. The open-file limit may make it smaller.
 pub const DOWNSTREAM_CONNECTIONS: usize = 20_000;
 
 /// File descriptors left free for upstream connections, files, admin and ADS when the open-file limit is shared out.
 pub const SPARE_FILES: usize = 256;
+
+/// Downstream connections of one listener, in percent of the process': one that is flooded leaves the others some.
+pub const CONNECTIONS_PER_LISTENER_PERCENT: usize = 90;
+
+/// Downstream connections of one peer address, in percent of the process'. Most of them, since a sidecar's only client and
+/// a gateway's only balancer are one address each; not all, so that another address still gets in.
+pub const CONNECTIONS_PER_PEER_PERCENT: usize = 75;
+
+/// How often refused connections are told in the log.
+pub const REFUSALS_LOGGED: Duration = Duration::from_secs(10);
+
+/// The memory budget, in percent of what the cgroup or the machine has. The rest is for configuration, TLS and the kernel's
+/// socket buffers, which a cgroup counts, too.
+pub const MEMORY_BUDGET_PERCENT: usize = 50;
+
+/// The memory budget where there is much memory or no limit, in bytes: what 20 000 connections with a full buffer hold.
+pub const MEMORY_BUDGET_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// The least memory budget that is derived, in bytes; below it nothing is carried any more.
+pub const MEMORY_BUDGET_BYTES_MIN: usize = 32 * 1024 * 1024;
+
+/// What an idle downstream connection costs this process, as the memory budget counts it, in bytes: its task, its timers,
+/// its place in tables. With TLS it is more, which the other half of the memory is for.
+pub const CONNECTION_BYTES: usize = 8 * 1024;
+
+/// Share of the memory budget, in percent, from which on connections that hold more than [`MEMORY_FREE_BYTES`] are not
+/// read from: what they sent must leave first.
+pub const MEMORY_STOP_READING_PERCENT: usize = 75;
+
+/// Share of the memory budget, in percent, from which on new requests are refused (`OM`, REFUSED_STREAM): those under way
+/// get what is left.
+pub const MEMORY_REFUSE_STREAMS_PERCENT: usize = 90;
+
+/// Share of the memory budget, in percent, from which on connections are refused, and those cut that hold the most: some
+/// are lost, so that not all are.
+pub const MEMORY_SHED_PERCENT: usize = 100;
+
+/// How far, in percent of the budget, memory must fall behind the share at which a grade began before it ends.
+pub const MEMORY_EASE_PERCENT: usize = 5;
+
+/// Bytes a connection may hold and still be read from whatever the others hold: one buffer each way. Who sends ordinary
+/// requests never waits for those who do not.
+pub const MEMORY_FREE_BYTES: usize = 2 * READ_BUFFER_BYTES;
+
+/// How much a worker's memory may change before it tells the other workers: the error of their sum, and what keeps them
+/// from sharing anything on the path of a request.
+pub const MEMORY_STEP_BYTES: usize = 256 * 1024;
 
 /// Pause after an `accept` that failed for want of descriptors or memory: long enough not to spin, short enough to
 /// be back before a client times out.
@@ -86,6 +137,9 @@ pub const MIRRORS_IN_FLIGHT: usize = 1024;
 
 /// How long one mirrored copy may take.
 pub const MIRROR: Duration = Duration::from_secs(15);
+
+/// How long an answer of the proxy's own may take to be taken: a few KiB, which any reader takes at once.
+pub const ANSWER: Duration = Duration::from_secs(60);
 
 /// Request body bytes read and thrown away after an early answer, so that the client sees the answer and not a reset.
 pub const LINGER_BYTES: usize = 256 * 1024;

@@ -12,6 +12,7 @@ use crate::upstream::connect::Ends;
 
 pub(crate) mod accept;
 pub(crate) mod active;
+pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod inspect;
 pub(crate) mod learned;

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::admin::LogLevel;
 use crate::dns;
+use crate::limits::ProcessLimits;
 use crate::listener::socket::Inherited;
 use crate::upstream::dial::InboundDialer;
 
@@ -33,6 +34,8 @@ pub struct Options {
     /// More inbound addresses (`POD_IP:PORT`): accepted for `virtualInbound`, with the local address as the
     /// original destination.
     pub inbound_addresses: Vec<SocketAddr>,
+    /// What the process may hold in all; a bootstrap file's overload manager may say otherwise.
+    pub limits: ProcessLimits,
     /// How `inbound|…` clusters reach the workload.
     pub inbound_dialer: InboundDialer,
     /// Sockets that receive the workload's DNS queries.

@@ -10,9 +10,10 @@ use leno_telemetry::{AccessLogs, Metrics, SeriesLimits};
 use tokio::sync::watch;
 
 use crate::admin::LogLevel;
+use crate::budget::MemoryBudget;
 use crate::dns;
 use crate::handover::{Handed, HandoverError};
-use crate::limits;
+use crate::listener::admission::Admission;
 use crate::listener::learned::Learned;
 use crate::options::{Node, Options};
 use crate::publish::{Given, Publisher};
@@ -49,6 +50,10 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) logs: Arc<AccessLogs>,
     pub(crate) publisher: Arc<Publisher>,
+    /// What connections may make it hold.
+    pub(crate) budget: Arc<MemoryBudget>,
+    /// Who may connect.
+    pub(crate) admission: Arc<Admission>,
     pub(crate) drain: Duration,
     pub(crate) lame_duck: Duration,
     ends: AtomicBool,
@@ -144,6 +149,8 @@ impl Process {
             peer_metadata: peer_metadata.unwrap_or_default(),
             logs: Arc::default(),
             publisher: Arc::new(publisher),
+            budget: Arc::new(MemoryBudget::new(options.limits.memory_bytes, options.workers.get())),
+            admission: Arc::new(Admission::new(&options.limits)),
             drain: options.drain,
             lame_duck: options.lame_duck,
             ends: AtomicBool::new(false),
@@ -244,7 +251,7 @@ pub(crate) fn start_workers(
     options: &Options,
 ) -> Result<Vec<JoinHandle<std::io::Result<()>>>, Error> {
     let at = |what| move |source| Error::Start { what, source };
-    let connections_max = connections_max(process.workers.get());
+    let connections_max = options.limits.connections_per_worker(process.workers.get());
     let mut threads = Vec::new();
     for id in 0..process.workers.get() {
         let seed = worker::Seed {
@@ -262,20 +269,6 @@ pub(crate) fn start_workers(
         threads.push(thread);
     }
     Ok(threads)
-}
-
-/// A worker's share of the open-file limit: each downstream connection may need an upstream one.
-fn connections_max(workers: usize) -> usize {
-    let files = rlimit_files().unwrap_or(1024);
-    let share = files.saturating_sub(limits::SPARE_FILES) / 2 / workers;
-    share.clamp(16, limits::DOWNSTREAM_CONNECTIONS)
-}
-
-fn rlimit_files() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = text.lines().find(|line| line.starts_with("Max open files"))?;
-    let soft = line.split_whitespace().nth(3)?;
-    if soft == "unlimited" { Some(usize::MAX) } else { soft.parse().ok() }
 }
 
 /// Waits for all threads, at most `limit`; whether they all ended.

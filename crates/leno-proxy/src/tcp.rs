@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::buffers::Buffers;
 use crate::lifecycle::{Phase, Watcher};
-use crate::limits::RELAY_BUFFER_BYTES;
+use crate::limits::{READ_BUFFER_BYTES, RELAY_BUFFER_BYTES};
 use crate::wire::Wire;
 
 /// What a relay moved, and why it ended.
@@ -41,6 +41,8 @@ pub(crate) enum End {
     Idle,
     /// A drain's time was over.
     Closing,
+    /// The memory budget needed what it held.
+    Shed,
     /// Downstream failed.
     Downstream(io::Error),
     /// Upstream failed.
@@ -123,13 +125,18 @@ pub(crate) async fn relay_metered(
     let mut timer = pin!(sleep_until(last + idle));
     let (mut seen_up, mut seen_down) = (0, 0);
     let mut is_registered = false;
+    let charge = life.charge();
     let end = poll_fn(|cx| {
         if !is_registered {
             is_registered = true;
             life.register(cx);
         }
-        let there = up.poll(cx, downstream, upstream, buffers);
-        let back = down.poll(cx, upstream, downstream, buffers);
+        let room = if life.may_grow() { RELAY_BUFFER_BYTES } else { READ_BUFFER_BYTES };
+        let there = up.poll(cx, downstream, upstream, (buffers, room));
+        let back = down.poll(cx, upstream, downstream, (buffers, room));
+        if let Some(charge) = &charge {
+            charge.set(up.buffer.capacity() + down.buffer.capacity());
+        }
         let moved = (up.moved - seen_up, down.moved - seen_down);
         if moved != (0, 0) {
             (seen_up, seen_down) = (up.moved, down.moved);
@@ -143,7 +150,7 @@ pub(crate) async fn relay_metered(
             _ => {}
         }
         if life.phase() == Phase::Closing {
-            return Poll::Ready(End::Closing);
+            return Poll::Ready(if life.is_shed() { End::Shed } else { End::Closing });
         }
         // The timer is set again only when it fires: a busy relay never touches the timer wheel.
         while timer.as_mut().poll(cx).is_ready() {
@@ -158,6 +165,10 @@ pub(crate) async fn relay_metered(
     match &end {
         End::Downstream(_) => upstream.reset_on_drop(),
         End::Upstream(_) => downstream.reset_on_drop(),
+        End::Shed => {
+            downstream.reset_on_drop();
+            upstream.reset_on_drop();
+        }
         End::Finished | End::Idle | End::Closing => {}
     }
     let relayed = Relayed { received: up.moved, sent: down.moved, end };
@@ -214,7 +225,7 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &mut impl Leg,
         to: &mut impl Leg,
-        buffers: &Buffers,
+        (buffers, room_max): (&Buffers, usize),
     ) -> Poll<Result<(), Failed>> {
         let at = |side| move |error| Failed { side, error };
         loop {
@@ -238,9 +249,13 @@ impl Direction {
                 }
                 State::Reading => {}
             }
+            if self.buffer.capacity() > 2 * room_max {
+                // Grown in better times.
+                (self.buffer, self.room) = (Vec::new(), 0);
+            }
             buffers.ensure(&mut self.buffer);
-            if self.room > self.buffer.capacity() {
-                self.buffer.reserve_exact(self.room);
+            if self.room.min(room_max) > self.buffer.capacity() {
+                self.buffer.reserve_exact(self.room.min(room_max));
             }
             match from.poll_read(cx, &mut self.buffer) {
                 Poll::Ready(Ok(0)) => self.state = State::Ending,

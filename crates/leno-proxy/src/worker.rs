@@ -16,10 +16,12 @@ use leno_http::h2::Heads;
 use leno_telemetry::ProcessStat;
 use tokio::sync::watch;
 
+use crate::budget::{Account, WorkerBudget};
 use crate::buffers::Buffers;
 use crate::http2::Flusher;
 use crate::limits;
 use crate::listener::active::ActiveListener;
+use crate::listener::admission::Admitted;
 use crate::process::{Process, Shutdown};
 use crate::publish::InForce;
 use crate::telemetry::WorkerTelemetry;
@@ -49,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) id: usize,
     pub(crate) process: Arc<Process>,
     pub(crate) buffers: Buffers,
+    /// What its connections hold.
+    pub(crate) budget: Rc<WorkerBudget>,
     /// Writes what HTTP/2 connections have to send.
     pub(crate) flusher: Flusher,
     /// Where HTTP/2 connections are read into, one after the other.
@@ -72,13 +76,17 @@ pub(crate) struct ConnectionSlot {
     count: Rc<Cell<usize>>,
     /// Once there is a connection.
     taken: Option<Arc<Process>>,
+    /// In the counts that all workers share.
+    admitted: Option<Admitted>,
 }
 
 impl ConnectionSlot {
     /// There is a connection now: until here the place was only kept for one.
-    pub(crate) fn take(&mut self, worker: &Worker) {
+    pub(crate) fn take(&mut self, worker: &Worker, admitted: Admitted) -> Account {
         worker.process.metrics.add(ProcessStat::DownstreamConnections, 1);
         self.taken = Some(Arc::clone(&worker.process));
+        self.admitted = Some(admitted);
+        worker.budget.open()
     }
 }
 
@@ -105,6 +113,11 @@ impl Worker {
         Self {
             id: seed.id,
             telemetry: WorkerTelemetry::new(&seed.process.metrics, Arc::clone(&seed.process.logs)),
+            budget: WorkerBudget::new(
+                Arc::clone(&seed.process.budget),
+                Arc::clone(&seed.process.metrics),
+                seed.id,
+            ),
             process: seed.process,
             buffers: Buffers::default(),
             flusher: Flusher::default(),
@@ -138,7 +151,8 @@ impl Worker {
             return None;
         }
         self.connections.set(self.connections.get() + 1);
-        Some(ConnectionSlot { count: Rc::clone(&self.connections), taken: None })
+        let count = Rc::clone(&self.connections);
+        Some(ConnectionSlot { count, taken: None, admitted: None })
     }
 
     /// Takes over a newly published configuration.
@@ -176,7 +190,7 @@ impl Worker {
                     active.update(listener, &self.process);
                     active
                 }
-                None => Rc::new(ActiveListener::new(listener, &self.process.tls)),
+                None => Rc::new(ActiveListener::new(listener, &self.process)),
             };
             let sockets = in_force.sockets.get(&**listener.name());
             for socket in sockets.map(|sockets| sockets.take(self.id)).unwrap_or_default() {
@@ -237,6 +251,7 @@ impl Worker {
     fn sweep(&self) {
         let now = Instant::now();
         self.connectors.sweep();
+        self.budget.settle();
         for cluster in self.clusters.borrow().values() {
             cluster.sweep(now);
             if self.id == 0 {

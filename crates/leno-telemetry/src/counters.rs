@@ -14,7 +14,7 @@ pub(crate) mod cells;
 pub(crate) mod family;
 
 use crate::labels::{Names, Party, PartyId, SeriesKey, Service, ServiceId, lock};
-use crate::metrics::{ClusterStat, ProcessStat};
+use crate::metrics::{ClusterStat, LimitReached, ProcessStat};
 use cells::{ClusterCells, RequestCells, TcpCells};
 use family::{Family, Local};
 
@@ -45,6 +45,7 @@ pub struct Metrics {
     pub(crate) tcp: Family<SeriesKey, TcpCells>,
     pub(crate) clusters: Family<Arc<str>, ClusterCells>,
     process: Box<[AtomicU64]>,
+    limits: Box<[AtomicU64]>,
 }
 
 impl Metrics {
@@ -59,6 +60,7 @@ impl Metrics {
             tcp: Family::new(limits.series_max, SeriesKey::overflow),
             clusters: Family::new(limits.clusters_max, |_| crate::labels::OTHER.into()),
             process: ProcessStat::TABLE.iter().map(|_| AtomicU64::new(0)).collect(),
+            limits: LimitReached::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         })
     }
 
@@ -111,6 +113,17 @@ impl Metrics {
     #[must_use]
     pub fn value(&self, stat: ProcessStat) -> u64 {
         self.process[stat as usize].load(Relaxed)
+    }
+
+    /// A limit was reached once more; any thread may say so.
+    pub fn reached(&self, limit: LimitReached) {
+        self.limits[limit as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often a limit was reached.
+    #[must_use]
+    pub fn times_reached(&self, limit: LimitReached) -> u64 {
+        self.limits[limit as usize].load(Relaxed)
     }
 }
 

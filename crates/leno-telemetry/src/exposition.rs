@@ -7,7 +7,7 @@ use crate::Blame;
 use crate::counters::Metrics;
 use crate::counters::cells::{HistogramSum, RequestSum, TcpSum};
 use crate::labels::{Party, Protocol, Reporter, SeriesKey};
-use crate::metrics::{self, BOUNDS, ClusterStat, Kind, Metric, ProcessStat};
+use crate::metrics::{self, BOUNDS, ClusterStat, Kind, LimitReached, Metric, ProcessStat};
 
 /// The content type of what [`Metrics::expose`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -134,6 +134,13 @@ impl Metrics {
             page.sample("", "kind=\"request\"", self.requests.len());
             page.sample("", "kind=\"tcp\"", self.tcp.len());
             page.sample("", "kind=\"cluster\"", self.clusters.len());
+        });
+        page.metric(&metrics::LIMITS_REACHED, |page| {
+            for limit in LimitReached::ALL {
+                let mut labels = String::new();
+                label(&mut labels, "limit", limit.label());
+                page.sample("", &labels, self.times_reached(*limit));
+            }
         });
         for (metric, stat) in ProcessStat::TABLE.iter().zip(ProcessStat::ALL) {
             page.metric(metric, |page| page.sample("", "", self.value(*stat).cast_signed()));

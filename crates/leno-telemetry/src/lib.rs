@@ -20,5 +20,5 @@ pub use labels::{
     Party, PartyId, Protocol, Reporter, Security, SeriesKey, Service, ServiceId, Workload,
 };
 pub use leno_core::reply::Blame;
-pub use metrics::{ClusterStat, ProcessStat};
+pub use metrics::{ClusterStat, LimitReached, ProcessStat};
 pub use record::AccessRecord;

@@ -128,6 +128,56 @@ metric!(
     "Label sets in use, by kind; more than the limit share one."
 );
 
+metric!(
+    LIMITS_REACHED,
+    "leno_limits_reached_total",
+    Counter,
+    "What was refused, ended or made to wait because a limit was reached, by limit."
+);
+
+macro_rules! limits {
+    ($($variant:ident = $label:literal, $help:literal;)*) => {
+        /// Which limit was reached: the label `limit` of [`LIMITS_REACHED`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum LimitReached {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl LimitReached {
+            /// Every variant in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The label.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+
+            /// What was done.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)* }
+            }
+        }
+    };
+}
+
+limits! {
+    ProcessConnections = "process_connections", "Accepting waited because the process has all the connections it may have.";
+    ListenerConnections = "listener_connections", "A connection was closed because its listener has all it may have.";
+    PeerConnections = "peer_connections", "A connection was closed because its peer has all it may have.";
+    MemoryReading = "memory_reading", "A connection was not read from for a while because of the memory budget.";
+    MemoryStreams = "memory_streams", "A request was refused because of the memory budget.";
+    MemoryConnections = "memory_connections", "A connection was refused because of the memory budget.";
+    MemoryShed = "memory_shed", "A connection was cut because of the memory budget.";
+    RequestHead = "request_head", "A request was refused because its head is too large or has too many fields.";
+    SlowHead = "slow_head", "A request was refused because its head took too long.";
+    SlowBody = "slow_body", "A request was ended because its body came too slowly.";
+    SlowReader = "slow_reader", "A response was ended because nobody took it.";
+    Http2 = "http2", "An HTTP/2 connection was ended because its peer went beyond a limit.";
+}
+
 macro_rules! stats {
     ($(#[doc = $doc:literal])* $name:ident { $($variant:ident = $text:literal, $kind:ident, $help:literal;)* }) => {
         $(#[doc = $doc])*
@@ -189,6 +239,9 @@ stats! {
         TlsHandshakeFailures = "leno_tls_handshake_failures_total", Counter, "TLS handshakes that failed, on either side.";
         DownstreamConnections = "leno_downstream_connections", Gauge, "Downstream connections that are open.";
         DownstreamRefused = "leno_downstream_connections_refused_total", Counter, "Downstream connections closed because of a limit.";
+        MemoryHeld = "leno_memory_held_bytes", Gauge, "What connections make this process hold, as its memory budget counts it.";
+        MemoryBudget = "leno_memory_budget_bytes", Gauge, "What they may make it hold.";
+        MemoryGrade = "leno_memory_grade", Gauge, "What is done about it: 0 nothing, 1 reading stops, 2 new streams are refused, 3 connections are shed.";
         DownstreamUnmatched = "leno_downstream_unmatched_total", Counter, "Downstream connections that no filter chain took.";
         ProxyProtocolErrors = "leno_proxy_protocol_errors_total", Counter, "Downstream connections without the PROXY protocol header that is expected.";
         Detections = "leno_protocol_detections_total", Counter, "Connections whose protocol was told from their first bytes.";
@@ -216,6 +269,7 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
         BUILD,
         BLAME,
         SERIES,
+        LIMITS_REACHED,
     ];
     OWN.iter().chain(ClusterStat::TABLE).chain(ProcessStat::TABLE)
 }

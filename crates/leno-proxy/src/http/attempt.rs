@@ -39,6 +39,8 @@ pub(super) enum Broken {
     Response(Invalid),
     /// A deadline passed.
     Expired(Expired),
+    /// The memory budget needs what the connection holds.
+    Shed,
 }
 
 /// One attempt.
@@ -164,6 +166,7 @@ impl Attempt {
             if self.is_sent && downstream.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Broken::Downstream));
             }
+            downstream.hold(self.held(downstream, kept.replay));
             return downstream.poll_expired(cx, kept.timers).map(Err);
         }
     }
@@ -207,6 +210,7 @@ impl Attempt {
             if self.sent() + self.received() != before {
                 kept.timers.moved(Instant::now());
             }
+            downstream.hold(self.held(downstream, kept.replay));
             return downstream.poll_expired(cx, kept.timers).map(Err);
         }
     }
@@ -243,6 +247,12 @@ impl Attempt {
             }
         }
         Ok(())
+    }
+
+    /// Bytes that it holds now, in `downstream`'s stream and the copy for another attempt, too.
+    fn held(&self, downstream: &Downstream, replay: &Replay) -> usize {
+        let transfers = self.request.held() + self.response.held();
+        self.upstream.held() + transfers + downstream.held() + replay.held()
     }
 
     /// Whether the endpoint agreed to an upgrade.

@@ -235,6 +235,7 @@ impl<'a> Call<'a> {
         let mut is_stale = false;
         let (failure, outcome) = match broken {
             Broken::Downstream => (Failure::DownstreamDisconnect, AttemptOutcome::Overflow),
+            Broken::Shed => (Failure::Overload, AttemptOutcome::Overflow),
             Broken::Request(invalid) => {
                 session.record.detail(invalid.code());
                 (Failure::DownstreamProtocolError, AttemptOutcome::Overflow)

@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use leno_http::ResponseHead;
 use leno_http::h2::Then;
+use leno_telemetry::LimitReached;
 use tokio::time::Instant;
 
 use super::After;
 use super::attempt::Broken;
 use super::timers::Timers;
 use super::transfer::{Sink, Source};
+use crate::budget::Charge;
 use crate::deadline::Deadline;
 use crate::lifecycle::{Phase, Watcher};
+use crate::limits;
 use crate::worker::Worker;
 
 pub(super) mod http1;
@@ -33,6 +36,8 @@ pub(crate) struct Downstream {
     pub(super) carrier: Carrier,
     pub(super) deadline: Deadline,
     pub(super) watcher: Watcher,
+    /// For what the exchange under way holds besides the carrier's own buffers.
+    charge: Option<Charge>,
 }
 
 /// What carries the exchanges.
@@ -49,7 +54,8 @@ pub(super) enum Carrier {
 
 impl Downstream {
     pub(super) fn new(worker: Rc<Worker>, carrier: Carrier, watcher: Watcher) -> Self {
-        Self { worker, carrier, deadline: Deadline::new(), watcher }
+        let charge = watcher.charge();
+        Self { worker, carrier, deadline: Deadline::new(), watcher, charge }
     }
 
     /// Whether all of the request was taken.
@@ -85,17 +91,51 @@ impl Downstream {
         }
     }
 
-    /// Sends a whole answer of our own.
+    /// Sends a whole answer of our own. Nobody waits for ever for a client that does not take it.
     pub(super) async fn answer(&mut self, head: &ResponseHead, body: &[u8]) -> io::Result<()> {
         let is_last = self.watcher.is_last();
-        match &mut self.carrier {
-            Carrier::Http1(end) => end.answer(head, body, is_last).await,
-            Carrier::Http2(end) => end.answer(head, body).await,
+        let Self { worker, carrier, deadline, watcher, .. } = self;
+        let answering = async {
+            match carrier {
+                Carrier::Http1(end) => end.answer(head, body, is_last).await,
+                Carrier::Http2(end) => end.answer(head, body).await,
+            }
+        };
+        let (mut answering, mut is_waiting) = (std::pin::pin!(answering), false);
+        poll_fn(|cx| {
+            if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
+                return Poll::Ready(answered);
+            }
+            if !std::mem::replace(&mut is_waiting, true) {
+                deadline.set(Some(Instant::now() + limits::ANSWER));
+            }
+            if deadline.poll(cx).is_ready() {
+                worker.process.metrics.reached(LimitReached::SlowReader);
+            } else if watcher.phase() != Phase::Closing {
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await
+    }
+
+    /// The exchange under way holds so many bytes besides the carrier's own buffers.
+    pub(super) fn hold(&self, bytes: usize) {
+        if let Some(charge) = &self.charge {
+            charge.set(bytes);
         }
+    }
+
+    /// Refuses the request in a way that says that nothing was done about it; `false` where there is none but an answer.
+    pub(super) fn refuse(&mut self) -> bool {
+        let Carrier::Http2(end) = &mut self.carrier else { return false };
+        end.refuse();
+        true
     }
 
     /// Ends the exchange.
     pub(super) fn finish(&mut self) -> After {
+        self.hold(0);
         match &mut self.carrier {
             Carrier::Http1(end) => end.finish(),
             Carrier::Http2(end) => {
@@ -107,10 +147,20 @@ impl Downstream {
 
     /// Ends the exchange in the middle of its response.
     pub(super) fn abandon(&mut self) -> After {
+        self.hold(0);
         if let Carrier::Http2(end) = &mut self.carrier {
             end.abandon();
         }
         After::Close
+    }
+
+    /// Bytes of the request that wait in its stream.
+    pub(super) fn held(&self) -> usize {
+        match &self.carrier {
+            // Its buffers are on the books already.
+            Carrier::Http1(_) => 0,
+            Carrier::Http2(end) => end.stream().held(),
+        }
     }
 
     /// Whether nothing can follow an exchange that went wrong.
@@ -143,6 +193,7 @@ impl Downstream {
     /// Waits for more of the request; `false` is the end of what comes.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut self.carrier {
+            Carrier::Http1(_) if !self.watcher.may_read() => Poll::Pending,
             Carrier::Http1(end) => {
                 end.poll_fill(cx, &self.worker.buffers).map(|read| matches!(read, Ok(1..)))
             }
@@ -197,9 +248,10 @@ impl Downstream {
         {
             return Poll::Ready(Broken::Expired(expired));
         }
-        if self.watcher.phase() == Phase::Closing {
-            return Poll::Ready(Broken::Downstream);
+        match self.watcher.phase() {
+            Phase::Closing if self.watcher.is_shed() => Poll::Ready(Broken::Shed),
+            Phase::Closing => Poll::Ready(Broken::Downstream),
+            Phase::Serving | Phase::Draining => Poll::Pending,
         }
-        Poll::Pending
     }
 }

@@ -15,6 +15,7 @@ use super::forward::{self, Plan};
 use super::session::Session;
 use super::view::View;
 use super::{After, grpc, headers, mirror, reply, tunnel};
+use crate::budget::Grade;
 use crate::worker::View as Configuration;
 
 /// One request and its response, and what may follow on the connection.
@@ -49,6 +50,10 @@ impl From<Failure> for Failed {
 }
 
 async fn route(session: &mut Session, configuration: &Configuration) -> Result<After, Failed> {
+    if session.worker.budget.grade() >= Grade::RefuseStreams {
+        session.worker.budget.note_refused();
+        return Err(Failure::Overload.into());
+    }
     let manager = Arc::clone(&session.manager);
     let table = configuration.snapshot().routes(&manager.routes);
     let table = table.ok_or(Failure::RouteConfigurationNotFound)?;

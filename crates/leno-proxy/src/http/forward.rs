@@ -111,6 +111,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
 fn cut_off(session: &mut Session, broken: Broken) -> After {
     let failure = match broken {
         Broken::Downstream => Failure::DownstreamDisconnect,
+        Broken::Shed => Failure::Overload,
         Broken::Request(invalid) => {
             session.record.detail(invalid.code());
             Failure::DownstreamProtocolError

@@ -32,6 +32,11 @@ impl Replay {
         Self { bytes: Vec::new(), state }
     }
 
+    /// What the copy takes, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether another attempt can send what was sent before.
     pub(super) fn is_replayable(&self) -> bool {
         self.state != State::Lost

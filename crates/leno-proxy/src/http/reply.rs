@@ -8,6 +8,7 @@ use std::time::Instant;
 use leno_core::reply::{Failure, details};
 use leno_core::route_table::{DirectResponse, Matched};
 use leno_http::{BodyLength, Invalid, Known, Name, Version};
+use leno_telemetry::LimitReached;
 
 use super::downstream::Carrier;
 use super::edited::Edited;
@@ -22,7 +23,8 @@ const BLAME: &str = "x-leno-blame";
 pub(super) async fn fail(session: &mut Session, failure: Failure, status: Option<u16>) -> After {
     session.record.failed(failure, session.facts.side());
     let status = status.unwrap_or(failure.reaction().status);
-    if status == 0 {
+    let is_refused = failure == Failure::Overload && session.downstream.refuse();
+    if status == 0 || is_refused {
         session.record.replied_nothing();
         return After::Close;
     }
@@ -70,6 +72,7 @@ fn body_of(failure: Failure) -> &'static str {
              protocol error"
         }
         Failure::DownstreamProtocolError => "Bad Request",
+        Failure::Overload => "the proxy is overloaded",
         Failure::AuthorizationDenied => "RBAC: access denied",
         _ => "",
     }
@@ -101,6 +104,14 @@ pub(super) async fn refuse(session: &mut Session, started: Instant, failure: Fai
 
 /// Answers, and ends what cannot go on. The client may be gone; the record is written either way.
 async fn close_with(session: &mut Session, failure: Failure, status: u16) -> After {
+    let reached = match failure {
+        Failure::HeadersTooLarge => Some(LimitReached::RequestHead),
+        Failure::RequestHeaderTimeout => Some(LimitReached::SlowHead),
+        _ => None,
+    };
+    if let Some(limit) = reached {
+        session.worker.process.metrics.reached(limit);
+    }
     session.record.failed(failure, session.facts.side());
     session.record.replied_status(status);
     let blame = session.record.blame().map_or("", |blame| blame.as_str());

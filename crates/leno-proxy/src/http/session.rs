@@ -111,6 +111,10 @@ impl Session {
 
     /// Ends what carried the exchanges, in order.
     pub(super) async fn end(&mut self) {
+        if self.downstream.watcher.is_shed() {
+            // Whoever is cut for what it holds must not hold it any longer.
+            return;
+        }
         match &mut self.downstream.carrier {
             Carrier::Http1(end) => end.end(&self.worker.buffers).await,
             Carrier::Http2(end) => end.finish(),
@@ -120,7 +124,7 @@ impl Session {
     /// Waits for the next request's head.
     pub(super) async fn next_request(&mut self, served: u64) -> Next {
         let settings = &self.manager.settings;
-        let Downstream { worker, carrier, deadline, watcher } = &mut self.downstream;
+        let Downstream { worker, carrier, deadline, watcher, .. } = &mut self.downstream;
         if settings.max_requests_per_connection.is_some_and(|max| served + 1 >= u64::from(max)) {
             watcher.use_up();
         }

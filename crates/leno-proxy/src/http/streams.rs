@@ -58,6 +58,10 @@ pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) 
 
 impl Serving {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.arrival.watcher.is_shed() {
+            self.connection.cut();
+            return Poll::Ready(Ended::Gone);
+        }
         loop {
             let driven = self.connection.poll_drive(cx);
             while let Some(stream) = self.connection.accept() {

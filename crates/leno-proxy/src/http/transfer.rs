@@ -67,6 +67,11 @@ impl Transfer {
         Self { held: held.to_vec(), ..Self::default() }
     }
 
+    /// Bytes that wait here.
+    pub(super) fn held(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// Body bytes moved.
     pub(super) fn moved(&self) -> u64 {
         self.pump.moved + self.count.bytes

@@ -43,6 +43,7 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
     session.record.moved(relayed.received, relayed.sent);
     match relayed.end {
         End::Finished | End::Closing => {}
+        End::Shed => session.record.failed(Failure::Overload, session.facts.side()),
         End::Idle => session.record.failed(Failure::StreamIdleTimeout, session.facts.side()),
         End::Downstream(_) => {
             session.record.failed(Failure::DownstreamDisconnect, session.facts.side());

@@ -131,6 +131,14 @@ impl Http1 {
 }
 
 impl Upstream {
+    /// Bytes held for the exchange.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Http1(end) => end.inbox.capacity() + end.out.bytes.capacity(),
+            Self::Http2(end) => end.stream.held(),
+        }
+    }
+
     /// Whether this is the connection's first exchange.
     pub(super) fn is_new(&self) -> bool {
         match self {

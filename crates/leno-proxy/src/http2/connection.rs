@@ -425,6 +425,11 @@ impl Connection {
         self.mark(&mut state);
     }
 
+    /// Ends it at once, with all its streams.
+    pub(crate) fn cut(&self) {
+        self.state.borrow_mut().end(Ended::Gone);
+    }
+
     /// Has what waits written at the end of this turn.
     pub(super) fn mark(self: &Rc<Self>, state: &mut RefMut<'_, State>) {
         if !state.is_dirty && !state.is_blocked {

@@ -76,6 +76,11 @@ impl Received {
         self.is_ended |= then == Then::End;
     }
 
+    /// What it takes to keep them, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.body.capacity()
+    }
+
     /// The body bytes that wait.
     pub(super) fn body(&self) -> &[u8] {
         &self.body[self.taken..]

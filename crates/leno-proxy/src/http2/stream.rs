@@ -64,6 +64,11 @@ impl Stream {
         }
     }
 
+    /// Bytes of its message that arrived and were not taken.
+    pub(crate) fn held(&self) -> usize {
+        self.connection.state.borrow_mut().stream(self.stream).held()
+    }
+
     /// Whether its connection can carry nothing more.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.connection.state.borrow().ended.is_some()

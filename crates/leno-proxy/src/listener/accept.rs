@@ -1,18 +1,22 @@
 //! Taking connections from one listening socket, within the worker's limit.
 //!
-//! One task per socket and worker. At the limit, and while another process may take the sockets over, the kernel's queue
+//! One task per socket and worker. Who is beyond a limit of its own is closed at once. At the process' limit, and while another process may take the sockets over, the kernel's queue
 //! is left to fill: every client understands that.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use leno_telemetry::{LimitReached, ProcessStat};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::active::ActiveListener;
+use super::admission::{Admitted, Refusal};
 use super::connection;
+use crate::budget::{Account, Grade};
 use crate::limits;
-use crate::worker::Worker;
+use crate::worker::{ConnectionSlot, Worker};
 
 /// Accepts until the listener is closed; what the kernel had accepted by then is still served.
 pub(crate) async fn run(
@@ -44,28 +48,53 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Accepted>) {
-    let Some((stream, peer, slot)) = accepted else { return };
+fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Taken>) {
+    let Some((stream, peer, mut slot)) = accepted else { return };
+    let admitted = match admit(worker, active, peer.ip()) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(worker, active, peer.ip(), refusal),
+    };
+    let account = slot.take(worker, admitted);
     let (worker, active) = (Rc::clone(worker), Rc::clone(active));
     tokio::task::spawn_local(async move {
-        connection::serve(worker, active, stream, peer).await;
+        connection::serve(worker, active, Accepted { stream, peer, account }).await;
         drop(slot);
     });
 }
 
-type Accepted = (TcpStream, std::net::SocketAddr, crate::worker::ConnectionSlot);
+/// One connection that is taken.
+pub(crate) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    /// What it makes us hold.
+    pub(super) account: Account,
+}
+
+fn admit(worker: &Worker, active: &ActiveListener, peer: IpAddr) -> Result<Admitted, Refusal> {
+    if worker.budget.grade() == Grade::Shed {
+        return Err(Refusal::Memory);
+    }
+    worker.process.admission.admit(active.connections(), peer)
+}
+
+/// Counts and tells a connection that is closed with this.
+fn refuse(worker: &Worker, active: &ActiveListener, peer: IpAddr, refusal: Refusal) {
+    worker.process.metrics.add(ProcessStat::DownstreamRefused, 1);
+    worker.process.metrics.reached(refusal.limit());
+    worker.process.admission.tell(refusal, active.listener().name(), peer);
+}
+
+type Taken = (TcpStream, SocketAddr, ConnectionSlot);
 
 /// One connection, or `None` when it was gone again or nothing could be accepted just now.
-async fn accept(socket: &TcpListener, worker: &Worker) -> io::Result<Option<Accepted>> {
-    let Some(mut slot) = worker.admit() else {
+async fn accept(socket: &TcpListener, worker: &Worker) -> io::Result<Option<Taken>> {
+    let Some(slot) = worker.admit() else {
+        worker.process.metrics.reached(LimitReached::ProcessConnections);
         tokio::time::sleep(limits::ACCEPT_PAUSE).await;
         return Ok(None);
     };
     match socket.accept().await {
-        Ok((stream, peer)) => {
-            slot.take(worker);
-            Ok(Some((stream, peer, slot)))
-        }
+        Ok((stream, peer)) => Ok(Some((stream, peer, slot))),
         Err(error) => match pause_after(&error) {
             Some(pause) => {
                 if !pause.is_zero() {

@@ -13,6 +13,7 @@ use leno_core::filter_chain::{ConnectionFacts, FilterChain, Listener};
 use tokio::sync::Notify;
 
 use super::accept;
+use super::admission::Count;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::process::Process;
 use crate::tls::{Acceptor, Tls};
@@ -31,6 +32,8 @@ pub(crate) struct ActiveListener {
     /// Told when no more connections are to be accepted.
     stop: Rc<Notify>,
     is_closed: Cell<bool>,
+    /// Its connections, on all workers.
+    connections: Count,
 }
 
 struct State {
@@ -46,10 +49,20 @@ struct Chain {
 }
 
 impl ActiveListener {
-    pub(crate) fn new(listener: &Arc<Listener>, tls: &Tls) -> Self {
-        let chains = chains(listener, &mut Vec::new(), tls);
+    pub(crate) fn new(listener: &Arc<Listener>, process: &Process) -> Self {
+        let chains = chains(listener, &mut Vec::new(), &process.tls);
         let state = State { listener: Arc::clone(listener), chains };
-        Self { state: RefCell::new(state), stop: Rc::default(), is_closed: Cell::default() }
+        Self {
+            state: RefCell::new(state),
+            stop: Rc::default(),
+            is_closed: Cell::default(),
+            connections: process.admission.count(listener.name().to_string()),
+        }
+    }
+
+    /// Where its connections are counted.
+    pub(crate) fn connections(&self) -> &Count {
+        &self.connections
     }
 
     /// The compiled listener now.

@@ -11,6 +11,7 @@ use leno_core::reply::Failure;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::accept::Accepted;
 use super::active::{ActiveListener, Chosen};
 use super::inspect::{Arrival, Ended, Inspected, Seen};
 use super::{Facts, Proof, refused};
@@ -23,12 +24,8 @@ use crate::wire::{Prefixed, Wire};
 use crate::worker::Worker;
 
 /// Serves one connection from its first byte to its last.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    accepted_by: Rc<ActiveListener>,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
+pub(crate) async fn serve(worker: Rc<Worker>, accepted_by: Rc<ActiveListener>, accepted: Accepted) {
+    let Accepted { stream, peer, account } = accepted;
     // A socket that refuses these is gone already; reading will say so.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
@@ -41,10 +38,11 @@ pub(crate) async fn serve(
     let arrival =
         Arrival { worker: &worker, active: &active, listener: &listener, stream: &stream };
     // Boxed: only what waits before the first byte needs its state.
-    let inspected = match Box::pin(arrival.inspect(facts.ends())).await {
-        Ok(inspected) => inspected,
-        Err(Ended::Left) => return,
-        Err(Ended::Failed(failure)) => {
+    let inspecting = account.unless_shed(Box::pin(arrival.inspect(facts.ends())));
+    let inspected = match inspecting.await {
+        Some(Ok(inspected)) => inspected,
+        Some(Err(Ended::Left)) | None => return,
+        Some(Err(Ended::Failed(failure))) => {
             return refused::note(&worker, &listener, &facts, failure, None);
         }
     };
@@ -58,7 +56,10 @@ pub(crate) async fn serve(
     };
     facts.is_tls = chosen.chain.tls.is_some();
     let secured = match &chosen.acceptor {
-        Some(acceptor) => secure(acceptor, &mut facts, stream, inbox).await,
+        Some(acceptor) => {
+            let securing = account.unless_shed(secure(acceptor, &mut facts, stream, inbox));
+            securing.await.unwrap_or_else(|| Err("the memory budget is used up".to_owned()))
+        }
         None if facts.is_tls => Err("the chain's TLS cannot be used".to_owned()),
         None => Ok((Wire::Tcp(stream), inbox)),
     };
@@ -73,7 +74,7 @@ pub(crate) async fn serve(
     match &chosen.chain.filter {
         NetworkFilter::Http(manager) => {
             drop(ahead);
-            let watcher = chosen.lifecycle.watch();
+            let watcher = chosen.lifecycle.watch().of(account);
             let age = manager.settings.max_connection_duration;
             watcher.retire_at(age.map(|age| tokio::time::Instant::from_std(facts.since) + age));
             let manager = Arc::clone(manager);
@@ -81,7 +82,7 @@ pub(crate) async fn serve(
             http::serve_connection(arrival, wire, inbox).await;
         }
         NetworkFilter::Tcp(proxy) => {
-            let life = chosen.lifecycle.watch();
+            let life = chosen.lifecycle.watch().of(account);
             let ahead = ahead.filter(|ahead| ahead.is_for(&chosen.chain));
             let begun = Begun { inbox, ahead };
             tcp::proxy::serve(worker, facts, proxy, wire, begun, life).await;

@@ -58,6 +58,10 @@ pub(crate) async fn serve(
         // Envoy's word for it; it has no flag.
         End::Idle => record.ended_by("tcp_session_idle_timeout".to_owned()),
         End::Closing => record.ended_by("drain_timeout".to_owned()),
+        End::Shed => {
+            record.failed(Failure::Overload);
+            record.ended_by("memory_budget".to_owned());
+        }
         End::Downstream(error) => {
             record.failed(Failure::DownstreamDisconnect);
             record.ended_by(error.to_string());

@@ -13,6 +13,7 @@ use leno_core::config::{
     RouteSource, ServerHeader, TcpProxy, TrafficDirection, VirtualHost,
 };
 use leno_core::snapshot::Resources;
+use leno_proxy::limits::ProcessLimits;
 use leno_proxy::upstream::dial::InboundDialer;
 use leno_proxy::{Admin, ConfigSource, Options, Running};
 
@@ -37,6 +38,7 @@ pub(crate) fn options(resources: Resources) -> Options {
         metrics: Vec::new(),
         inherited: Vec::new(),
         inbound_addresses: Vec::new(),
+        limits: ProcessLimits::of_machine(NonZeroUsize::MIN),
         inbound_dialer: InboundDialer::Host,
         dns: leno_proxy::dns::Sockets::default(),
         log_level: None,

@@ -14,6 +14,7 @@ use super::super::After;
 use super::super::attempt::Broken;
 use super::super::pump::consume;
 use super::super::session::{Arrival, Next};
+use crate::budget::Charge;
 use crate::buffers::Buffers;
 use crate::deadline::Deadline;
 use crate::lifecycle::{Phase, Watcher};
@@ -29,6 +30,8 @@ pub(in crate::http) struct Http1 {
     /// To be written.
     pub(in crate::http) out: Outgoing,
     pub(in crate::http) server: Server,
+    /// For its two buffers.
+    charge: Option<Charge>,
 }
 
 /// What a connection turned out to speak.
@@ -58,8 +61,9 @@ pub(in crate::http) struct Wait<'a> {
 
 impl Http1 {
     /// `inbox` holds what the inspectors read.
-    pub(in crate::http) fn new(wire: Wire, inbox: Vec<u8>) -> Self {
-        Self { wire, inbox, out: Outgoing::default(), server: Server::new(Limits::DEFAULT) }
+    pub(in crate::http) fn new(wire: Wire, inbox: Vec<u8>, charge: Option<Charge>) -> Self {
+        let (out, server) = (Outgoing::default(), Server::new(Limits::DEFAULT));
+        Self { wire, inbox, out, server, charge }
     }
 
     /// Reads until it shows whether HTTP/2 is spoken; what was read stays in the inbox.
@@ -133,7 +137,9 @@ impl Http1 {
                         deadline.set(Some(Instant::now() + head));
                     }
                 }
-                match self.poll_fill(cx, buffers) {
+                let filled =
+                    if watcher.may_read() { self.poll_fill(cx, buffers) } else { Poll::Pending };
+                match filled {
                     Poll::Ready(Ok(0)) if begun => {
                         return Poll::Ready(Next::Invalid(Invalid::Truncated));
                     }
@@ -220,6 +226,9 @@ impl Http1 {
         let polled = self.wire.poll_read(cx, &mut self.inbox);
         if polled.is_pending() {
             buffers.release(&mut self.inbox);
+        }
+        if let Some(charge) = &self.charge {
+            charge.set(self.inbox.capacity() + self.out.bytes.capacity());
         }
         polled
     }

@@ -160,6 +160,13 @@ impl Http2 {
         self.stream = None;
     }
 
+    /// Ends the exchange before anything was done about it (RFC 9113 §8.7).
+    pub(super) fn refuse(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.reset(Code::REFUSED_STREAM);
+        }
+    }
+
     /// Ends the exchange in the middle of its response.
     pub(super) fn abandon(&mut self) {
         if let Some(stream) = self.stream.take() {
