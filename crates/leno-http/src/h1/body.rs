@@ -15,7 +15,10 @@ enum State {
     /// No body may be sent: what is written is dropped.
     Empty,
     Length(u64),
-    Chunked,
+    Chunked {
+        /// What was sent on as it was received ends inside a chunk: the rest of it has to follow likewise.
+        is_inside: bool,
+    },
     UntilClose,
     Ended {
         until_close: bool,
@@ -42,7 +45,7 @@ impl BodyWriter {
         self.state = match framing {
             Framing::Empty => State::Empty,
             Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::Chunked,
+            Framing::Chunked => State::Chunked { is_inside: false },
             Framing::UntilClose => State::UntilClose,
         };
     }
@@ -60,9 +63,11 @@ impl BodyWriter {
                 *left = left.checked_sub(piece.len() as u64).ok_or(WrongLength)?;
                 out.extend_from_slice(piece);
             }
+            // Data would be taken for the rest of somebody else's chunk.
+            State::Chunked { is_inside: true } => return Err(WrongLength),
             // An empty chunk would end the body.
-            State::Chunked if piece.is_empty() => {}
-            State::Chunked => {
+            State::Chunked { .. } if piece.is_empty() => {}
+            State::Chunked { .. } => {
                 push_hex(piece.len(), out);
                 out.extend_from_slice(b"\r\n");
                 out.extend_from_slice(piece);
@@ -78,8 +83,8 @@ impl BodyWriter {
     pub fn end(&mut self, trailers: &Fields, out: &mut Vec<u8>) -> Result<(), WrongLength> {
         match self.state {
             State::Empty | State::Length(0) | State::Ended { .. } => {}
-            State::Length(_) => return Err(WrongLength),
-            State::Chunked => {
+            State::Length(_) | State::Chunked { is_inside: true } => return Err(WrongLength),
+            State::Chunked { is_inside: false } => {
                 out.extend_from_slice(b"0\r\n");
                 trailers.copy_lines(out, |known, _| !known.is_forbidden_in_trailers());
                 out.extend_from_slice(b"\r\n");
@@ -94,10 +99,11 @@ impl BodyWriter {
         matches!(self.state, State::UntilClose | State::Ended { until_close: true })
     }
 
-    /// Whether the reader's bytes can be sent on as they are.
+    /// Whether the reader's bytes can be sent on as they are. A chunk whose beginning was framed anew has another size
+    /// line before it, so the rest of it cannot.
     const fn matches(&self, reader: &BodyReader) -> bool {
         match self.state {
-            State::Chunked => reader.is_chunked(),
+            State::Chunked { is_inside } => is_inside || reader.is_between_chunks(),
             State::UntilClose => reader.is_until_close(),
             State::Length(_) => !reader.is_chunked() && !reader.is_until_close(),
             State::Empty | State::Ended { .. } => false,
@@ -105,14 +111,17 @@ impl BodyWriter {
     }
 
     /// Notes bytes that were sent on as they were received.
-    fn passed(&mut self, passed: Passed) -> Result<(), WrongLength> {
+    fn passed(&mut self, passed: Passed, reader: &BodyReader) -> Result<(), WrongLength> {
         match &mut self.state {
             State::Length(left) => {
                 *left = left.checked_sub(passed.length as u64).ok_or(WrongLength)?
             }
-            State::Chunked if passed.is_end => self.state = State::Ended { until_close: false },
+            State::Chunked { .. } if passed.is_end => {
+                self.state = State::Ended { until_close: false };
+            }
+            State::Chunked { is_inside } => *is_inside = !reader.is_between_chunks(),
             State::UntilClose if passed.is_end => self.state = State::Ended { until_close: true },
-            State::Chunked | State::UntilClose | State::Empty | State::Ended { .. } => {}
+            State::UntilClose | State::Empty | State::Ended { .. } => {}
         }
         Ok(())
     }
@@ -128,7 +137,7 @@ pub struct Relayed {
 }
 
 /// Moves what `input` holds of a body from one machine to the other, appending it to `out`: untouched where both sides
-/// frame it alike, else decoded and framed anew, trailers included.
+/// frame it alike, else decoded and framed anew, trailers included. A caller may decode and write pieces itself first.
 pub fn relay(
     reader: &mut BodyReader,
     writer: &mut BodyWriter,
@@ -155,7 +164,7 @@ pub fn relay(
 }
 
 /// As [`relay`] without the copy: how many bytes of `input` the caller may write to the other side as they are. `None`
-/// when the two sides frame the body differently; nothing was taken then.
+/// when the two sides frame the body differently, or stand inside a chunk that was framed anew; nothing was taken then.
 pub fn pass(
     reader: &mut BodyReader,
     writer: &mut BodyWriter,
@@ -165,7 +174,7 @@ pub fn pass(
         return Ok(None);
     }
     let passed = reader.pass(input)?;
-    writer.passed(passed)?;
+    writer.passed(passed, reader)?;
     Ok(Some(passed))
 }
 

@@ -40,6 +40,11 @@ impl Chunked {
         matches!(self.state, State::Done)
     }
 
+    /// Whether the next byte begins a chunk, the last one included.
+    pub(super) const fn is_between_chunks(&self) -> bool {
+        matches!(self.state, State::Size)
+    }
+
     /// Takes one step; trailers go to `trailers` when the last step ends the body.
     pub(super) fn step(
         &mut self,

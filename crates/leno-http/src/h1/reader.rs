@@ -121,6 +121,11 @@ impl BodyReader {
         matches!(self.state, State::Chunked(_))
     }
 
+    /// Whether the next byte begins a chunk of a chunked body.
+    pub(super) const fn is_between_chunks(&self) -> bool {
+        matches!(&self.state, State::Chunked(chunked) if chunked.is_between_chunks())
+    }
+
     pub(super) const fn is_until_close(&self) -> bool {
         matches!(self.state, State::UntilClose | State::Closed)
     }

@@ -268,4 +268,55 @@ proptest! {
         prop_assert_eq!(relayed, decoded);
         prop_assert_eq!(&out[..], &body[..spent]);
     }
+
+    #[test]
+    fn a_body_may_be_framed_anew_at_first_and_passed_on_as_it_is_later(
+        chunks in vec(chunk(), 0..6),
+        decoded_reads in 0_usize..8,
+        read_bytes in 1_usize..40,
+    ) {
+        let head_text = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = format!("{}0\r\n\r\n", chunks.concat()).into_bytes();
+        let mut head = RequestHead::new();
+        let (mut server, mut client) = (Server::new(Limits::DEFAULT), Client::new(Limits::DEFAULT));
+        server.head(head_text, &mut head).unwrap();
+        client.request(&head, &mut Vec::new());
+        let (mut held, mut out, mut is_end) = (Vec::new(), Vec::new(), false);
+        for (turn, read) in body.chunks(read_bytes).enumerate() {
+            held.extend_from_slice(read);
+            // At first the caller keeps a copy of what it decodes; then it has no more use for one.
+            while turn < decoded_reads && !is_end {
+                let decoded = server.request_body().decode(&held).unwrap();
+                let consumed = decoded.consumed;
+                match decoded.piece {
+                    Piece::Data(data) => client.request_body().data(data, &mut out).unwrap(),
+                    Piece::End => {
+                        client.request_body().end(&Fields::new(), &mut out).unwrap();
+                        is_end = true;
+                    }
+                    Piece::More => {
+                        held.drain(..consumed);
+                        break;
+                    }
+                }
+                held.drain(..consumed);
+            }
+            if turn >= decoded_reads && !is_end {
+                let moved = relay(server.request_body(), client.request_body(), &held, &mut out).unwrap();
+                held.drain(..moved.consumed);
+                is_end = moved.is_end;
+            }
+        }
+        prop_assert!(is_end && held.is_empty());
+        let bodies = [body, out].map(|bytes| {
+            let mut reading = Server::new(Limits::DEFAULT);
+            reading.head(head_text, &mut RequestHead::new()).unwrap();
+            let mut meaning = Meaning { bodies: vec![Vec::new()], ..Meaning::default() };
+            let mut held = bytes;
+            let is_whole = body_in(reading.request_body(), &mut held, &mut meaning);
+            (is_whole, held, meaning)
+        });
+        prop_assert_eq!(&bodies[1].0, &Ok(true));
+        prop_assert_eq!(&bodies[0], &bodies[1]);
+    }
 }

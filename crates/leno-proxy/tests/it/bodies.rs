@@ -67,6 +67,49 @@ fn large_bodies_pass_whole_in_both_directions() {
     }
 }
 
+/// The first of it is kept for another attempt, and framed anew; the rest is passed on as it comes, from a place inside
+/// a chunk.
+#[test]
+fn a_chunked_body_longer_than_what_is_kept_passes_whole() {
+    const CHUNK: usize = 10_000;
+    let (seen, bodies) = std::sync::mpsc::channel();
+    let origin = origin(move |mut peer| {
+        while peer.until("\r\n\r\n").is_some() {
+            let mut body = Vec::new();
+            while let Some(line) = peer.until("\r\n") {
+                let size = usize::from_str_radix(line.trim(), 16);
+                let Ok(size) = size else { panic!("no size of a chunk: {line:?}") };
+                body.extend(peer.exactly(size).unwrap());
+                assert_eq!(peer.until("\r\n").unwrap(), "\r\n");
+                if size == 0 {
+                    break;
+                }
+            }
+            seen.send(body).unwrap();
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let (_proxy, address) = start(to(origin));
+    let body: Vec<u8> = (0..20 * CHUNK).map(|at| (at % 251) as u8).collect();
+    let mut client = Peer::connect(address);
+    for piece_bytes in [7_001, 16_384, 20 * CHUNK] {
+        let mut framed = Vec::new();
+        for chunk in body.chunks(CHUNK) {
+            framed.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            framed.extend_from_slice(chunk);
+            framed.extend_from_slice(b"\r\n");
+        }
+        framed.extend_from_slice(b"0\r\n\r\n");
+        client.write("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for piece in framed.chunks(piece_bytes) {
+            client.write(piece);
+        }
+        let response = client.message().unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(bodies.recv().unwrap() == body, "pieces of {piece_bytes}");
+    }
+}
+
 #[test]
 fn a_response_without_length_lasts_until_the_endpoint_closes() {
     let origin = origin(|mut peer| {
