@@ -55,10 +55,15 @@ pub struct Http2Limits {
     pub continuations: u32,
     /// Size of the table a peer may fill by header compression, and of the one we fill at the peer, in bytes.
     pub table_bytes: u32,
-    /// Window that a stream starts with, in bytes: the most a slow reader can make us hold for it at first.
+    /// Window that a stream starts with, in bytes: all that can be held for it while nobody takes what comes.
     pub stream_window_bytes: u32,
+    /// Window that a stream gets as soon as what comes is passed on.
+    pub stream_window_flowing_bytes: u32,
     /// Window that a stream may grow to when the measured bandwidth-delay product needs it.
     pub stream_window_bytes_max: u32,
+    /// By how much the windows of all streams of a connection together may exceed what they start with. When it is used
+    /// up streams keep the window they have: what readers that stop can make us hold is bounded by this, too.
+    pub stream_growth_bytes: u32,
     /// Window that the connection starts with.
     pub connection_window_bytes: u32,
     /// Window that the connection may grow to.
@@ -105,8 +110,10 @@ impl Http2Limits {
         header_block_bytes: 64 * 1024,
         continuations: 8,
         table_bytes: 4096,
-        stream_window_bytes: 256 * 1024,
+        stream_window_bytes: 64 * 1024,
+        stream_window_flowing_bytes: 128 * 1024,
         stream_window_bytes_max: 1024 * 1024,
+        stream_growth_bytes: 8 * 1024 * 1024,
         connection_window_bytes: 1024 * 1024,
         connection_window_bytes_max: 16 * 1024 * 1024,
         resets: Rate::new(1000, 100),

@@ -1,5 +1,7 @@
 //! One connection's state, and what can be asked of it. [`super::receive`] feeds it, [`super::send`] speaks for it.
 
+use std::time::Instant;
+
 use super::bucket::Bucket;
 use super::frame::{self, Header};
 use super::hpack::{Decoder, Encoder};
@@ -39,6 +41,8 @@ pub struct Connection {
     pub(super) held: Vec<u8>,
     /// A header block that CONTINUATION frames go on with.
     pub(super) block: Option<Block>,
+    /// Since when the peer owes the rest of what it began: see [`Connection::waits_since`].
+    pub(super) waits_since: Option<Instant>,
     pub(super) closing: Closing,
     pub(super) peer_is_going_away: bool,
     /// Streams above this identifier are still to be reported as refused, from this slot on.
@@ -92,6 +96,8 @@ pub(super) struct Block {
     pub(super) then: Then,
     pub(super) fault: Option<Violation>,
     pub(super) continuations: u32,
+    /// Length of the frames so far, their headers included.
+    pub(super) wire_bytes: usize,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -194,6 +200,7 @@ impl Connection {
             reading: if role == Role::Server { Reading::Preface(0) } else { Reading::Header },
             held: Vec::new(),
             block: None,
+            waits_since: None,
             closing: Closing::No,
             peer_is_going_away: false,
             sweep: None,
@@ -223,6 +230,22 @@ impl Connection {
     /// Streams of which at least one direction is not over.
     pub const fn active(&self) -> usize {
         self.streams.open() as usize
+    }
+
+    /// Slots in use: streams that are open, and those whose owner has not [finished](Connection::finish) with them.
+    pub const fn in_use(&self) -> usize {
+        self.streams.used()
+    }
+
+    /// Since when the peer owes the rest of a frame other than DATA, of a header block or of the preface. Only the
+    /// caller knows how long that may take; when it was too long, see [`Connection::give_up`].
+    pub const fn waits_since(&self) -> Option<Instant> {
+        self.waits_since
+    }
+
+    /// Ends the connection because the peer did not go on with what it began.
+    pub fn give_up(&mut self, out: &mut Vec<u8>) {
+        self.fail(Violation::SlowHead, out);
     }
 
     /// Clients: how many more requests may be started now.
@@ -274,8 +297,12 @@ impl Connection {
     /// A stream that begins now.
     pub(super) fn new_state(&self, id: u32) -> State {
         let early = if self.keeps_settings { 0 } else { self.early_window() };
-        let window = self.settings.limits.stream_window_bytes.min(WINDOW_MAX as u32);
-        State::new(id, self.peer.initial_window_bytes, (window, early))
+        State::new(id, self.peer.initial_window_bytes, (self.stream_window(), early))
+    }
+
+    /// The window that a stream starts with.
+    pub(super) fn stream_window(&self) -> u32 {
+        self.settings.limits.stream_window_bytes.min(WINDOW_MAX as u32)
     }
 
     /// How much more than our window a stream may use while the peer does not know ours (RFC 9113 §6.9.3).
@@ -305,7 +332,7 @@ impl Connection {
     pub(super) fn fail(&mut self, why: Violation, out: &mut Vec<u8>) {
         self.write_goaway(self.last_id, why.error_code(), why.code().as_bytes(), out);
         self.reading = Reading::Failed;
-        (self.held, self.block) = (Vec::new(), None);
+        (self.held, self.block, self.waits_since) = (Vec::new(), None, None);
     }
 
     pub(super) fn write_goaway(&self, last: u32, code: Code, debug: &[u8], out: &mut Vec<u8>) {

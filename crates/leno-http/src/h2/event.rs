@@ -141,6 +141,8 @@ pub struct Heads {
     pub response: ResponseHead,
     /// Of the last [`Event::Trailers`].
     pub trailers: Fields,
+    /// Length of the frames that the last of these came in, as they were on the wire.
+    pub wire_bytes: usize,
 }
 
 /// The connection cannot go on. GOAWAY is in the output: write it, and close.

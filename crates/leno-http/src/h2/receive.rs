@@ -37,10 +37,28 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<Option<Event<'i>>, ConnectionError> {
         let mut turn = Turn { now, heads, out };
-        self.step(input, &mut turn).map_err(|why| {
-            self.fail(why, turn.out);
-            ConnectionError { why }
-        })
+        match self.step(input, &mut turn) {
+            Ok(Some(event)) => Ok(Some(event)),
+            Ok(None) => {
+                self.note_wait(now);
+                Ok(None)
+            }
+            Err(why) => {
+                self.fail(why, turn.out);
+                Err(ConnectionError { why })
+            }
+        }
+    }
+
+    /// All that came was taken: is something begun and not complete?
+    fn note_wait(&mut self, now: Instant) {
+        let waits = match self.reading {
+            Reading::Header => !self.held.is_empty() || self.block.is_some(),
+            Reading::Payload(_) => true,
+            Reading::Preface(matched) => matched > 0,
+            Reading::Data(_) | Reading::Failed => false,
+        };
+        self.waits_since = if waits { self.waits_since.or(Some(now)) } else { None };
     }
 
     fn step<'i>(
@@ -164,6 +182,9 @@ impl Connection {
     }
 
     fn frame(&mut self, header: Header, payload: &[u8], turn: &mut Turn<'_>) -> Outcome {
+        if header.kind != frame::CONTINUATION {
+            self.waits_since = None;
+        }
         match header.kind {
             frame::HEADERS => self.headers(header, payload, turn),
             frame::CONTINUATION => self.continuation(header, payload, turn),

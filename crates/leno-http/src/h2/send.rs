@@ -138,13 +138,14 @@ impl Connection {
     pub fn finish(&mut self, stream: Stream, out: &mut Vec<u8>) {
         let Some(state) = self.streams.peek(stream) else { return };
         let is_complete = self.role == Role::Server && state.sent == Phase::Done;
+        let growth = state.window_size - self.stream_window();
         self.reset(stream, if is_complete { Code::NO_ERROR } else { Code::CANCEL }, out);
         self.streams.remove(stream);
+        self.windows.give_back(growth);
     }
 
     /// Says that received bytes have been passed on: the peer may send as many again. Announced half a window at a time.
     pub fn release(&mut self, stream: Stream, bytes: usize, out: &mut Vec<u8>) {
-        let target = self.windows.stream_size;
         let Some(state) = self.streams.state(stream) else { return };
         if state.received == Phase::Done {
             return;
@@ -153,10 +154,21 @@ impl Connection {
         if state.credit < state.window_size / 2 || state.credit == 0 {
             return;
         }
-        let increment = state.credit + target.saturating_sub(state.window_size);
-        (state.credit, state.window_size) = (0, target.max(state.window_size));
-        state.receive_window += i64::from(increment);
-        frame::number(out, frame::WINDOW_UPDATE, stream.id, increment);
+        let growth = self.windows.widen(state.window_size);
+        announce(stream.id, state, growth, out);
+    }
+
+    /// Says that what comes on the stream is passed on at once, before much of it came: a window that was small for
+    /// fear of a receiver that takes nothing is widened.
+    pub fn widen(&mut self, stream: Stream, out: &mut Vec<u8>) {
+        let Some(state) = self.streams.state(stream) else { return };
+        if state.received == Phase::Done {
+            return;
+        }
+        let growth = self.windows.widen(state.window_size);
+        if growth > 0 {
+            announce(stream.id, state, growth, out);
+        }
     }
 
     /// Goes away in order. A server first tells the peer to stop and still serves what is under way, and says the last
@@ -219,6 +231,14 @@ impl Connection {
             self.floods.resets.earn(1);
         }
     }
+}
+
+/// Lets the peer send what was passed on, and `growth` more than before.
+fn announce(id: u32, state: &mut State, growth: u32, out: &mut Vec<u8>) {
+    let increment = state.credit + growth;
+    (state.credit, state.window_size) = (0, state.window_size + growth);
+    state.receive_window += i64::from(increment);
+    frame::number(out, frame::WINDOW_UPDATE, id, increment);
 }
 
 const fn phase_after(then: Then) -> Phase {

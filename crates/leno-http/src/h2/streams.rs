@@ -167,8 +167,9 @@ impl Streams {
     }
 }
 
-/// Identifiers to slots: open addressing. Identifiers of one side count up by two, so half the identifier is a hash that
-/// hardly ever collides.
+/// Identifiers to slots: open addressing, where none is further from its home than one that comes after it (Robin Hood).
+/// Identifiers of one side count up by two, so half the identifier is a hash that hardly ever collides: nearly all are at
+/// home, and where one is, a search and the closing of a gap end.
 #[derive(Debug, Default)]
 struct Index {
     /// Identifier and slot; identifier 0 is a free place. Empty, or a power of two of places.
@@ -181,12 +182,13 @@ impl Index {
         if self.places.is_empty() {
             return None;
         }
-        let mut at = self.home(id);
+        let (mut at, mut distance) = (self.home(id), 0);
         loop {
             match self.places[at] {
                 (found, slot) if found == id => return Some(slot),
                 (0, _) => return None,
-                _ => at = (at + 1) & self.mask(),
+                (other, _) if self.distance(other, at) < distance => return None,
+                _ => (at, distance) = ((at + 1) & self.mask(), distance + 1),
             }
         }
     }
@@ -195,11 +197,16 @@ impl Index {
         if (self.used + 1) * 2 > self.places.len() {
             self.grow();
         }
-        let mut at = self.home(id);
+        let (mut moved, mut at, mut distance) = ((id, slot), self.home(id), 0);
         while self.places[at].0 != 0 {
-            at = (at + 1) & self.mask();
+            let theirs = self.distance(self.places[at].0, at);
+            if theirs < distance {
+                std::mem::swap(&mut moved, &mut self.places[at]);
+                distance = theirs;
+            }
+            (at, distance) = ((at + 1) & self.mask(), distance + 1);
         }
-        self.places[at] = (id, slot);
+        self.places[at] = moved;
         self.used += 1;
     }
 
@@ -209,21 +216,14 @@ impl Index {
         while self.places[gap].0 != id {
             gap = (gap + 1) & self.mask();
         }
-        let mut at = gap;
         loop {
-            at = (at + 1) & self.mask();
-            let (moved, _) = self.places[at];
-            if moved == 0 {
+            let next = (gap + 1) & self.mask();
+            let (moved, _) = self.places[next];
+            if moved == 0 || self.distance(moved, next) == 0 {
                 break;
             }
-            let (distance, reach) = (
-                at.wrapping_sub(self.home(moved)) & self.mask(),
-                at.wrapping_sub(gap) & self.mask(),
-            );
-            if distance >= reach {
-                self.places[gap] = self.places[at];
-                gap = at;
-            }
+            self.places[gap] = self.places[next];
+            gap = next;
         }
         self.places[gap] = (0, 0);
         self.used -= 1;
@@ -242,6 +242,11 @@ impl Index {
 
     const fn mask(&self) -> usize {
         self.places.len() - 1
+    }
+
+    /// How far from its home an identifier is that lies at this place.
+    const fn distance(&self, id: u32, at: usize) -> usize {
+        at.wrapping_sub(self.home(id)) & self.mask()
     }
 
     const fn home(&self, id: u32) -> usize {

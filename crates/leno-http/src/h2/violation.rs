@@ -68,6 +68,8 @@ violations! {
     HeaderBlock = "header_block", ENHANCE_YOUR_CALM, "header block exceeds the limit";
     /// More CONTINUATION frames than the limit.
     ContinuationFlood = "continuation_flood", ENHANCE_YOUR_CALM, "too many CONTINUATION frames";
+    /// A header block, or another frame, that was begun and not completed in time.
+    SlowHead = "slow_head", ENHANCE_YOUR_CALM, "frame not completed in time";
     /// Streams opened and reset faster than the limit.
     ResetFlood = "reset_flood", ENHANCE_YOUR_CALM, "streams reset too fast";
     /// Streams that this side had to refuse or reset, more than the limit.

@@ -21,9 +21,11 @@ pub(super) struct Windows {
     announced: u32,
     size: u32,
     size_max: u32,
-    /// What a stream's window is when nothing is outstanding.
-    pub(super) stream_size: u32,
+    /// What a stream's window is when nothing is outstanding and what comes is passed on.
+    stream_size: u32,
     stream_size_max: u32,
+    /// What streams may still grow by.
+    growth_left: u32,
     sample: Sample,
 }
 
@@ -45,6 +47,7 @@ enum Sample {
 impl Windows {
     pub(super) fn new(limits: &crate::Http2Limits) -> Self {
         let clamp = |bytes: u32| bytes.min(super::settings::WINDOW_MAX as u32);
+        let stream_max = limits.stream_window_bytes_max.max(limits.stream_window_bytes);
         let size = clamp(limits.connection_window_bytes).max(super::settings::WINDOW_DEFAULT);
         Self {
             left: i64::from(super::settings::WINDOW_DEFAULT),
@@ -52,8 +55,10 @@ impl Windows {
             announced: size,
             size,
             size_max: clamp(limits.connection_window_bytes_max).max(size),
-            stream_size: clamp(limits.stream_window_bytes),
-            stream_size_max: clamp(limits.stream_window_bytes_max).max(limits.stream_window_bytes),
+            stream_size: clamp(limits.stream_window_flowing_bytes.min(stream_max))
+                .max(clamp(limits.stream_window_bytes)),
+            stream_size_max: clamp(stream_max),
+            growth_left: limits.stream_growth_bytes,
             sample: Sample::Idle { until: None },
         }
     }
@@ -73,6 +78,18 @@ impl Windows {
             *sampled += u64::from(bytes);
         }
         self.left >= 0
+    }
+
+    /// By how much a stream's window of `size` grows now.
+    pub(super) fn widen(&mut self, size: u32) -> u32 {
+        let growth = self.stream_size.saturating_sub(size).min(self.growth_left);
+        self.growth_left -= growth;
+        growth
+    }
+
+    /// A stream is over that had grown by so much.
+    pub(super) const fn give_back(&mut self, growth: u32) {
+        self.growth_left += growth;
     }
 
     /// What to announce for the connection now: half a window at a time, so that the frames are few.
@@ -136,6 +153,7 @@ mod tests {
     fn windows_grow_when_a_round_trip_fills_them_and_stop_at_their_limits() {
         let limits = Http2Limits {
             stream_window_bytes: 64 * 1024,
+            stream_window_flowing_bytes: 64 * 1024,
             stream_window_bytes_max: 300_000,
             connection_window_bytes: 100_000,
             connection_window_bytes_max: 1_000_000,
@@ -166,6 +184,23 @@ mod tests {
         assert_eq!(round(&mut windows, 500), (false, 180_000, 180_000));
         assert_eq!(round(&mut windows, 500), (true, 1_000_000, 300_000));
         assert_eq!(round(&mut windows, 500), (false, 1_000_000, 300_000), "no more PINGs");
+    }
+
+    #[test]
+    fn streams_share_what_their_windows_may_grow_by() {
+        let limits = Http2Limits {
+            stream_window_bytes: 1000,
+            stream_window_flowing_bytes: 5000,
+            stream_growth_bytes: 6000,
+            ..Http2Limits::DEFAULT
+        };
+        let mut windows = Windows::new(&limits);
+        assert_eq!(windows.widen(1000), 4000);
+        assert_eq!(windows.widen(5000), 0, "it has all that it may have");
+        assert_eq!(windows.widen(1000), 2000, "what is left");
+        assert_eq!(windows.widen(1000), 0);
+        windows.give_back(4000);
+        assert_eq!(windows.widen(3000), 2000);
     }
 
     #[test]

@@ -28,12 +28,17 @@ pub(super) fn read(input: &mut &[u8], prefix: u32) -> Option<usize> {
 }
 
 /// Appends an integer after the bits of `first`.
+#[inline]
 pub(super) fn write(out: &mut Vec<u8>, first: u8, prefix: u32, value: usize) {
     let mask = (1_usize << prefix) - 1;
     if value < mask {
         out.push(first | value as u8);
-        return;
+    } else {
+        write_long(out, first, mask, value);
     }
+}
+
+fn write_long(out: &mut Vec<u8>, first: u8, mask: usize, value: usize) {
     out.push(first | mask as u8);
     let mut rest = value - mask;
     while rest >= 0x80 {

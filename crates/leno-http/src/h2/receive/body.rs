@@ -15,6 +15,7 @@ impl Body {
 
 impl Connection {
     pub(super) fn begin_data(&mut self, header: Header, turn: &mut Turn<'_>) -> Outcome {
+        self.waits_since = None;
         if header.stream == 0 {
             return Err(Violation::StreamZero);
         }

@@ -15,6 +15,8 @@ struct Complete<'b> {
     /// What was wrong with the frame, for the stream only: the block must be decoded all the same.
     fault: Option<Violation>,
     bytes: &'b [u8],
+    /// Length of its frames.
+    wire_bytes: usize,
 }
 
 impl Connection {
@@ -39,12 +41,13 @@ impl Connection {
             }
             bytes = rest;
         }
-        let then = Then::from_flag(header.flags);
+        let (id, then) = (header.stream, Then::from_flag(header.flags));
+        let wire_bytes = frame::HEADER_BYTES + payload.len();
         if header.has(frame::END_HEADERS) {
-            return self.head(Complete { id: header.stream, then, fault, bytes }, turn);
+            return self.head(Complete { id, then, fault, bytes, wire_bytes }, turn);
         }
         let bytes = bytes.to_vec();
-        self.block = Some(Block { id: header.stream, then, fault, continuations: 0, bytes });
+        self.block = Some(Block { id, then, fault, continuations: 0, wire_bytes, bytes });
         Ok(None)
     }
 
@@ -67,15 +70,18 @@ impl Connection {
             self.floods.empties.spend(turn.now, Violation::EmptyFlood)?;
         }
         block.bytes.extend_from_slice(payload);
+        block.wire_bytes += frame::HEADER_BYTES + payload.len();
         if !header.has(frame::END_HEADERS) {
             return Ok(None);
         }
         let block = self.block.take().ok_or(Violation::Continuation)?;
-        let Block { id, then, fault, bytes, .. } = block;
-        self.head(Complete { id, then, fault, bytes: &bytes }, turn)
+        self.waits_since = None;
+        let Block { id, then, fault, bytes, wire_bytes, .. } = block;
+        self.head(Complete { id, then, fault, bytes: &bytes, wire_bytes }, turn)
     }
 
     fn head(&mut self, block: Complete<'_>, turn: &mut Turn<'_>) -> Outcome {
+        turn.heads.wire_bytes = block.wire_bytes;
         let found = self.streams.find(block.id);
         let phase = found.and_then(|stream| self.streams.peek(stream)).map(|state| state.received);
         match (found, phase, self.role) {

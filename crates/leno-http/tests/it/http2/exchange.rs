@@ -55,7 +55,11 @@ fn a_request_and_its_response_with_bodies_and_trailers() {
 
 #[test]
 fn a_body_waits_for_the_windows_and_goes_on() {
-    let limits = Http2Limits { stream_window_bytes: 100_000, ..Http2Limits::DEFAULT };
+    let limits = Http2Limits {
+        stream_window_bytes: 100_000,
+        stream_window_flowing_bytes: 100_000,
+        ..Http2Limits::DEFAULT
+    };
     let mut pair = Pair::new(Settings { limits, ..Settings::DEFAULT }, Settings::DEFAULT);
     let stream = pair.request(&request("GET", "/", &[]), Then::End);
     pair.settle();
@@ -130,4 +134,51 @@ fn going_away_serves_what_is_under_way() {
 #[test]
 fn events_are_small() {
     assert!(size_of::<Option<Event<'_>>>() <= 40, "{}", size_of::<Option<Event<'_>>>());
+}
+
+#[test]
+fn a_window_is_small_until_it_is_known_that_somebody_takes_what_comes() {
+    let limits = Http2Limits {
+        stream_window_bytes: 10_000,
+        stream_window_flowing_bytes: 50_000,
+        stream_growth_bytes: 60_000,
+        ..Http2Limits::DEFAULT
+    };
+    let mut pair = Pair::new(Settings { limits, ..Settings::DEFAULT }, Settings::DEFAULT);
+    let body = vec![0; 100_000];
+    // (whether the client's caller says that it passes on what comes, what may then be sent before it did)
+    let table = [(false, 10_000), (true, 50_000), (true, 30_000), (false, 10_000)];
+    for (flows, expected) in table {
+        let stream = pair.request(&request("GET", "/", &[]), Then::End);
+        pair.settle();
+        let server = &mut pair.server;
+        server.machine.response(stream, &response(200, &[]), Then::More, &mut server.out);
+        let mut sent = server.machine.data(stream, &body, Then::End, &mut server.out);
+        pair.settle();
+        if flows {
+            pair.client.machine.widen(stream, &mut pair.client.out);
+            pair.settle();
+        }
+        let server = &mut pair.server;
+        sent += server.machine.data(stream, &body[sent..], Then::End, &mut server.out);
+        assert_eq!(sent, expected);
+        pair.settle();
+    }
+}
+
+#[test]
+fn heads_are_counted_as_they_were_on_the_wire() {
+    let mut pair = pair();
+    let long = "v".repeat(40_000);
+    for fields in [&[][..], &[("x-long", long.as_str())]] {
+        let stream = pair.request(&request("GET", "/", fields), Then::End);
+        let written = pair.client.out.len();
+        pair.settle();
+        assert_eq!(pair.server.heads.wire_bytes, written);
+        let server = &mut pair.server;
+        server.machine.response(stream, &response(200, fields), Then::End, &mut server.out);
+        let written = pair.server.out.len();
+        pair.settle();
+        assert_eq!(pair.client.heads.wire_bytes, written);
+    }
 }

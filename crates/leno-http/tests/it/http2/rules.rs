@@ -542,3 +542,41 @@ fn frames_that_were_under_way_when_a_stream_was_reset_are_let_pass() {
     assert_eq!(end.receive(now, &late.concat()).unwrap(), []);
     assert!(end.out.is_empty());
 }
+
+/// A slow kin of CVE-2024-27316: a head that is begun, goes on a frame or a byte at a time, and never ends.
+#[test]
+fn since_when_a_head_is_owed_is_known_until_it_is_complete() {
+    let begun = frame(HEADERS, END_STREAM, 1, &get(&[]));
+    let more = frame(CONTINUATION, 0, 1, &block(&[("a", "b")]));
+    let last = frame(CONTINUATION, END_HEADERS, 1, &[]);
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    // (what, what came, each a second after the last, when the wait began, if anything is owed)
+    let table: [(&str, Vec<&[u8]>, Option<u32>); 8] = [
+        ("nothing", vec![], None),
+        ("a whole block", vec![&begun, &last], None),
+        ("a block without its end", vec![&begun], Some(0)),
+        ("one that goes on", vec![&begun, &more, &more], Some(0)),
+        ("one whose next frame has not come", vec![&ping, &begun, &more[..3]], Some(1)),
+        ("one that ended at last", vec![&begun, &more, &more, &last], None),
+        ("part of a frame's header", vec![&ping[..5]], Some(0)),
+        ("part of a frame after a whole one", vec![&ping[..5], &ping[5..], &ping[..12]], Some(2)),
+    ];
+    let start = Instant::now();
+    for (what, came, since) in table {
+        let mut end = server(Settings::DEFAULT);
+        let mut now = start;
+        for bytes in came {
+            end.receive(now, bytes).unwrap();
+            now += Duration::from_secs(1);
+        }
+        let expected = since.map(|seconds| start + Duration::from_secs(seconds.into()));
+        assert_eq!(end.machine.waits_since(), expected, "{what}");
+    }
+    let mut end = server(Settings::DEFAULT);
+    end.receive(start, &begun).unwrap();
+    end.machine.give_up(&mut end.out);
+    let written = frames(&end.out);
+    let last = written.last().unwrap();
+    assert_eq!((last.kind, last.number(4)), (GOAWAY, Code::ENHANCE_YOUR_CALM.0));
+    assert!(end.machine.is_finished() && end.machine.waits_since().is_none());
+}
