@@ -84,7 +84,8 @@ pub const SNIFF_REQUEST_LINE_BYTES: usize = 8 * 1024;
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// How long a request's head may take from its first byte to its last, unless the listener says otherwise: a slow
-/// sender must not hold a connection for ever.
+/// sender must not hold a connection for ever. In HTTP/2 any frame but DATA, and all of a header block (a kin of
+/// CVE-2024-27316: CONTINUATION that never ends, but slowly); endpoints have as long.
 pub const REQUEST_HEAD: Duration = Duration::from_secs(60);
 
 /// A downstream HTTP connection without a request is closed after this (Envoy's default).
@@ -118,6 +119,10 @@ pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Body bytes held between a fast sender and a slow receiver, per direction of one exchange.
 pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What a receiver must take of a response that waits for it, within the exchange's idle time, unless it takes all: less
+/// is a window that is kept closed (CVE-2019-9511 and CVE-2019-9517), or a socket that is not read.
+pub const STALL_BYTES: u64 = 4096;
 
 /// Bytes one HTTP/2 connection may have waiting for its socket before its streams are told to wait, and before no more
 /// is read from it: what a peer makes us answer without reading it is bounded by this.

@@ -202,6 +202,7 @@ stats! {
     /// What is counted per cluster (label `cluster_name`), under Envoy's names.
     ClusterStat {
         CxTotal = "envoy_cluster_upstream_cx_total", Counter, "Connections that were opened.";
+        CxHttp2Total = "envoy_cluster_upstream_cx_http2_total", Counter, "Connections that were opened and carry HTTP/2.";
         CxActive = "envoy_cluster_upstream_cx_active", Gauge, "Connections that are open.";
         CxConnectFail = "envoy_cluster_upstream_cx_connect_fail", Untyped, "Connections that could not be opened.";
         CxConnectTimeout = "envoy_cluster_upstream_cx_connect_timeout", Untyped, "Connections that took too long to open.";

@@ -131,6 +131,21 @@ impl Attempt {
         self.response.moved()
     }
 
+    /// Body bytes moved by its own polls, in both directions.
+    fn handled(&self) -> u64 {
+        self.request.handled() + self.response.handled()
+    }
+
+    /// Pushes the idle deadline where a byte moved: by this poll, which had handled `before` when it began, or past it.
+    fn note_movement(&mut self, before: u64, timers: &mut Timers) {
+        let passed = self.request.take_passed_at().max(self.response.take_passed_at());
+        if self.handled() != before {
+            timers.moved(Instant::now());
+        } else if let Some(passed) = passed {
+            timers.moved(passed.into());
+        }
+    }
+
     /// Sends the request and waits for the head of the final response; interim ones are passed on.
     pub(super) fn poll_head(
         &mut self,
@@ -139,8 +154,10 @@ impl Attempt {
         head: &mut ResponseHead,
         kept: &mut Kept<'_>,
     ) -> Poll<Result<(), Broken>> {
+        let before = self.handled();
         loop {
             self.poll_send(cx, downstream, kept)?;
+            self.note_movement(before, kept.timers);
             if self.upstream.take_head(head)? {
                 if !head.is_interim() {
                     return Poll::Ready(Ok(()));
@@ -178,7 +195,7 @@ impl Attempt {
         downstream: &mut Downstream,
         kept: &mut Kept<'_>,
     ) -> Poll<Result<(), Broken>> {
-        let before = self.sent() + self.received();
+        let before = self.handled();
         loop {
             self.poll_send(cx, downstream, kept)?;
             let ends = (self.upstream.source(), downstream.sink());
@@ -207,8 +224,11 @@ impl Attempt {
                     return Poll::Ready(Err(Broken::Downstream));
                 }
             }
-            if self.sent() + self.received() != before {
-                kept.timers.moved(Instant::now());
+            self.note_movement(before, kept.timers);
+            if is_blocked {
+                kept.timers.blocked(Instant::now(), self.received());
+            } else {
+                kept.timers.flows();
             }
             downstream.hold(self.held(downstream, kept.replay));
             return downstream.poll_expired(cx, kept.timers).map(Err);

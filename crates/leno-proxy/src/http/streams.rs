@@ -84,6 +84,13 @@ impl Serving {
         tokio::task::spawn_local(super::serve(session));
     }
 
+    /// Until when the client must complete the head that it has begun.
+    fn head_due(&self) -> Option<Instant> {
+        let since = self.connection.waits_since()?;
+        let limit = self.arrival.manager.settings.request_headers_timeout;
+        Some(Instant::from_std(since) + limit.unwrap_or(limits::REQUEST_HEAD))
+    }
+
     /// Ready when something was done about an idle or a draining connection.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
@@ -95,7 +102,15 @@ impl Serving {
         let mut next = self.rest.since + idle.min(limits::HTTP2_REST);
         if next <= now {
             self.places.shrink();
+            self.connection.shrink();
             next = self.rest.since + idle;
+        }
+        if let Some(due) = self.head_due() {
+            if due <= now {
+                self.connection.give_up();
+                return Poll::Pending;
+            }
+            next = next.min(due);
         }
         let is_closing = self.arrival.watcher.phase() == Phase::Closing
             || self.has_retired && self.connection.is_finished();

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::limits::STALL_BYTES;
+
 /// Which deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
@@ -14,7 +16,7 @@ pub(super) enum Expired {
     Route,
     /// The attempt's own timeout: another may follow.
     Attempt,
-    /// No byte moved for too long (flag `SI`).
+    /// No byte moved for too long, or the receiver took next to nothing of what waits for it (flag `SI`).
     Idle,
 }
 
@@ -28,6 +30,14 @@ pub(super) struct Timers {
     route_at: Option<Instant>,
     attempt_at: Option<Instant>,
     idle_at: Instant,
+    stall: Option<Stall>,
+}
+
+/// A receiver that does not take all there is: until when it may do so, and what it had taken when that began.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    at: Instant,
+    taken: u64,
 }
 
 impl Timers {
@@ -39,7 +49,16 @@ impl Timers {
         idle: Duration,
     ) -> Self {
         let (route_at, attempt_at, idle_at) = (None, None, now + idle);
-        Self { route, attempt, idle, is_complete: false, route_at, attempt_at, idle_at }
+        Self {
+            route,
+            attempt,
+            idle,
+            is_complete: false,
+            route_at,
+            attempt_at,
+            idle_at,
+            stall: None,
+        }
     }
 
     /// The request is complete: the route's time begins (once), and so does the attempt's.
@@ -79,9 +98,24 @@ impl Timers {
         self.idle_at = now + self.idle;
     }
 
+    /// The receiver, which has taken so many bytes in all, does not take what is there. It has the idle time to take
+    /// [`STALL_BYTES`] or all of it: a window that opens by a byte at a time is one that stays closed.
+    pub(super) fn blocked(&mut self, now: Instant, taken: u64) {
+        if self.stall.is_none_or(|stall| taken - stall.taken >= STALL_BYTES) {
+            self.stall = Some(Stall { at: now + self.idle, taken });
+        }
+    }
+
+    /// The receiver took all there is.
+    pub(super) fn flows(&mut self) {
+        self.stall = None;
+    }
+
     /// The earliest deadline.
     pub(super) fn next(&self) -> Instant {
-        [self.route_at, self.attempt_at].into_iter().flatten().fold(self.idle_at, Instant::min)
+        let stall_at = self.stall.map(|stall| stall.at);
+        let others = [self.route_at, self.attempt_at, stall_at];
+        others.into_iter().flatten().fold(self.idle_at, Instant::min)
     }
 
     /// Which deadline passed first; the route's wins a tie, since no attempt may follow it.
@@ -91,7 +125,7 @@ impl Timers {
             Some(Expired::Route)
         } else if passed(self.attempt_at) {
             Some(Expired::Attempt)
-        } else if self.idle_at <= now {
+        } else if self.idle_at <= now || passed(self.stall.map(|stall| stall.at)) {
             Some(Expired::Idle)
         } else {
             None
@@ -110,7 +144,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Expired, Timers};
+    use super::{Expired, STALL_BYTES, Timers};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -137,5 +171,24 @@ mod tests {
         timers.moved(start + 2 * SECOND);
         assert_eq!(timers.expired(start + 4 * SECOND), None);
         assert_eq!(timers.expired(start + 5 * SECOND), Some(Expired::Idle));
+    }
+
+    #[test]
+    fn a_receiver_that_takes_a_byte_at_a_time_is_stalled() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start, None, None, 10 * SECOND);
+        timers.blocked(start, 0);
+        for second in 1..10_u32 {
+            // Something moves all the time, so the exchange is not idle.
+            timers.moved(start + second * SECOND);
+            timers.blocked(start + second * SECOND, u64::from(second));
+            assert_eq!(timers.expired(start + second * SECOND), None);
+        }
+        assert_eq!(timers.next(), start + 10 * SECOND);
+        assert_eq!(timers.expired(start + 10 * SECOND), Some(Expired::Idle));
+        timers.blocked(start + 9 * SECOND, STALL_BYTES);
+        assert_eq!(timers.expired(start + 18 * SECOND), None, "that is a receiver, if a slow one");
+        timers.flows();
+        assert_eq!(timers.next(), start + 19 * SECOND);
     }
 }

@@ -4,6 +4,7 @@
 //! exchange has its own.
 
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use leno_core::grpc::MessageCount;
 use leno_http::h1::{BodyReader, BodyWriter, Piece};
@@ -11,7 +12,7 @@ use leno_http::h2::Then;
 
 use super::pump::{Ends, Pump, PumpError, Step, consume};
 use super::replay::Replay;
-use crate::http2::{self, Moved, Stream};
+use crate::http2::{self, Moved, Passed, Stream};
 use crate::wire::{Outgoing, Wire};
 
 /// Where a body comes from.
@@ -38,6 +39,8 @@ pub(super) struct Transfer {
     held: Vec<u8>,
     is_over: bool,
     count: Count,
+    /// Bytes that went past between two streams, and when the last of them did.
+    passed: (u64, Option<Instant>),
 }
 
 /// What is counted of a body on its way.
@@ -74,7 +77,17 @@ impl Transfer {
 
     /// Body bytes moved.
     pub(super) fn moved(&self) -> u64 {
+        self.handled() + self.passed.0
+    }
+
+    /// Those of them that were moved by [`Self::poll`].
+    pub(super) fn handled(&self) -> u64 {
         self.pump.moved + self.count.bytes
+    }
+
+    /// When the last of the others moved, once for each time that was learnt.
+    pub(super) fn take_passed_at(&mut self) -> Option<Instant> {
+        self.passed.1.take()
     }
 
     /// Counts gRPC's messages from now on.
@@ -200,6 +213,7 @@ impl Transfer {
         to: &Stream,
         mut tap: Option<&mut Replay>,
     ) -> Poll<Result<Step, PumpError>> {
+        self.take_relayed(from);
         ready!(self.send_held(to));
         if self.is_over {
             return Poll::Ready(Ok(Step::Done));
@@ -210,9 +224,22 @@ impl Transfer {
                 self.is_over = true;
                 Poll::Ready(Ok(Step::Done))
             }
-            Moved::All(_) => Poll::Ready(Ok(Step::Starved)),
+            Moved::All(_) => {
+                if !tap.is_some_and(|tap| tap.is_recording()) {
+                    from.relay_to(to, self.count.messages);
+                }
+                Poll::Ready(Ok(Step::Starved))
+            }
             Moved::Some(_) => Poll::Pending,
         }
+    }
+
+    /// Counts what went past since the last time.
+    fn take_relayed(&mut self, from: &Stream) {
+        let Some(Passed { bytes, at, messages }) = from.take_relayed() else { return };
+        self.passed.0 += bytes;
+        self.passed.1 = at.or(self.passed.1);
+        self.count.messages = messages;
     }
 }
 

@@ -1,10 +1,9 @@
-//! One HTTP/2 connection: its socket, its machine, and what arrived for each stream.
+//! One HTTP/2 connection, of either end.
 //!
-//! Shared by the task that drives it, the tasks of its streams and the worker's flusher; borrowed for the length of one
-//! call, never across an await.
+//! Shared by the task that drives it, the tasks of its streams and the worker's flusher. What changes is in
+//! [`State`].
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -13,14 +12,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use leno_http::RequestHead;
-use leno_http::h2::{self, Event, NotNow, Settings, Then};
-use tokio::sync::Notify;
+use leno_http::h2::{self, NotNow, Settings, Then};
 
-use super::received::Received;
+use super::changes::Changes;
+use super::state::State;
 use super::stream::Stream;
 use crate::limits;
 use crate::listener::Proof;
-use crate::wire::{Outgoing, Wire};
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// Who is at the other end.
@@ -50,196 +49,6 @@ pub(crate) struct Connection {
     pub(crate) served: Cell<u32>,
 }
 
-/// What changes.
-pub(super) struct State {
-    pub(super) machine: h2::Connection,
-    pub(super) out: Outgoing,
-    wire: Wire,
-    /// By the machine's slots.
-    streams: Vec<Received>,
-    /// Streams that came in and were handed to nobody.
-    accepted: VecDeque<h2::Stream>,
-    driver: Option<Waker>,
-    is_dirty: bool,
-    /// The socket is full: the driver waits for it.
-    is_blocked: bool,
-    /// A stream's sender waits for room.
-    wants_room: bool,
-    /// Said to the other side to be the last bytes; end when they are written.
-    is_closing: bool,
-    /// The peer said what it allows.
-    is_settled: bool,
-    /// Who waits for that.
-    unsettled: Vec<Waker>,
-    /// The peer's limits changed.
-    has_changed: bool,
-    /// Who waits for a stream to end.
-    place: Option<Rc<Notify>>,
-    pub(super) ended: Option<Ended>,
-}
-
-impl State {
-    pub(super) fn stream(&mut self, stream: h2::Stream) -> &mut Received {
-        &mut self.streams[stream.slot()]
-    }
-
-    /// The parts that a send of one stream's received bytes touches.
-    pub(super) fn parts(
-        &mut self,
-        stream: h2::Stream,
-    ) -> (&mut h2::Connection, &mut Received, &mut Vec<u8>) {
-        (&mut self.machine, &mut self.streams[stream.slot()], &mut self.out.bytes)
-    }
-
-    /// Whether more may be appended to what waits to be written; else the stream is told when.
-    pub(super) fn has_room(&mut self, stream: h2::Stream) -> bool {
-        if self.out.pending() < limits::HTTP2_OUT_BYTES {
-            return true;
-        }
-        self.streams[stream.slot()].wants_room = true;
-        self.wants_room = true;
-        false
-    }
-
-    fn slot(&mut self, stream: h2::Stream) -> &mut Received {
-        if self.streams.len() <= stream.slot() {
-            self.streams.resize_with(stream.slot() + 1, Received::default);
-        }
-        &mut self.streams[stream.slot()]
-    }
-
-    /// A stream is over: a connection that takes no more ends with its last one.
-    pub(super) fn note_end(&self) {
-        if let Some(place) = &self.place {
-            place.notify_waiters();
-        }
-        if self.machine.is_going_away()
-            && let Some(driver) = &self.driver
-        {
-            driver.wake_by_ref();
-        }
-    }
-
-    fn settle(&mut self, event: Event<'_>) {
-        if matches!(event, Event::Settings) {
-            self.is_settled = true;
-            self.unsettled.drain(..).for_each(Waker::wake);
-        }
-    }
-
-    fn end(&mut self, ended: Ended) {
-        self.unsettled.drain(..).for_each(Waker::wake);
-        self.ended.get_or_insert(ended);
-        self.has_changed = true;
-        for stream in &self.streams {
-            stream.wake();
-        }
-        if let Some(driver) = &self.driver {
-            driver.wake_by_ref();
-        }
-    }
-
-    /// Writes what waits. `Pending`: the socket is full.
-    fn write(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { out, wire, .. } = self;
-        match out.poll_drain(wire, cx) {
-            Poll::Pending => {
-                self.is_blocked = true;
-                self.out.compact();
-                return Poll::Pending;
-            }
-            Poll::Ready(Err(_)) => self.end(Ended::Gone),
-            Poll::Ready(Ok(())) if self.is_closing => self.end(Ended::Closed),
-            Poll::Ready(Ok(())) => {}
-        }
-        self.is_blocked = false;
-        if self.machine.active() == 0 {
-            worker.buffers.release(&mut self.out.bytes);
-        }
-        if std::mem::take(&mut self.wants_room) {
-            for stream in &mut self.streams {
-                if std::mem::take(&mut stream.wants_room) {
-                    stream.wake();
-                }
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Hands out what arrived.
-    fn receive(&mut self, worker: &Worker, mut input: &[u8]) {
-        let now = Instant::now();
-        let mut heads = worker.heads.borrow_mut();
-        loop {
-            let event = match self.machine.receive(now, &mut input, &mut heads, &mut self.out.bytes)
-            {
-                Ok(Some(event)) => event,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(why = error.why.code(), "HTTP/2 connection error");
-                    self.is_closing = true;
-                    return;
-                }
-            };
-            self.on_event(worker, event, &mut heads);
-        }
-    }
-
-    fn on_event(&mut self, worker: &Worker, event: Event<'_>, heads: &mut h2::Heads) {
-        let stream = match event {
-            Event::Request { stream, then } => {
-                let slot = self.slot(stream);
-                slot.begin(&worker.buffers);
-                slot.on_request(heads, then);
-                self.accepted.push_back(stream);
-                return;
-            }
-            Event::Oversized { stream, then } => {
-                let slot = self.slot(stream);
-                slot.begin(&worker.buffers);
-                slot.is_oversized = true;
-                slot.is_ended = then == Then::End;
-                self.accepted.push_back(stream);
-                return;
-            }
-            Event::Response { stream, then } => {
-                self.slot(stream).on_response(heads, then);
-                stream
-            }
-            Event::Data { stream, bytes, then } => {
-                self.slot(stream).on_data(bytes, then, &worker.buffers);
-                stream
-            }
-            Event::Trailers { stream } => {
-                self.slot(stream).on_trailers(heads);
-                stream
-            }
-            Event::Reset { stream, cause } => {
-                self.slot(stream).cause = Some(cause);
-                stream
-            }
-            Event::Writable { stream } => stream,
-            // Windows may have grown, and the number of streams.
-            Event::AllWritable | Event::Settings => {
-                self.settle(event);
-                self.has_changed = true;
-                self.streams.iter().for_each(Received::wake);
-                return;
-            }
-            Event::GoAway { .. } => {
-                self.has_changed = true;
-                return;
-            }
-            Event::Malformed { id, why } => {
-                tracing::debug!(stream = id, why = why.code(), "HTTP/2 stream error");
-                return;
-            }
-            Event::Pong { .. } => return,
-        };
-        self.slot(stream).wake();
-    }
-}
-
 impl Connection {
     /// The server's end; `early` was read from the socket before.
     pub(crate) fn server(worker: &Rc<Worker>, wire: Wire, early: &[u8]) -> Rc<Self> {
@@ -260,7 +69,7 @@ impl Connection {
         worker: &Rc<Worker>,
         wire: Wire,
         peerage: Peerage,
-        place: Rc<Notify>,
+        place: Rc<Changes>,
     ) -> Rc<Self> {
         let machine = h2::Connection::client(Settings::DEFAULT);
         let connection = Self::new(worker, wire, machine, peerage);
@@ -275,25 +84,7 @@ impl Connection {
     }
 
     fn new(worker: &Rc<Worker>, wire: Wire, machine: h2::Connection, peerage: Peerage) -> Rc<Self> {
-        let mut out = Outgoing::default();
-        worker.buffers.ensure(&mut out.bytes);
-        let state = State {
-            machine,
-            out,
-            wire,
-            streams: Vec::new(),
-            accepted: VecDeque::new(),
-            driver: None,
-            is_dirty: false,
-            is_blocked: false,
-            wants_room: false,
-            is_closing: false,
-            is_settled: false,
-            unsettled: Vec::new(),
-            has_changed: false,
-            place: None,
-            ended: None,
-        };
+        let state = State::new(machine, wire, &worker.buffers);
         let (worker, state, served) = (Rc::clone(worker), RefCell::new(state), Cell::new(0));
         Rc::new(Self { worker, state, peerage, served })
     }
@@ -303,7 +94,7 @@ impl Connection {
         &self.peerage
     }
 
-    /// Reads and hands out until nothing more is there. Ready when the connection is over.
+    /// Reads what is there, up to one buffer a turn, and hands it out. Ready when the connection is over.
     pub(crate) fn poll_drive(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let mut state = self.state.borrow_mut();
         if state.driver.is_none() {
@@ -316,14 +107,24 @@ impl Connection {
             }
         }
         let mut buffer = self.worker.read_buffer.take();
+        let mut read = 0;
         while state.ended.is_none() && !state.is_closing {
             if state.out.pending() >= limits::HTTP2_OUT_BYTES {
+                state.is_paused = true;
+                break;
+            }
+            if read >= limits::HTTP2_READ_BYTES {
+                // Streams and the flusher have their turn before more is read.
+                cx.waker().wake_by_ref();
                 break;
             }
             buffer.clear();
             match state.wire.poll_read(cx, &mut buffer) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(1..)) => state.receive(&self.worker, &buffer),
+                Poll::Ready(Ok(1..)) => {
+                    read += buffer.len();
+                    state.receive(&self.worker, &buffer);
+                }
                 Poll::Ready(Ok(0) | Err(_)) => state.end(Ended::Gone),
             }
         }
@@ -356,7 +157,7 @@ impl Connection {
             self.worker.buffers.ensure(&mut out.bytes);
         }
         let stream = machine.request(head, then, &mut out.bytes)?;
-        state.slot(stream).begin(&self.worker.buffers);
+        state.begin(stream, &self.worker.buffers);
         self.served.set(self.served.get() + 1);
         self.mark(&mut state);
         drop(state);
@@ -416,6 +217,25 @@ impl Connection {
     /// Whether it ends as soon as what waits is written.
     pub(crate) fn is_closing(&self) -> bool {
         self.state.borrow().is_closing
+    }
+
+    /// Gives back what is kept ready for streams, when there is none.
+    pub(crate) fn shrink(&self) {
+        self.state.borrow_mut().shrink();
+    }
+
+    /// Since when the other side owes the rest of a frame or header block that it began.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        self.state.borrow().machine.waits_since()
+    }
+
+    /// Ends it because that took too long.
+    pub(crate) fn give_up(self: &Rc<Self>) {
+        let mut state = self.state.borrow_mut();
+        let State { machine, out, .. } = &mut *state;
+        machine.give_up(&mut out.bytes);
+        state.is_closing = true;
+        self.mark(&mut state);
     }
 
     /// Ends it once what waits is written.

@@ -154,6 +154,7 @@ pub(crate) async fn link(
                     return Ok(Link::Exclusive(opened));
                 }
                 shared.agree(Spoken::Http2);
+                cluster.stats.increment(ClusterStat::CxHttp2Total);
                 return Ok(Link::Shared(shared.add(worker, opened)));
             }
             // A connection that idles at another endpoint, or has carried all it may, must not starve this request.

@@ -11,12 +11,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use leno_core::cluster::Transport;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::cluster::UpstreamConnection;
 use super::pool;
-use crate::http2::{Connection, Peerage};
+use crate::http2::{Changes, Connection, Peerage};
+use crate::limits;
 use crate::worker::Worker;
 
 /// Which version is spoken with an endpoint.
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     is_dialing: Cell<bool>,
     /// What the last handshake agreed on, where that is asked.
     agreed: Cell<Option<Spoken>>,
-    changed: Rc<Notify>,
+    changed: Rc<Changes>,
 }
 
 struct Member {
@@ -62,7 +62,7 @@ pub(crate) struct Dialing(Rc<Shared>);
 impl Drop for Dialing {
     fn drop(&mut self) {
         self.0.is_dialing.set(false);
-        self.0.changed.notify_waiters();
+        self.0.changed.tell();
     }
 }
 
@@ -93,7 +93,7 @@ impl Shared {
 
     /// Ready when another request may have become possible.
     pub(crate) fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.changed.wait()
     }
 
     /// What the endpoint agreed to last.
@@ -135,7 +135,7 @@ impl Shared {
             loop {
                 let driven = connection.poll_drive(cx);
                 if connection.take_change() {
-                    self.changed.notify_waiters();
+                    self.changed.tell();
                 }
                 if connection.is_retired() {
                     self.forget(member);
@@ -153,7 +153,7 @@ impl Shared {
         })
         .await;
         self.forget(member);
-        self.changed.notify_waiters();
+        self.changed.tell();
     }
 
     /// Ends a connection that nobody uses, if there is one.
@@ -172,12 +172,16 @@ impl Shared {
         self.connections.borrow_mut().retain(|other| !Rc::ptr_eq(other, member));
     }
 
-    /// Closes what nobody used for so long or was used enough.
+    /// Closes what nobody used for so long or was used enough, and what stopped in the middle of a head.
     pub(crate) fn sweep(&self, now: Instant, idle_max: Duration, limit: Use) {
         let members = self.connections.borrow().clone();
         for member in members {
             let (connection, (served, since)) = (&member.connection, member.seen.get());
-            if connection.served.get() >= limit.requests {
+            let owes = connection.waits_since().map(|since| now.saturating_duration_since(since));
+            if owes.is_some_and(|owes| owes >= limits::REQUEST_HEAD) {
+                connection.give_up();
+                self.forget(&member);
+            } else if connection.served.get() >= limit.requests {
                 connection.retire();
                 self.forget(&member);
             } else if connection.active() > 0 || connection.served.get() != served {

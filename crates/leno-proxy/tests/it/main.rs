@@ -25,6 +25,7 @@ mod policies;
 mod proxy_protocol;
 mod records;
 mod server_first;
+mod stalls;
 mod tcp;
 mod tls_routing;
 mod tunnels;
