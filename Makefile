@@ -4,7 +4,7 @@ CARGO_TARGET_DIR ?= $(HOME)/.cache/leno/target
 export CARGO_TARGET_DIR
 CARGO ?= cargo
 
-.PHONY: demo test build setup check e2e kubectl portal fmt clean setup-demo setup-test
+.PHONY: demo test build setup check e2e fuzz-smoke kubectl portal fmt clean setup-demo setup-test
 # Steps of one recipe use both cores by themselves, and setup comes first.
 .NOTPARALLEL:
 
@@ -49,6 +49,10 @@ e2e: build
 	$(CARGO) xtask docs
 	$(CARGO) xtask bench instructions
 	cd portal && npm run --silent e2e
+
+# Every parser, a minute each.
+fuzz-smoke:
+	$(CARGO) xtask fuzz --each 60
 
 # A later kubectl for the tests beside the installed one, built once where there is a Go that can.
 kubectl:

@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// How long to run, all targets together; building not counted.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// How long to run each target, in seconds; instead of a share of `--seconds`.
+    #[arg(long)]
+    each: Option<u64>,
     /// Only these targets.
     #[arg(long)]
     target: Vec<String>,
@@ -35,7 +38,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     let cache = peers::cache().join("fuzz");
     let targets = targets(&project, &args.target)?;
     let programs = build(&project, &cache)?;
-    let share = (args.seconds / targets.len() as u64).max(1);
+    let share = args.each.unwrap_or(args.seconds / targets.len() as u64).max(1);
     let mut code = ExitCode::SUCCESS;
     for target in &targets {
         if !run_target(&project, &cache, &programs.join(target), share)? {

@@ -159,7 +159,7 @@ fn run(seed: u64) {
 
 #[test]
 fn every_exchange_ends_once_whatever_the_pipes_do() {
-    let seeds = std::env::var("LENO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
+    let seeds = std::env::var("LENO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2500);
     for seed in 0..seeds {
         run(seed);
     }
