@@ -141,6 +141,7 @@ const PEERS: &[Peer] = &[
     Peer { name: "go", source: Source::Present { program: "go" } },
     Peer { name: "node", source: Source::Present { program: "node" } },
     Peer { name: "java", source: Source::Present { program: "java" } },
+    Peer { name: "javac", source: Source::Present { program: "javac" } },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::Common;
 use crate::bench::{Contender, Program, Running, Setting, Wire, make_certificates, write_files};
@@ -15,6 +15,31 @@ pub(super) const PROXIES: [(&str, Program, &str); 4] = [
     ("envoy", Program::Envoy, "plain.yaml"),
     ("nginx", Program::Nginx, "nginx.conf"),
 ];
+
+/// One proxy between HTTP/1 and HTTP/1.
+pub(super) const ONE: &[Wire] = &[Wire::Http1, Wire::Http1];
+/// Two with HTTP/2 and mutual TLS between them, as the mesh has it.
+pub(super) const PAIR: &[Wire] = &[Wire::Http1, Wire::MutualHttp2, Wire::Http1];
+
+/// What is spoken from a client to a server through one proxy, or through two with HTTP/2 and mutual TLS between them.
+pub(super) fn wires(client: Wire, server: Wire, is_pair: bool) -> Result<&'static [Wire]> {
+    const M: Wire = Wire::MutualHttp2;
+    Ok(match (client, server, is_pair) {
+        (Wire::Http1, Wire::Http1, false) => ONE,
+        (Wire::Http1, Wire::Http1, true) => PAIR,
+        (Wire::Http1, Wire::Http2, false) => &[Wire::Http1, Wire::Http2],
+        (Wire::Http1, Wire::Http2, true) => &[Wire::Http1, M, Wire::Http2],
+        (Wire::Http2, Wire::Http1, false) => &[Wire::Http2, Wire::Http1],
+        (Wire::Http2, Wire::Http1, true) => &[Wire::Http2, M, Wire::Http1],
+        (Wire::Http2, Wire::Http2, false) => &[Wire::Http2, Wire::Http2],
+        (Wire::Http2, Wire::Http2, true) => &[Wire::Http2, M, Wire::Http2],
+        (Wire::TlsHttp2, Wire::Http1, false) => &[Wire::TlsHttp2, Wire::Http1],
+        (Wire::TlsHttp2, Wire::Http1, true) => &[Wire::TlsHttp2, M, Wire::Http1],
+        (Wire::TlsHttp2, Wire::Http2, false) => &[Wire::TlsHttp2, Wire::Http2],
+        (Wire::TlsHttp2, Wire::Http2, true) => &[Wire::TlsHttp2, M, Wire::Http2],
+        _ => bail!("no chain from {client:?} to {server:?}"),
+    })
+}
 
 /// A place for configurations, certificates and bodies; goes with the value.
 pub(crate) struct Bed<'a> {
@@ -64,6 +89,32 @@ impl<'a> Bed<'a> {
             }
         }
         running
+    }
+}
+
+impl Bed<'_> {
+    /// Leno as the mesh configures it, alone or as a pair.
+    pub(super) fn leno(&self, wires: &'static [Wire], behind: SocketAddr) -> Result<Running> {
+        self.transparent(Program::Leno, wires, behind)
+    }
+
+    /// Leno or Envoy as a mesh configures them.
+    pub(super) fn transparent(
+        &self,
+        program: Program,
+        wires: &'static [Wire],
+        behind: SocketAddr,
+    ) -> Result<Running> {
+        let setting =
+            Setting { root: self.root, leno: &self.leno, folder: &self.folder, backend: behind };
+        let name = if program == Program::Envoy { "envoy" } else { "leno" };
+        Contender::new(name, program, "transparent.yaml", wires).start(&setting)
+    }
+
+    /// Whether `--only` leaves it.
+    pub(super) fn is_wanted(&self, program: Program) -> bool {
+        let named = PROXIES.iter().find(|(_, each, _)| *each == program);
+        self.only.is_empty() || named.is_some_and(|(name, ..)| self.only.iter().any(|n| n == name))
     }
 }
 
