@@ -3,6 +3,7 @@
 //! Between two HTTP/1 connections it is the [`Pump`] alone; a stream's bytes go through here. Each direction of an
 //! exchange has its own.
 
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -136,7 +137,7 @@ impl Transfer {
     ) -> Poll<Result<Step, PumpError>> {
         to.register(cx);
         loop {
-            ready!(self.send_held(to));
+            ready!(self.send_held(to)).map_err(PumpError::Write)?;
             if self.is_over {
                 return Poll::Ready(Ok(Step::Done));
             }
@@ -172,12 +173,12 @@ impl Transfer {
     }
 
     /// Sends what is held; `Pending` when the stream takes no more.
-    fn send_held(&mut self, to: &Stream) -> Poll<()> {
+    fn send_held(&mut self, to: &Stream) -> Poll<io::Result<()>> {
         if !self.held.is_empty() {
             let sent = to.send_data(&self.held, Then::More);
             consume(&mut self.held, sent);
         }
-        if self.held.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        if self.held.is_empty() { Poll::Ready(Ok(())) } else { wait_for(to).map(Err) }
     }
 
     /// From a stream to a connection.
@@ -214,7 +215,7 @@ impl Transfer {
         mut tap: Option<&mut Replay>,
     ) -> Poll<Result<Step, PumpError>> {
         self.take_relayed(from);
-        ready!(self.send_held(to));
+        ready!(self.send_held(to)).map_err(PumpError::Write)?;
         if self.is_over {
             return Poll::Ready(Ok(Step::Done));
         }
@@ -230,7 +231,7 @@ impl Transfer {
                 }
                 Poll::Ready(Ok(Step::Starved))
             }
-            Moved::Some(_) => Poll::Pending,
+            Moved::Some(_) => wait_for(to).map(|error| Err(PumpError::Write(error))),
         }
     }
 
@@ -241,6 +242,12 @@ impl Transfer {
         self.passed.1 = at.or(self.passed.1);
         self.count.messages = messages;
     }
+}
+
+/// Waits for a stream that takes no more now; one that never will is an error, at once.
+fn wait_for(to: &Stream) -> Poll<io::Error> {
+    let is_lost = to.is_cut_off() || to.broken().is_some();
+    if is_lost { Poll::Ready(io::ErrorKind::BrokenPipe.into()) } else { Poll::Pending }
 }
 
 fn keep(tap: Option<&mut Replay>, count: &mut Count, piece: http2::Piece<'_>) {

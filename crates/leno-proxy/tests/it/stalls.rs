@@ -72,6 +72,27 @@ async fn a_window_that_stays_closed_holds_little_and_ends_the_stream() {
     assert!(sent <= 64 * 1024, "{sent}");
 }
 
+/// A client that goes away with its window closed leaves nothing behind: its exchanges end with it, and what they held
+/// of the endpoint's is free for others.
+#[tokio::test]
+async fn a_client_that_leaves_with_a_closed_window_ends_its_exchanges() {
+    let (origin, mut sent) = eager().await;
+    let (_proxy, address) = start(impatient(origin, Duration::from_secs(3600)));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (sender, connection) =
+        builder.initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut sender = sender.ready().await.unwrap();
+    let (response, _) = sender.send_request(request("GET", "/"), true).unwrap();
+    let body = response.await.unwrap().into_body();
+    // Not a reset of the stream: the connection is gone.
+    connection.abort();
+    let told = tokio::time::timeout(Duration::from_secs(10), sent.recv()).await;
+    assert!(told.expect("the endpoint's stream is reset").is_some());
+    drop(body);
+}
+
 /// The same on the way up: an endpoint that takes nothing of a body bounds what the client may send.
 #[tokio::test]
 async fn a_body_that_nobody_takes_stays_at_the_client() {
