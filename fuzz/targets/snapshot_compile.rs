@@ -119,10 +119,11 @@ fn pattern(bytes: &mut Unstructured<'_>) -> Result<StringMatch> {
 
 fn route(bytes: &mut Unstructured<'_>) -> Result<Route> {
     let path = text(bytes)?;
-    let path = match bytes.int_in_range(0..=7)? {
+    let path = match bytes.int_in_range(0..=8)? {
         0..=2 => PathMatch::Prefix(path),
         3..=5 => PathMatch::Exact(path),
         6 => PathMatch::PathSeparatedPrefix(path),
+        7 => PathMatch::Connect,
         _ => PathMatch::Regex(path),
     };
     let headers = list(bytes, 2, |bytes| {
@@ -187,6 +188,10 @@ fn action(bytes: &mut Unstructured<'_>) -> Result<RouteAction> {
         path_rewrite: optional(bytes, rewrite)?,
         host_rewrite: optional(bytes, text)?,
         mirrors: vec![],
+        websocket: None,
+        connect: None,
+        max_stream_duration: None,
+        grpc_timeout: None,
     })))
 }
 
@@ -213,6 +218,7 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
             cluster: ClusterSpecifier::Cluster("c".to_owned()),
             idle_timeout: None,
             access_log: vec![],
+            tunneling: None,
         };
         Ok(FilterChain {
             name: text(bytes)?,
@@ -228,7 +234,7 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
     })?;
     Ok(Listener {
         name: "l".to_owned(),
-        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80),
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80).into(),
         bind_to_port: false,
         use_original_dst: bytes.arbitrary()?,
         direction: TrafficDirection::Outbound,

@@ -114,7 +114,7 @@ impl Cluster {
             Discovery::Static(_)
             | Discovery::StrictDns(_)
             | Discovery::LogicalDns(_)
-            | Discovery::OriginalDst => None,
+            | Discovery::OriginalDst { .. } => None,
         }
     }
 
@@ -139,7 +139,9 @@ fn compile_transport(
         settings: settings.clone(),
     });
     let proxy_protocol = match config {
-        UpstreamTransport::Plaintext | UpstreamTransport::Tls(_) => None,
+        UpstreamTransport::Plaintext | UpstreamTransport::Internal | UpstreamTransport::Tls(_) => {
+            None
+        }
         UpstreamTransport::ProxyProtocol { version, .. } => Some(*version),
     };
     Arc::new(Transport { name: Arc::from(name), tls, proxy_protocol })
@@ -177,7 +179,7 @@ fn check_outlier(source: &config::Cluster, report: &mut Report) {
 
 fn check_discovery(discovery: &Discovery, report: &mut Report) {
     match discovery {
-        Discovery::Eds { .. } | Discovery::OriginalDst => {}
+        Discovery::Eds { .. } | Discovery::OriginalDst { .. } => {}
         Discovery::Static(assignment) => report.within(format_args!(".endpoints"), |report| {
             check_assignment(assignment, ResolvedBy::Nobody, report);
         }),

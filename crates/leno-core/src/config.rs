@@ -22,15 +22,16 @@ pub use endpoint::{
 };
 pub use listener::{
     AccessLog, ClientCertForward, Codec, DownstreamTls, FilterChain, FilterChainMatch,
-    HttpConnectionManager, HttpFilter, Listener, ListenerFilter, NetworkFilter, RouteSource,
-    ServerHeader, TcpProxy, TlsVersion, TlsVersions, TrafficDirection, TransportProtocol,
+    HttpConnectionManager, HttpFilter, Listener, ListenerAddress, ListenerFilter, NetworkFilter,
+    RouteSource, SchemeRewrite, ServerHeader, TcpProxy, TlsVersion, TlsVersions, TrafficDirection,
+    TransportProtocol, Tunneling,
 };
 pub use path::{EscapedSlashes, PathNormalization};
 pub use route::{
-    ClusterSpecifier, DirectResponse, FaultAbort, FaultDelay, FaultInjection, Forward, HeaderMatch,
-    HeaderMatchKind, Mirror, PathMatch, PathRewrite, QueryMatch, QueryMatchKind, Redirect,
-    RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteFault,
-    RouteMatch, VirtualHost, WeightedCluster,
+    ClusterSpecifier, Connect, DirectResponse, FaultAbort, FaultDelay, FaultInjection, Forward,
+    GrpcTimeout, HeaderMatch, HeaderMatchKind, Mirror, PathMatch, PathRewrite, QueryMatch,
+    QueryMatchKind, Redirect, RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction,
+    RouteConfiguration, RouteFault, RouteMatch, VirtualHost, WeightedCluster,
 };
 pub use value::{
     Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,

@@ -12,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::config::{self, TransportProtocol};
+use crate::format::Format;
+use crate::header_edit::HeaderEdits;
 use crate::http_filter::Filter;
 use crate::name::ResourceName;
 use crate::route_table::{ClusterChoice, RouteTable};
@@ -89,6 +91,17 @@ pub struct TcpProxy {
     pub settings: config::TcpProxy,
     /// Which cluster the bytes go to.
     pub clusters: ClusterChoice,
+    /// How a tunnel to the endpoint is asked for.
+    pub tunneling: Option<Tunneling>,
+}
+
+/// A compiled [`config::Tunneling`].
+#[derive(Debug)]
+pub struct Tunneling {
+    /// Host and port asked for.
+    pub hostname: Format,
+    /// Sent with the request.
+    pub headers: HeaderEdits,
 }
 
 /// What is known of a connection when its filter chain is chosen.

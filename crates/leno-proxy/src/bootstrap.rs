@@ -73,7 +73,7 @@ fn mesh(file: &StaticFile, ads: &AdsSource) -> Result<Mesh, String> {
     }
     let assignment = match &cluster.discovery {
         Discovery::Static(one) | Discovery::StrictDns(one) | Discovery::LogicalDns(one) => one,
-        Discovery::Eds { .. } | Discovery::OriginalDst => {
+        Discovery::Eds { .. } | Discovery::OriginalDst { .. } => {
             return Err(format!(
                 "{at}.type: the control plane needs an address: STATIC, STRICT_DNS"
             ));
@@ -84,6 +84,9 @@ fn mesh(file: &StaticFile, ads: &AdsSource) -> Result<Mesh, String> {
         Some(Address::Socket(address)) => address.to_string(),
         Some(Address::Host { name, port }) => format!("{name}:{port}"),
         Some(Address::Pipe(path)) => format!("unix:{path}"),
+        Some(address @ Address::Internal { .. }) => {
+            return Err(format!("{at}.load_assignment: {address} is within this proxy"));
+        }
         None => return Err(format!("{at}.load_assignment: has no endpoint")),
     };
     let node = file.node.as_ref().filter(|node| !node.id.is_empty());

@@ -15,6 +15,7 @@ mod replay;
 mod reply;
 mod session;
 mod streams;
+mod terminate;
 mod timers;
 mod transfer;
 mod tunnel;

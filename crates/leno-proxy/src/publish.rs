@@ -312,7 +312,8 @@ impl Publisher {
     ) -> Result<BTreeMap<String, Arc<Sockets>>, Refused> {
         let mut sockets = BTreeMap::new();
         for listener in snapshot.listeners().iter().filter(|l| l.source().bind_to_port) {
-            let (name, address) = (listener.name().to_string(), listener.source().address);
+            let Some(address) = listener.source().address.socket() else { continue };
+            let name = listener.name().to_string();
             let known = current.sockets.get(&name).filter(|known| known.wanted == address);
             let opened = match known {
                 Some(known) => Arc::clone(known),
@@ -351,7 +352,9 @@ fn compile_set(state: &State, cluster: &Arc<Cluster>) -> Option<Result<EndpointS
     let assignment = match &cluster.source().discovery {
         Discovery::Static(assignment) => Arc::new(assignment.clone()),
         Discovery::Eds { .. } => Arc::clone(state.assignments.get(cluster.eds_name()?)?),
-        Discovery::StrictDns(_) | Discovery::LogicalDns(_) | Discovery::OriginalDst => return None,
+        Discovery::StrictDns(_) | Discovery::LogicalDns(_) | Discovery::OriginalDst { .. } => {
+            return None;
+        }
     };
     let previous = state.shared.get(name).map(|shared| shared.endpoints.load_full());
     Some(EndpointSet::compile(cluster, &assignment, previous.as_deref(), Instant::now()))

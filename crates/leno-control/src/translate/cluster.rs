@@ -161,7 +161,7 @@ fn plain_http() -> UpstreamHttp {
 
 fn original(name: &str) -> Cluster {
     let http = UpstreamHttp { protocol: UpstreamProtocol::Downstream, ..plain_http() };
-    let cluster = plain(name.to_owned(), Discovery::OriginalDst);
+    let cluster = plain(name.to_owned(), Discovery::OriginalDst { port: None });
     Cluster { lb_policy: LbPolicy::ClusterProvided, http, ..cluster }
 }
 
@@ -222,7 +222,7 @@ fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
         services: vec![service_ref(service)],
         origin: policy.origin.clone(),
         subset: subset.as_ref().map(|subset| subset.name.clone()),
-        ..plain(inputs.cluster_name(), Discovery::OriginalDst)
+        ..plain(inputs.cluster_name(), Discovery::OriginalDst { port: None })
     }
 }
 
@@ -243,7 +243,7 @@ fn discovery(inputs: &OutboundInputs) -> Discovery {
         world::Discovery::Registry => Discovery::Eds { service_name: None },
         world::Discovery::StrictDns => Discovery::StrictDns(listed()),
         world::Discovery::LogicalDns => Discovery::LogicalDns(listed()),
-        world::Discovery::OriginalDestination => Discovery::OriginalDst,
+        world::Discovery::OriginalDestination => Discovery::OriginalDst { port: None },
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, Codec, HttpConnectionManager, HttpFilter,
-    NetworkFilter, PathNormalization, RouteSource, ServerHeader, TcpProxy, TrafficDirection,
+    NetworkFilter, PathNormalization, RouteSource, SchemeRewrite, ServerHeader, TcpProxy,
+    TrafficDirection,
 };
 
 pub(super) fn http(
@@ -34,6 +35,8 @@ pub(super) fn http(
             }
         },
         websocket: true,
+        connect: false,
+        scheme: SchemeRewrite::Keep,
         path: PathNormalization::BASE,
         // What a workload says of itself is its own.
         server_header: ServerHeader::PassThrough,
@@ -52,6 +55,7 @@ pub(super) fn tcp(
 ) -> NetworkFilter {
     NetworkFilter::Tcp(TcpProxy {
         max_connect_attempts: 1,
+        tunneling: None,
         stat_prefix,
         cluster,
         idle_timeout: idle,

@@ -109,7 +109,7 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
     vec![Arc::new(Listener {
         access_log: Vec::new(),
         name: "virtualInbound".to_owned(),
-        address: SocketAddr::new(any, name::INBOUND_PORT),
+        address: SocketAddr::new(any, name::INBOUND_PORT).into(),
         bind_to_port: true,
         use_original_dst: false,
         direction: TrafficDirection::Inbound,

@@ -110,7 +110,7 @@ fn addresses_of(scope: &Scope<'_>, service: &Service, port: u16) -> Vec<IpNet> {
     let endpoints = endpoints.and_then(|endpoints| endpoints.by_port.get(&port));
     let address = |address: &Address| match address {
         Address::Socket(address) => Some(IpNet::from(address.ip())),
-        Address::Host { .. } | Address::Pipe(_) => None,
+        Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. } => None,
     };
     endpoints.into_iter().flatten().filter_map(|endpoint| address(&endpoint.address)).collect()
 }
@@ -199,7 +199,7 @@ pub(super) fn listener(name: String, address: SocketAddr) -> Listener {
     Listener {
         access_log: Vec::new(),
         name,
-        address,
+        address: address.into(),
         bind_to_port: false,
         use_original_dst: false,
         direction: TrafficDirection::Outbound,

@@ -29,6 +29,10 @@ pub(super) fn action(route: &HttpRoute, destinations: &Destinations, port: u16) 
         path_rewrite: route.rewrite.as_ref().and_then(path_rewrite),
         host_rewrite: host_rewrite(route),
         mirrors: mirrors(route, destinations, port),
+        websocket: None,
+        connect: None,
+        max_stream_duration: None,
+        grpc_timeout: None,
     }))
 }
 
@@ -42,6 +46,10 @@ pub(super) fn forward_to(cluster: String) -> RouteAction {
         path_rewrite: None,
         host_rewrite: None,
         mirrors: Vec::new(),
+        websocket: None,
+        connect: None,
+        max_stream_duration: None,
+        grpc_timeout: None,
     }))
 }
 

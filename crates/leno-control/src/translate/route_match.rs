@@ -39,7 +39,7 @@ pub(super) fn takes_everything(route_match: &RouteMatch) -> bool {
     let any_path = match &route_match.path {
         PathMatch::Prefix(prefix) => prefix == "/",
         PathMatch::Regex(regex) => regex == ".*" || regex == "/.*",
-        PathMatch::Exact(_) | PathMatch::PathSeparatedPrefix(_) => false,
+        PathMatch::Exact(_) | PathMatch::PathSeparatedPrefix(_) | PathMatch::Connect => false,
     };
     any_path && route_match.headers.is_empty() && route_match.query.is_empty()
 }

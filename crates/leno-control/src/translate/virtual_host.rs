@@ -216,6 +216,10 @@ fn allow_any() -> VirtualHost {
         path_rewrite: None,
         host_rewrite: None,
         mirrors: Vec::new(),
+        websocket: None,
+        connect: None,
+        max_stream_duration: None,
+        grpc_timeout: None,
     }));
     named("allow_any".to_owned(), vec!["*".to_owned()], vec![plain("allow_any", action)])
 }

@@ -51,7 +51,10 @@ pub enum Discovery {
     /// The first address of the one name.
     LogicalDns(ClusterLoadAssignment),
     /// The connection's original destination (passthrough).
-    OriginalDst,
+    OriginalDst {
+        /// The port that takes the place of the destination's (`original_dst_lb_config.upstream_port_override`).
+        port: Option<u16>,
+    },
 }
 
 /// `Cluster.lb_policy`.
@@ -75,6 +78,9 @@ pub enum LbPolicy {
 #[expect(missing_docs, reason = "the variants hold documented types")]
 pub enum UpstreamTransport {
     Plaintext,
+    /// To a listener of the same proxy, which is told where the connection goes
+    /// (`envoy.transport_sockets.internal_upstream` over plaintext).
+    Internal,
     Tls(Box<UpstreamTls>),
     /// A PROXY protocol header names the downstream connection's ends, before TLS and everything else
     /// (`envoy.transport_sockets.upstream_proxy_protocol`). Such a connection serves one downstream connection only.
@@ -90,7 +96,7 @@ impl UpstreamTransport {
     #[must_use]
     pub fn tls(&self) -> Option<&UpstreamTls> {
         match self {
-            Self::Plaintext => None,
+            Self::Plaintext | Self::Internal => None,
             Self::Tls(tls) => Some(tls),
             Self::ProxyProtocol { tls, .. } => tls.as_deref(),
         }

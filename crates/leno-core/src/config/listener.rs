@@ -1,5 +1,6 @@
 //! `envoy.config.listener.v3.Listener` and what hangs on it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct Listener {
     pub name: String,
     /// The address bound, or, with `bind_to_port: false`, the original destination it stands for
     /// (`0.0.0.0:9080` stands for every destination on port 9080).
-    pub address: SocketAddr,
+    pub address: ListenerAddress,
     /// Whether a socket is bound; otherwise connections come only from a listener with `use_original_dst`.
     pub bind_to_port: bool,
     /// Hand the connection to the listener that stands for its original destination; stay if there is none.
@@ -36,6 +37,50 @@ pub struct Listener {
     /// Where the records of connections go that no filter chain takes or whose handshake fails; empty is where its filter
     /// chains' records go.
     pub access_log: Vec<AccessLog>,
+}
+
+/// Where a listener gets its connections from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(untagged)]
+pub enum ListenerAddress {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A Unix domain socket (`address.pipe`). A socket that is already at the path is replaced.
+    Pipe {
+        /// Where it is.
+        path: String,
+        /// Permission bits of the socket's file; 0 leaves what the process's mask makes of them.
+        mode: u32,
+    },
+    /// No socket at all: connections come from this proxy's own clusters (`internal_listener`).
+    Internal,
+}
+
+impl ListenerAddress {
+    /// The IP address and port, if it has one.
+    #[must_use]
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(address) => Some(*address),
+            Self::Pipe { .. } | Self::Internal => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenerAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Socket(address)
+    }
+}
+
+impl fmt::Display for ListenerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Pipe { path, .. } => f.write_str(path),
+            Self::Internal => f.write_str("internal"),
+        }
+    }
 }
 
 /// `envoy.config.core.v3.TrafficDirection`.
@@ -176,8 +221,12 @@ pub struct HttpConnectionManager {
     pub generate_request_id: bool,
     /// What is done with `x-forwarded-client-cert`.
     pub forward_client_cert: ClientCertForward,
-    /// Accept `Upgrade: websocket`.
+    /// Accept `Upgrade: websocket`, where a route does not say otherwise.
     pub websocket: bool,
+    /// Accept CONNECT and pass it on, where a route does not say otherwise (`upgrade_configs`).
+    pub connect: bool,
+    /// What becomes of `:scheme` (`scheme_header_transformation`).
+    pub scheme: SchemeRewrite,
     /// How paths are read, before anything looks at them.
     pub path: super::PathNormalization,
     /// What becomes of a response's `server` header (`server_header_transformation`).
@@ -188,6 +237,20 @@ pub struct HttpConnectionManager {
     pub via: String,
     /// Add no `x-envoy-` headers of our own (`Router.suppress_envoy_headers`).
     pub suppress_envoy_headers: bool,
+}
+
+/// `HttpConnectionManager.scheme_header_transformation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub enum SchemeRewrite {
+    /// What the request says, else whether downstream came with TLS.
+    #[default]
+    Keep,
+    /// Always `http`.
+    Http,
+    /// Always `https`.
+    Https,
+    /// Whether the connection to the endpoint has TLS (`match_upstream`).
+    MatchUpstream,
 }
 
 /// `HttpConnectionManager.server_header_transformation`.
@@ -267,6 +330,17 @@ pub struct TcpProxy {
     pub idle_timeout: Option<Duration>,
     /// Endpoints tried until one takes the connection; at least 1, which is the default.
     pub max_connect_attempts: u32,
+    /// Send the bytes through a CONNECT request to the endpoint (`tunneling_config`).
+    pub tunneling: Option<Tunneling>,
     /// Where records go.
     pub access_log: Vec<AccessLog>,
+}
+
+/// `TcpProxy.TunnelingConfig`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Tunneling {
+    /// Host and port asked for; may have command operators (`%DOWNSTREAM_LOCAL_ADDRESS%`).
+    pub hostname: String,
+    /// Sent with the request (`headers_to_add`).
+    pub headers: super::HeaderMutations,
 }

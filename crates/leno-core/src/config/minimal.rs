@@ -8,7 +8,7 @@ use super::{
     CircuitLimits, ClientCertForward, Cluster, ClusterSpecifier, Codec, Discovery, FilterChain,
     FilterChainMatch, Forward, HeaderMutations, HttpConnectionManager, HttpFilter, LbPolicy,
     Listener, NetworkFilter, PathMatch, PathNormalization, Route, RouteAction, RouteConfiguration,
-    RouteMatch, RouteSource, ServerHeader, TcpProxy, TrafficDirection, UpstreamHttp,
+    RouteMatch, RouteSource, SchemeRewrite, ServerHeader, TcpProxy, TrafficDirection, UpstreamHttp,
     UpstreamProtocol, UpstreamTransport, VirtualHost,
 };
 
@@ -21,7 +21,7 @@ impl Listener {
     pub fn minimal(name: &str, address: SocketAddr, filter_chains: Vec<FilterChain>) -> Self {
         Self {
             name: name.to_owned(),
-            address,
+            address: address.into(),
             bind_to_port: true,
             use_original_dst: false,
             direction: TrafficDirection::Unspecified,
@@ -66,6 +66,8 @@ impl HttpConnectionManager {
             generate_request_id: true,
             forward_client_cert: ClientCertForward::Sanitize,
             websocket: false,
+            connect: false,
+            scheme: SchemeRewrite::Keep,
             path: PathNormalization::default(),
             server_header: ServerHeader::Overwrite,
             server_name: String::new(),
@@ -84,6 +86,7 @@ impl TcpProxy {
             cluster: ClusterSpecifier::Cluster(cluster.to_owned()),
             idle_timeout: None,
             max_connect_attempts: 1,
+            tunneling: None,
             access_log: Vec::new(),
         }
     }
@@ -178,6 +181,10 @@ impl Forward {
             path_rewrite: None,
             host_rewrite: None,
             mirrors: Vec::new(),
+            websocket: None,
+            connect: None,
+            max_stream_duration: None,
+            grpc_timeout: None,
         }
     }
 }

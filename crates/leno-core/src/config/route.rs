@@ -84,6 +84,8 @@ pub enum PathMatch {
     Regex(String),
     /// The path is it or goes on with `/`.
     PathSeparatedPrefix(String),
+    /// The request is a CONNECT, which has no path (`connect_matcher`); nothing else matches one.
+    Connect,
 }
 
 /// One header condition.
@@ -160,6 +162,37 @@ pub struct Forward {
     pub host_rewrite: Option<String>,
     /// Copies, fire and forget; `Host` gets the suffix `-shadow`.
     pub mirrors: Vec<Mirror>,
+    /// Whether `Upgrade: websocket` is accepted; `None` is as the listener says.
+    pub websocket: Option<bool>,
+    /// What becomes of CONNECT; `None` is as the listener says.
+    pub connect: Option<Connect>,
+    /// From the beginning of the request to the end of the response, streams included
+    /// (`max_stream_duration.max_stream_duration`).
+    pub max_stream_duration: Option<Duration>,
+    /// How far gRPC's own deadlines go.
+    pub grpc_timeout: Option<GrpcTimeout>,
+}
+
+/// `RouteAction.upgrade_configs` for CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Connect {
+    /// 403.
+    Refuse,
+    /// The request goes to the endpoint as it is, and the tunnel through it.
+    Forward,
+    /// The tunnel ends here, and its bytes go to the endpoint (`connect_config`).
+    Terminate,
+}
+
+/// `RouteAction.max_stream_duration.grpc_timeout_header_max` and `grpc_timeout_header_offset`, or their older spellings
+/// `max_grpc_timeout` and `grpc_timeout_offset`: the deadline that a gRPC client sets takes the place of the route's
+/// `timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct GrpcTimeout {
+    /// The longest that is granted; zero grants any.
+    pub max: Duration,
+    /// What is taken off the client's, so that our answer comes before the client gives up.
+    pub offset: Duration,
 }
 
 /// Which cluster.

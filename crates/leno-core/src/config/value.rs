@@ -19,6 +19,16 @@ pub enum Address {
     },
     /// A Unix domain socket's path.
     Pipe(String),
+    /// A listener of the same proxy that has no socket (`envoy_internal_address`).
+    Internal {
+        /// Its name (`server_listener_name`).
+        listener: String,
+        /// Tells endpoints behind one listener apart (`endpoint_id`).
+        endpoint_id: String,
+        /// Where the listener finds the connection going (`filter_metadata["envoy.filters.listener.original_dst"].local`
+        /// of the endpoint).
+        destination: Option<SocketAddr>,
+    },
 }
 
 impl fmt::Display for Address {
@@ -27,6 +37,9 @@ impl fmt::Display for Address {
             Self::Socket(address) => address.fmt(f),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
             Self::Pipe(path) => f.write_str(path),
+            Self::Internal { listener, endpoint_id, .. } => {
+                write!(f, "envoy://{listener}/{endpoint_id}")
+            }
         }
     }
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::{
     FilterChain, HttpManager, Listener, NetworkFilter, RouteSource, TcpProxy, TlsTermination,
+    Tunneling,
 };
 use crate::cluster::compile_sans;
 use crate::config::{self, FilterChainMatch, TransportProtocol};
+use crate::format::Format;
+use crate::header_edit::HeaderEdits;
 use crate::http_filter;
 use crate::name::ResourceName;
 use crate::problem::{Problem, ProblemKind, Report};
@@ -149,7 +152,12 @@ fn compile_chain(
                 ClusterChoice::compile(&proxy.cluster, report)
             });
             report.check_duration("tcp.idle_timeout", proxy.idle_timeout);
-            NetworkFilter::Tcp(Arc::new(TcpProxy { settings: proxy.clone(), clusters }))
+            let tunneling = proxy.tunneling.as_ref().and_then(|tunneling| {
+                report.within(format_args!(".tcp.tunneling"), |report| {
+                    compile_tunneling(tunneling, report)
+                })
+            });
+            NetworkFilter::Tcp(Arc::new(TcpProxy { settings: proxy.clone(), clusters, tunneling }))
         }
     };
     Some(Arc::new(FilterChain {
@@ -158,6 +166,24 @@ fn compile_chain(
         filter,
         applies: chain.filter_chain_match.clone(),
     }))
+}
+
+fn compile_tunneling(tunneling: &config::Tunneling, report: &mut Report) -> Option<Tunneling> {
+    let headers = report.within(format_args!(".headers"), |report| {
+        HeaderEdits::compile(&tunneling.headers, report)
+    });
+    let value = &tunneling.hostname;
+    if value.is_empty() {
+        report.problem_at(format_args!(".hostname"), ProblemKind::Empty { what: "host and port" });
+    }
+    match Format::parse(value) {
+        Ok(hostname) => Some(Tunneling { hostname, headers }),
+        Err(reason) => {
+            let what = ProblemKind::HeaderOperator { value: value.clone(), reason };
+            report.problem_at(format_args!(".hostname"), what);
+            None
+        }
+    }
 }
 
 fn compile_manager(

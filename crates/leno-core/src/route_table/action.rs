@@ -34,6 +34,14 @@ pub struct Forward {
     pub host_rewrite: Option<Arc<str>>,
     /// Clusters that get copies; the caller draws each one's share.
     pub mirrors: Box<[Mirror]>,
+    /// Whether `Upgrade: websocket` is accepted; `None` is as the listener says.
+    pub websocket: Option<bool>,
+    /// What becomes of CONNECT; `None` is as the listener says.
+    pub connect: Option<config::Connect>,
+    /// From the beginning of the request to the end of the response; never zero.
+    pub max_stream_duration: Option<Duration>,
+    /// How far gRPC's own deadlines go.
+    pub grpc_timeout: Option<config::GrpcTimeout>,
     pub(crate) path_rewrite: Option<PathRewrite>,
 }
 
@@ -201,6 +209,7 @@ impl Forward {
         });
         report.check_duration("timeout", config.timeout);
         report.check_duration("idle_timeout", config.idle_timeout);
+        report.check_duration("max_stream_duration", config.max_stream_duration);
         if let Some(host) = &config.host_rewrite {
             report.within(format_args!(".host_rewrite"), |report| check_host(host, report));
         }
@@ -221,6 +230,10 @@ impl Forward {
             retry: own_retry.or_else(|| inherited_retry.cloned()),
             host_rewrite: config.host_rewrite.as_deref().map(Arc::from),
             mirrors: config.mirrors.iter().map(compile_mirror).collect(),
+            websocket: config.websocket,
+            connect: config.connect,
+            max_stream_duration: config.max_stream_duration.filter(|limit| !limit.is_zero()),
+            grpc_timeout: config.grpc_timeout,
             path_rewrite,
         }
     }

@@ -58,7 +58,7 @@ impl Groups {
                 PathMatch::Prefix(text) | PathMatch::PathSeparatedPrefix(text) => {
                     prefix_groups.push((folded(text), position));
                 }
-                PathMatch::Regex(_) => others.push(position),
+                PathMatch::Regex(_) | PathMatch::Connect => others.push(position),
             }
         }
         let exact_groups = gather(exact_groups);

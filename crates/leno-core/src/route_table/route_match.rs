@@ -30,6 +30,8 @@ enum PathKind {
     Exact(Box<[u8]>),
     SeparatedPrefix(Box<[u8]>),
     Regex(Regex),
+    /// No path at all: CONNECT.
+    Connect,
 }
 
 impl RouteMatcher {
@@ -44,7 +46,7 @@ impl RouteMatcher {
 
     /// `path` is the request's path without query.
     pub(crate) fn is_match<R: RequestView + ?Sized>(&self, path: &[u8], request: &R) -> bool {
-        self.path.is_match(path)
+        self.path.is_match(path, request.method())
             && self.headers.iter().all(|header| header.is_match(request))
             && self.query.iter().all(|parameter| parameter.is_match(request.path()))
     }
@@ -55,7 +57,7 @@ impl RouteMatcher {
         path: &[u8],
         request: &R,
     ) -> Option<String> {
-        if !self.path.is_match(path) {
+        if !self.path.is_match(path, request.method()) {
             return Some("path".to_owned());
         }
         let header = self.headers.iter().find(|header| !header.is_match(request));
@@ -70,7 +72,7 @@ impl RouteMatcher {
     pub(crate) fn consumed(&self, path: &[u8]) -> usize {
         match &self.path.kind {
             PathKind::Prefix(text) | PathKind::SeparatedPrefix(text) => text.len().min(path.len()),
-            PathKind::Exact(_) | PathKind::Regex(_) => path.len(),
+            PathKind::Exact(_) | PathKind::Regex(_) | PathKind::Connect => path.len(),
         }
     }
 }
@@ -104,12 +106,18 @@ impl PathMatcher {
                 }
                 PathKind::SeparatedPrefix(text.as_bytes().into())
             }
+            PathMatch::Connect => PathKind::Connect,
         };
         Some(Self { kind, ignore_case: !config.case_sensitive })
     }
 
-    fn is_match(&self, path: &[u8]) -> bool {
+    fn is_match(&self, path: &[u8], method: &[u8]) -> bool {
+        // What a CONNECT is for is no path: a pattern for paths must not open a tunnel.
+        if method == b"CONNECT" {
+            return matches!(self.kind, PathKind::Connect);
+        }
         match &self.kind {
+            PathKind::Connect => false,
             PathKind::Prefix(text) => starts_with(path, text, self.ignore_case),
             PathKind::Exact(text) => equal(path, text, self.ignore_case),
             PathKind::SeparatedPrefix(text) => {

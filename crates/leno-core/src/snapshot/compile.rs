@@ -110,7 +110,7 @@ fn index_addresses(
 ) -> HashMap<SocketAddr, u32> {
     let mut by_address = HashMap::with_capacity(listeners.len());
     for (at, listener) in (0u32..).zip(listeners) {
-        let address = listener.source().address;
+        let Some(address) = listener.source().address.socket() else { continue };
         // Port 0 picks a free one: such listeners never collide and stand for no destination.
         if address.port() == 0 {
             continue;

@@ -169,8 +169,8 @@ fn mesh() -> Snapshot {
         eds(&outbound("v1")),
         eds(&outbound("v2")),
         eds(&outbound("v3")),
-        cluster("PassthroughCluster", Discovery::OriginalDst),
-        cluster("InboundPassthroughCluster", Discovery::OriginalDst),
+        cluster("PassthroughCluster", Discovery::OriginalDst { port: None }),
+        cluster("InboundPassthroughCluster", Discovery::OriginalDst { port: None }),
         cluster("inbound|9080||", Discovery::Static(ClusterLoadAssignment::default())),
     ];
     let resources = Resources {

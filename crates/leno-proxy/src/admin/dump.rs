@@ -59,8 +59,7 @@ pub(super) fn clusters(in_force: &InForce) -> Value {
 fn endpoint(endpoint: &Endpoint, now: Instant) -> Value {
     let address = match &endpoint.address {
         Address::Socket(address) => address.to_string(),
-        Address::Host { name, port } => format!("{name}:{port}"),
-        Address::Pipe(path) => path.clone(),
+        other => other.to_string(),
     };
     let ejected_for = endpoint.live.ejected_until().map(|until| until.duration_since(now));
     json!({

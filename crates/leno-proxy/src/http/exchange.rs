@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use leno_core::config::Connect;
 use leno_core::fault::Fault;
 use leno_core::filter_chain::HttpManager;
 use leno_core::http_filter::Filter;
 use leno_core::reply::Failure;
 use leno_core::route_table::{Action, ClusterTarget, Forward, Matched, RouteEntry};
+use leno_http::Method;
 use leno_telemetry::ResponseFlag;
 
 use super::edited::Edited;
 use super::forward::{self, Plan};
 use super::session::Session;
 use super::view::View;
-use super::{After, grpc, headers, mirror, reply, tunnel};
+use super::{After, grpc, headers, mirror, reply, terminate, tunnel};
 use crate::budget::Grade;
 use crate::worker::View as Configuration;
 
@@ -91,8 +93,8 @@ async fn forward_to(
 ) -> Result<After, Failed> {
     let cluster = configuration.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
     session.record.targeted(cluster);
-    if session.request.upgrade().is_some() && !session.manager.settings.websocket {
-        return Err(Failure::UpgradeNotAllowed.into());
+    if may_tunnel(session, forward)? == Connect::Terminate {
+        return terminate::terminate(session, cluster).await;
     }
     edit_request(session, matched, target);
     let mirrors = mirror::choose(session, configuration, forward);
@@ -107,6 +109,25 @@ async fn forward_to(
     } else {
         forward::respond(session, answered).await
     }
+}
+
+/// What becomes of the tunnel that a request may ask for.
+fn may_tunnel(session: &Session, forward: &Forward) -> Result<Connect, Failure> {
+    let (request, settings) = (&session.request, &session.manager.settings);
+    let is_websocket = request.upgrade().is_some();
+    if request.method() != Method::Connect && !is_websocket {
+        return Ok(Connect::Forward);
+    }
+    let by_listener = |is_allowed| if is_allowed { Connect::Forward } else { Connect::Refuse };
+    let connect = match forward.websocket {
+        Some(is_allowed) if is_websocket => by_listener(is_allowed),
+        None if is_websocket => by_listener(settings.websocket),
+        _ => forward.connect.unwrap_or(by_listener(settings.connect)),
+    };
+    if connect == Connect::Refuse {
+        return Err(Failure::UpgradeNotAllowed);
+    }
+    Ok(connect)
 }
 
 /// What the route changes of the request before it leaves.

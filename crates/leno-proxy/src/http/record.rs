@@ -21,6 +21,7 @@ use leno_telemetry::{
 
 use super::edited::show;
 use super::session::Session;
+use crate::tcp::open::Opened;
 use crate::telemetry;
 use crate::upstream::cluster::ClusterState;
 use crate::upstream::connect::Link;
@@ -80,6 +81,15 @@ impl Record {
         self.upstream_peer.clone_from(&link.proof().peer);
         self.is_upstream_mutual = link.proof().is_mutual;
         self.sent_at = Some(now);
+    }
+
+    /// The tunnel that a request asked for reached an endpoint.
+    pub(super) fn tunnelled(&mut self, opened: &Opened, party: PartyId) {
+        self.attempted(&opened.endpoint);
+        self.party = party;
+        self.upstream_local = opened.connection.local;
+        self.upstream_peer.clone_from(&opened.connection.proof.peer);
+        self.is_upstream_mutual = opened.connection.proof.is_mutual;
     }
 
     /// The connection to the endpoint failed, below HTTP.
@@ -187,7 +197,8 @@ impl Record {
             Fact::UpstreamHost => {
                 return match self.endpoint.as_ref().map(|endpoint| &endpoint.address) {
                     Some(Address::Socket(address)) => show(out, address),
-                    Some(Address::Host { .. } | Address::Pipe(_)) | None => {}
+                    Some(Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. })
+                    | None => {}
                 };
             }
             Fact::UpstreamLocalAddress => {
@@ -281,7 +292,7 @@ impl Session {
         let settings = record.cluster.as_ref().map(|cluster| cluster.settings().clone());
         let upstream_host = record.endpoint.as_ref().and_then(|e| match e.address {
             Address::Socket(address) => Some(address),
-            Address::Host { .. } | Address::Pipe(_) => None,
+            Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. } => None,
         });
         let line = AccessRecord {
             method: has_request.then(|| self.request.method_bytes()),

@@ -40,6 +40,12 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
             pass(carrier, &mut upstream.into_stream(), early, bounds, worker).await
         }
     };
+    note(session, &relayed);
+    Ok(After::Close)
+}
+
+/// Writes into the record how a tunnel ended.
+pub(super) fn note(session: &mut Session, relayed: &Relayed) {
     session.record.moved(relayed.received, relayed.sent);
     match relayed.end {
         End::Finished | End::Closing => {}
@@ -53,10 +59,10 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
             session.record.failed(failure, session.facts.side());
         }
     }
-    Ok(After::Close)
 }
 
-async fn pass(
+/// Relays between what carries the exchange and the other end.
+pub(super) async fn pass(
     carrier: &mut Carrier,
     upstream: &mut impl Leg,
     early: Early,

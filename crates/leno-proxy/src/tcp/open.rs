@@ -48,6 +48,16 @@ pub(crate) async fn open(
     let view = worker.view();
     let target = filter.clusters.pick(worker.random.borrow_mut().next_u64());
     let cluster = view.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
+    open_to(worker, cluster, ends, filter.settings.max_connect_attempts).await
+}
+
+/// The same for a cluster that is chosen already.
+pub(crate) async fn open_to(
+    worker: &Worker,
+    cluster: &Rc<ClusterState>,
+    ends: Ends,
+    attempts_max: u32,
+) -> Result<Opened, Unopened> {
     let mut tried = Vec::new();
     loop {
         let pick = Pick { now: Instant::now(), tried: &tried };
@@ -63,7 +73,7 @@ pub(crate) async fn open(
         };
         tried.push(Arc::clone(&endpoint));
         let is_overflow = matches!(error, ConnectError::Overflow);
-        let is_exhausted = tried.len() >= filter.settings.max_connect_attempts as usize;
+        let is_exhausted = tried.len() >= attempts_max as usize;
         if is_overflow || is_exhausted {
             return Err(Unopened {
                 endpoint: (!is_overflow).then_some(endpoint),

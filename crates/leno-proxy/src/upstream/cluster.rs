@@ -201,7 +201,7 @@ impl ClusterState {
         destination: SocketAddr,
         random: &mut impl Random,
     ) -> Option<Arc<Endpoint>> {
-        if matches!(self.settings.borrow().source().discovery, Discovery::OriginalDst) {
+        if matches!(self.settings.borrow().source().discovery, Discovery::OriginalDst { .. }) {
             return self.original(destination, pick.now);
         }
         let mut endpoints = self.endpoints.borrow_mut();

@@ -138,7 +138,7 @@ mod tests {
         };
         leno_core::config::Cluster {
             name: "one".into(),
-            discovery: Discovery::OriginalDst,
+            discovery: Discovery::OriginalDst { port: None },
             connect_timeout: std::time::Duration::from_secs(1),
             lb_policy: LbPolicy::RoundRobin,
             transport,

@@ -102,7 +102,9 @@ impl Dialer {
                     Ok(Wire::Tcp(stream))
                 }
                 Address::Pipe(path) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
-                Address::Host { name, .. } => Err(DialError::Unresolved(name.clone())),
+                Address::Host { name, .. } | Address::Internal { listener: name, .. } => {
+                    Err(DialError::Unresolved(name.clone()))
+                }
             }
         };
         timeout(limit, connected).await.map_err(|_| DialError::Timeout(limit))?

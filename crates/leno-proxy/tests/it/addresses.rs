@@ -28,7 +28,7 @@ fn listeners_and_endpoints_may_be_ipv6() {
         request
     });
     let mut listener = http_listener(vec![route("/", forward("c"))]);
-    listener.address = "[::1]:0".parse().unwrap();
+    listener.address = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0)).into();
     let (_proxy, address) = start(with_listener(listener, vec![cluster("c", &[endpoint])]));
     assert!(address.is_ipv6());
     assert_eq!(Peer::connect(address).call(GET), OK);

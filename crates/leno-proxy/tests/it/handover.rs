@@ -64,7 +64,7 @@ fn no_connection_is_lost_however_often_and_with_however_many_workers() {
     let config = || {
         let mut resources = to(origin);
         let listener = Arc::make_mut(resources.listeners.values_mut().next().unwrap());
-        listener.address = address;
+        listener.address = address.into();
         ConfigSource::Resources(resources)
     };
     let mut running = proxy(&path, config(), admin, 2).unwrap();

@@ -129,7 +129,7 @@ fn a_refused_configuration_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut occupied = http_listener(vec![route("/", forward("origin"))]);
     occupied.name = "other".into();
-    occupied.address = taken.local_addr().unwrap();
+    occupied.address = taken.local_addr().unwrap().into();
     let refused = proxy.publish(with_listener(occupied, vec![cluster("origin", &[origin])]));
     let refused = refused.unwrap_err().to_string();
     assert!(refused.starts_with("listeners[other].address: "), "{refused}");

@@ -8,6 +8,7 @@ mod ads;
 mod basic;
 mod bodies;
 mod config;
+mod connect;
 mod connections;
 mod cve;
 mod failures;

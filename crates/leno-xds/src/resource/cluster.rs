@@ -9,7 +9,7 @@ use leno_core::config::{
 use serde_json::{Map, Value};
 
 use super::{endpoint, tls, upstream, value};
-use crate::read::{Names, Reader};
+use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
 /// Names in statistics, buffer sizes, how DNS is asked and cached, when warming ends, how old hosts are cleaned up.
@@ -119,13 +119,20 @@ fn discovery(r: &mut Reader<'_, '_>) -> Discovery {
     if eds.is_some() != (kind == Kind::Eds) {
         r.problem_at("eds_cluster_config", "goes with type EDS, and type EDS with it");
     }
+    let port = r.message(34, "original_dst_lb_config", |r| {
+        let port = r.field(3, "upstream_port_override");
+        port.and_then(|field| field.wrapped(Field::port))
+    });
+    if port.is_some() && kind != Kind::OriginalDst {
+        r.problem_at("original_dst_lb_config", "goes with type ORIGINAL_DST");
+    }
     let written = written.unwrap_or_default();
     match kind {
         Kind::Static => Discovery::Static(written),
         Kind::StrictDns => Discovery::StrictDns(written),
         Kind::LogicalDns => Discovery::LogicalDns(written),
         Kind::Eds => Discovery::Eds { service_name: eds.flatten() },
-        Kind::OriginalDst => Discovery::OriginalDst,
+        Kind::OriginalDst => Discovery::OriginalDst { port: port.flatten() },
     }
 }
 
@@ -207,7 +214,12 @@ fn encode_discovery(w: &mut Writer, discovery: &Discovery) {
         Discovery::Static(written) => (Kind::Static, Some(written)),
         Discovery::StrictDns(written) => (Kind::StrictDns, Some(written)),
         Discovery::LogicalDns(written) => (Kind::LogicalDns, Some(written)),
-        Discovery::OriginalDst => (Kind::OriginalDst, None),
+        Discovery::OriginalDst { port } => {
+            if let Some(port) = port {
+                w.message(34, |w| w.wrapped(3, Some((*port).into())));
+            }
+            (Kind::OriginalDst, None)
+        }
     };
     w.number(2, value::number_of(&KINDS, kind));
     if let Some(written) = written {

@@ -1,6 +1,7 @@
 //! `envoy.config.endpoint.v3`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use leno_core::config::{
     Address, ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints,
@@ -31,6 +32,8 @@ const HEALTH: [(u32, &str, EndpointHealth); 6] = [
 
 const TRANSPORT_MATCH: &str = "envoy.transport_socket_match";
 const ISTIO: &str = "istio";
+/// Where a listener without a socket is to find the connection going.
+const ORIGINAL_DST: &str = "envoy.filters.listener.original_dst";
 
 pub(crate) fn decode(r: &mut Reader<'_, '_>) -> ClusterLoadAssignment {
     r.message(4, "policy", |r| r.harmless(HARMLESS_POLICY));
@@ -61,7 +64,7 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
     if weight == 0 {
         r.problem_at("load_balancing_weight", "is zero; at least 1 is expected");
     }
-    let metadata = value::metadata(r, 3, &[TRANSPORT_MATCH, ISTIO]);
+    let metadata = value::metadata(r, 3, &[TRANSPORT_MATCH, ISTIO, ORIGINAL_DST]);
     let address = r.message(1, "endpoint", |r| {
         r.harmless(HARMLESS_ENDPOINT);
         let more = r.messages(4, "additional_addresses", |r| {
@@ -70,10 +73,13 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
         (r.message(1, "address", value::address), more)
     });
     let (address, additional_addresses) = address.unwrap_or_default();
-    let Some(address) = address else {
+    let Some(mut address) = address else {
         r.problem_at("endpoint.address", "is missing");
         return None;
     };
+    if let Address::Internal { destination, .. } = &mut address {
+        *destination = original_destination(r, metadata.get(ORIGINAL_DST));
+    }
     let workload = value::text_at(metadata.get(ISTIO), "workload");
     Some(LbEndpoint {
         address,
@@ -83,6 +89,18 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
         labels: metadata.get(TRANSPORT_MATCH).map(labels).unwrap_or_default(),
         workload: workload.map(|text| workload_ref(&text)),
     })
+}
+
+fn original_destination(
+    r: &Reader<'_, '_>,
+    fields: Option<&Map<String, Value>>,
+) -> Option<SocketAddr> {
+    let local = value::text_at(fields, "local")?;
+    let parsed = local.parse();
+    if parsed.is_err() {
+        r.problem_at("metadata", &format!("local \"{local}\" is not an IP address and port"));
+    }
+    parsed.ok()
 }
 
 /// Labels of a transport match: texts; anything else is compared as its JSON.
@@ -144,6 +162,11 @@ fn encode_endpoint(w: &mut Writer, endpoint: &LbEndpoint) {
         istio.insert("workload".to_owned(), Value::from(text.join(";")));
     }
     let labels = labels_json(&endpoint.labels);
-    value::write_metadata(w, 3, &[(TRANSPORT_MATCH, labels), (ISTIO, istio)]);
+    let mut original = Map::new();
+    if let Address::Internal { destination: Some(destination), .. } = &endpoint.address {
+        original.insert("local".to_owned(), Value::from(destination.to_string()));
+    }
+    let namespaces = [(ORIGINAL_DST, original), (TRANSPORT_MATCH, labels), (ISTIO, istio)];
+    value::write_metadata(w, 3, &namespaces);
     w.wrapped(4, Some(endpoint.weight));
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, Codec, EscapedSlashes, HeaderMutations,
-    HttpConnectionManager, HttpFilter, NetworkFilter, PathNormalization, RouteSource, ServerHeader,
-    TcpProxy, WeightedCluster,
+    HttpConnectionManager, HttpFilter, NetworkFilter, PathNormalization, RouteSource,
+    SchemeRewrite, ServerHeader, TcpProxy, Tunneling, WeightedCluster,
 };
 
 use super::upstream::{HARMLESS_HTTP, http1, http2};
+use super::value::HeaderFields;
 use super::{fault, route, route_action, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
@@ -49,6 +50,9 @@ const HARMLESS_TCP: &Names = &[
     (16, "flush_access_log_on_connected"),
     (17, "access_log_options"),
 ];
+
+const TUNNELING_HEADERS: HeaderFields =
+    HeaderFields { add: (3, "headers_to_add"), remove: (0, "") };
 
 /// Statistics, spans and the retry header check of the router.
 const HARMLESS_ROUTER: &Names = &[
@@ -138,13 +142,7 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     });
     let (idle_timeout, max_connection_duration, max_requests_per_connection) =
         bounds.unwrap_or_default();
-    let upgrades = r.messages(23, "upgrade_configs", |r| {
-        let kind = r.required_string(1, "upgrade_type");
-        if !kind.eq_ignore_ascii_case("websocket") {
-            r.problem_at("upgrade_type", &format!("\"{kind}\" is not supported; websocket is"));
-        }
-        r.wrapped_bool(3, "enabled").unwrap_or(true)
-    });
+    let (websocket, connect) = upgrades(r);
     let mut suppress_envoy_headers = false;
     let http_filters = r.each(5, "http_filters", |field| {
         field.message(|r| http_filter(r, &mut suppress_envoy_headers)).flatten()
@@ -164,7 +162,9 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         forward_client_cert: r
             .choice(16, "forward_client_cert_details", &CERT_FORWARD)
             .unwrap_or(ClientCertForward::Sanitize),
-        websocket: upgrades.contains(&true),
+        websocket,
+        connect,
+        scheme: scheme(r),
         path: PathNormalization {
             normalize: r.wrapped_bool(30, "normalize_path").unwrap_or(false),
             merge_slashes: r.bool(33, "merge_slashes"),
@@ -179,6 +179,47 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         via: r.string(22, "via"),
         suppress_envoy_headers,
     }
+}
+
+/// Whether WebSocket and CONNECT are accepted.
+fn upgrades(r: &mut Reader<'_, '_>) -> (bool, bool) {
+    let (mut websocket, mut connect) = (false, false);
+    r.messages(23, "upgrade_configs", |r| {
+        let kind = r.required_string(1, "upgrade_type");
+        let enabled = r.wrapped_bool(3, "enabled").unwrap_or(true);
+        if kind.eq_ignore_ascii_case("websocket") {
+            websocket |= enabled;
+        } else if kind.eq_ignore_ascii_case("connect") {
+            connect |= enabled;
+        } else {
+            let what = format!("\"{kind}\" is not supported; websocket and CONNECT are");
+            r.problem_at("upgrade_type", &what);
+        }
+    });
+    (websocket, connect)
+}
+
+fn scheme(r: &mut Reader<'_, '_>) -> SchemeRewrite {
+    let rewrite = r.message(48, "scheme_header_transformation", |r| {
+        let scheme = r.optional_string(1, "scheme_to_overwrite");
+        let match_upstream = r.bool(2, "match_upstream");
+        match (scheme.as_deref(), match_upstream) {
+            (None, false) => SchemeRewrite::Keep,
+            (None, true) => SchemeRewrite::MatchUpstream,
+            (Some("http"), false) => SchemeRewrite::Http,
+            (Some("https"), false) => SchemeRewrite::Https,
+            (Some(_), true) => {
+                r.problem("exactly one of scheme_to_overwrite and match_upstream is expected");
+                SchemeRewrite::Keep
+            }
+            (Some(other), false) => {
+                let what = format!("\"{other}\" is not http or https");
+                r.problem_at("scheme_to_overwrite", &what);
+                SchemeRewrite::Keep
+            }
+        }
+    });
+    rewrite.unwrap_or_default()
 }
 
 fn routes(r: &mut Reader<'_, '_>) -> RouteSource {
@@ -294,8 +335,24 @@ fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
         cluster: route_action::exactly_one(r, one, weighted),
         idle_timeout: r.duration(8, "idle_timeout"),
         max_connect_attempts: max_connect_attempts(r),
+        tunneling: r.message(12, "tunneling_config", tunneling),
         access_log: r.each(5, "access_log", access_log),
     }
+}
+
+/// What the endpoint answers beside its status is nobody's here, and request ids are made anyway.
+const HARMLESS_TUNNELING: &Names = &[
+    (4, "propagate_response_headers"),
+    (6, "propagate_response_trailers"),
+    (7, "request_id_extension"),
+    (8, "request_id_header"),
+    (9, "request_id_metadata_key"),
+];
+
+fn tunneling(r: &mut Reader<'_, '_>) -> Tunneling {
+    r.harmless(HARMLESS_TUNNELING);
+    let hostname = r.required_string(1, "hostname");
+    Tunneling { hostname, headers: value::headers(r, &TUNNELING_HEADERS) }
 }
 
 fn max_connect_attempts(r: &mut Reader<'_, '_>) -> u32 {
@@ -368,9 +425,22 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
     if manager.websocket {
         w.message(23, |w| w.string(1, "websocket"));
     }
+    if manager.connect {
+        w.message(23, |w| w.string(1, "CONNECT"));
+    }
+    write_scheme(w, manager.scheme);
     write_connection_bounds(w, manager);
     if let Some(timeout) = manager.request_headers_timeout {
         w.duration(41, timeout);
+    }
+}
+
+fn write_scheme(w: &mut Writer, scheme: SchemeRewrite) {
+    match scheme {
+        SchemeRewrite::Keep => {}
+        SchemeRewrite::Http => w.message(48, |w| w.string(1, "http")),
+        SchemeRewrite::Https => w.message(48, |w| w.string(1, "https")),
+        SchemeRewrite::MatchUpstream => w.message(48, |w| w.bool(2, true)),
     }
 }
 
@@ -410,6 +480,12 @@ fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
     }
     if let Some(idle) = proxy.idle_timeout {
         w.duration(8, idle);
+    }
+    if let Some(tunneling) = &proxy.tunneling {
+        w.message(12, |w| {
+            w.string(1, &tunneling.hostname);
+            value::write_headers(w, &TUNNELING_HEADERS, &tunneling.headers);
+        });
     }
 }
 

@@ -1,11 +1,12 @@
 //! `envoy.config.listener.v3.Listener`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use leno_core::config::{
-    FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFilter, TrafficDirection,
-    TransportProtocol,
+    Address, FilterChain, FilterChainMatch, Listener, ListenerAddress, ListenerFilter,
+    NetworkFilter, TrafficDirection, TransportProtocol,
 };
 
 use super::{hcm, tls, value};
@@ -65,15 +66,11 @@ const LISTENER_FILTERS: [(&str, &str, ListenerFilter); 4] = [
 
 pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
     r.harmless(HARMLESS);
-    let address = r.message(2, "address", value::socket_address);
-    if address.is_none() {
-        r.problem_at("address", "is missing");
-    }
     let old_bind = r.message(7, "deprecated_v1", |r| r.wrapped_bool(1, "bind_to_port")).flatten();
     let filters_timeout = r.duration(15, "listener_filters_timeout");
     Listener {
         name: r.string(1, "name"),
-        address: address.unwrap_or_else(|| ([0, 0, 0, 0], 0).into()),
+        address: address(r),
         bind_to_port: r.wrapped_bool(26, "bind_to_port").or(old_bind).unwrap_or(true),
         use_original_dst: r.wrapped_bool(4, "use_original_dst").unwrap_or(false),
         direction: r
@@ -86,6 +83,27 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
         default_filter_chain: r.message(25, "default_filter_chain", filter_chain).flatten(),
         access_log: r.each(22, "access_log", hcm::access_log),
     }
+}
+
+fn address(r: &mut Reader<'_, '_>) -> ListenerAddress {
+    let address = r.message(2, "address", value::address_with_mode);
+    let internal = r.message(27, "internal_listener", |_| ListenerAddress::Internal);
+    match (address, internal) {
+        (None, Some(internal)) => return internal,
+        (Some((Address::Socket(address), _)), None) => return address.into(),
+        (Some((Address::Pipe(path), mode)), None) => {
+            return ListenerAddress::Pipe { path, mode: mode.unwrap_or_default() };
+        }
+        (None, None) => r.problem_at("address", "is missing"),
+        (Some((Address::Host { name, .. }, _)), None) => {
+            r.problem_at("address", &format!("\"{name}\" is not an IP address"));
+        }
+        (Some((Address::Internal { .. }, _)), None) => {
+            r.problem_at("address", "a listener without a socket has internal_listener instead");
+        }
+        (Some(_), Some(_)) => r.problem_at("address", "a listener without a socket has none"),
+    }
+    SocketAddr::from(([0, 0, 0, 0], 0)).into()
 }
 
 fn listener_filter(r: &mut Reader<'_, '_>) -> Option<ListenerFilter> {
@@ -165,7 +183,7 @@ fn cidr(r: &mut Reader<'_, '_>) -> Option<IpNet> {
 
 pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
     w.string(1, &listener.name);
-    value::write_address(w, 2, &leno_core::config::Address::Socket(listener.address));
+    encode_address(w, &listener.address);
     for chain in &listener.filter_chains {
         w.message(3, |w| encode_chain(w, chain));
     }
@@ -195,6 +213,21 @@ pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
     }
     if !listener.bind_to_port {
         w.wrapped_bool(26, false);
+    }
+}
+
+fn encode_address(w: &mut Writer, address: &ListenerAddress) {
+    match address {
+        ListenerAddress::Socket(address) => {
+            value::write_address(w, 2, &Address::Socket(*address));
+        }
+        ListenerAddress::Pipe { path, mode } => w.message(2, |w| {
+            w.message(2, |w| {
+                w.string(1, path);
+                w.number(2, (*mode).into());
+            });
+        }),
+        ListenerAddress::Internal => w.message(27, |_| ()),
     }
 }
 

@@ -115,8 +115,12 @@ fn route_match(r: &mut Reader<'_, '_>) -> RouteMatch {
     if let Some(regex) = r.message(10, "safe_regex", value::regex) {
         paths.push(PathMatch::Regex(regex));
     }
+    paths.extend(r.message(12, "connect_matcher", |_| PathMatch::Connect));
     if paths.len() != 1 {
-        r.problem("exactly one of prefix, path, safe_regex and path_separated_prefix is expected");
+        r.problem(
+            "exactly one of prefix, path, safe_regex, path_separated_prefix and connect_matcher \
+             is expected",
+        );
     }
     RouteMatch {
         path: paths.pop().unwrap_or_else(|| PathMatch::Exact(String::new())),
@@ -223,6 +227,7 @@ fn encode_match(w: &mut Writer, route_match: &RouteMatch) {
         PathMatch::Exact(text) => w.element(2, text.as_bytes()),
         PathMatch::Regex(regex) => value::write_regex(w, 10, regex),
         PathMatch::PathSeparatedPrefix(text) => w.element(14, text.as_bytes()),
+        PathMatch::Connect => w.message(12, |_| ()),
     }
     if !route_match.case_sensitive {
         w.wrapped_bool(4, false);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use leno_core::config::{
-    ClusterSpecifier, DirectResponse, Forward, Fraction, Mirror, PathRewrite, Redirect,
-    RedirectPath, WeightedCluster,
+    ClusterSpecifier, Connect, DirectResponse, Forward, Fraction, GrpcTimeout, Mirror, PathRewrite,
+    Redirect, RedirectPath, WeightedCluster,
 };
 
 use super::retry;
@@ -12,13 +12,8 @@ use super::value::{self, HeaderFields, header_fields};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
-/// gRPC's own deadline header is passed on, not enforced; a cluster that is not there is always a 503.
-const HARMLESS: &Names = &[
-    (20, "cluster_not_found_response_code"),
-    (23, "max_grpc_timeout"),
-    (28, "grpc_timeout_offset"),
-    (36, "max_stream_duration"),
-];
+/// A cluster that is not there is always a 503.
+const HARMLESS: &Names = &[(20, "cluster_not_found_response_code")];
 
 /// Envoy's timeout where a route says none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -47,6 +42,8 @@ pub(crate) fn forward(r: &mut Reader<'_, '_>) -> Forward {
         r.problem("only one of prefix_rewrite and regex_rewrite is expected");
     }
     let some = |duration: Option<Duration>| duration.filter(|duration| !duration.is_zero());
+    let (websocket, connect) = upgrades(r);
+    let (max_stream_duration, grpc_timeout) = stream_limits(r);
     Forward {
         cluster: exactly_one(r, one, weighted),
         timeout: some(r.duration(8, "timeout").or(Some(DEFAULT_TIMEOUT))),
@@ -55,7 +52,54 @@ pub(crate) fn forward(r: &mut Reader<'_, '_>) -> Forward {
         path_rewrite: prefix.or(regex),
         host_rewrite: r.optional_string(6, "host_rewrite_literal"),
         mirrors: r.messages(30, "request_mirror_policies", mirror),
+        websocket,
+        connect,
+        max_stream_duration: some(max_stream_duration),
+        grpc_timeout,
     }
+}
+
+/// What the route says of WebSocket and of CONNECT.
+fn upgrades(r: &mut Reader<'_, '_>) -> (Option<bool>, Option<Connect>) {
+    let (mut websocket, mut connect) = (None, None);
+    r.messages(25, "upgrade_configs", |r| {
+        let kind = r.required_string(1, "upgrade_type");
+        let enabled = r.wrapped_bool(2, "enabled").unwrap_or(true);
+        let ends_here = r.message(3, "connect_config", |_| ()).is_some();
+        if kind.eq_ignore_ascii_case("connect") {
+            connect = Some(match (enabled, ends_here) {
+                (false, _) => Connect::Refuse,
+                (true, false) => Connect::Forward,
+                (true, true) => Connect::Terminate,
+            });
+            return;
+        }
+        if ends_here {
+            r.problem_at("connect_config", "goes with upgrade type CONNECT");
+        }
+        if kind.eq_ignore_ascii_case("websocket") {
+            websocket = Some(enabled);
+        } else {
+            let what = format!("\"{kind}\" is not supported; websocket and CONNECT are");
+            r.problem_at("upgrade_type", &what);
+        }
+    });
+    (websocket, connect)
+}
+
+/// How long streams may last, gRPC's by their own word. The older spellings are two fields of the action itself.
+fn stream_limits(r: &mut Reader<'_, '_>) -> (Option<Duration>, Option<GrpcTimeout>) {
+    let older = (r.duration(23, "max_grpc_timeout"), r.duration(28, "grpc_timeout_offset"));
+    let limits = r.message(36, "max_stream_duration", |r| {
+        let whole = r.duration(1, "max_stream_duration");
+        let max = r.duration(2, "grpc_timeout_header_max");
+        (whole, (max, r.duration(3, "grpc_timeout_header_offset")))
+    });
+    let (whole, newer) = limits.unwrap_or_default();
+    let grpc = |(max, offset): (Option<Duration>, Option<Duration>)| {
+        Some(GrpcTimeout { max: max?, offset: offset.unwrap_or_default() })
+    };
+    (whole, grpc(newer).or_else(|| grpc(older)))
 }
 
 /// `cluster` or `weighted_clusters`, as routes and TCP proxies say it.
@@ -148,10 +192,40 @@ pub(crate) fn write_forward(w: &mut Writer, forward: &Forward) {
     if let Some(idle) = forward.idle_timeout {
         w.duration(24, idle);
     }
+    write_upgrades(w, forward);
+    if forward.max_stream_duration.is_some() || forward.grpc_timeout.is_some() {
+        w.message(36, |w| {
+            if let Some(whole) = forward.max_stream_duration {
+                w.duration(1, whole);
+            }
+            if let Some(grpc) = forward.grpc_timeout {
+                w.duration(2, grpc.max);
+                w.duration(3, grpc.offset);
+            }
+        });
+    }
     for mirror in &forward.mirrors {
         w.message(30, |w| {
             w.string(1, &mirror.cluster);
             value::write_runtime_fraction(w, 3, mirror.fraction);
+        });
+    }
+}
+
+fn write_upgrades(w: &mut Writer, forward: &Forward) {
+    if let Some(enabled) = forward.websocket {
+        w.message(25, |w| {
+            w.string(1, "websocket");
+            w.wrapped_bool(2, enabled);
+        });
+    }
+    if let Some(connect) = forward.connect {
+        w.message(25, |w| {
+            w.string(1, "CONNECT");
+            w.wrapped_bool(2, connect != Connect::Refuse);
+            if connect == Connect::Terminate {
+                w.message(3, |_| ());
+            }
         });
     }
 }

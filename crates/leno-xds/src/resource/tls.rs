@@ -17,6 +17,8 @@ const PROXY_PROTOCOL: &str =
     "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
 const PROXY_VERSIONS: [(u32, &str, ProxyProtocolVersion); 2] =
     [(0, "V1", ProxyProtocolVersion::V1), (1, "V2", ProxyProtocolVersion::V2)];
+const INTERNAL: &str =
+    "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport";
 const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 
 /// Key logs are written where the process is told to, and nowhere else.
@@ -101,6 +103,7 @@ pub(crate) fn upstream(r: &mut Reader<'_, '_>) -> UpstreamTransport {
         UPSTREAM => UpstreamTransport::Tls(Box::new(upstream_context(r))),
         RAW => UpstreamTransport::Plaintext,
         PROXY_PROTOCOL => proxy_protocol(r),
+        INTERNAL => internal(r),
         other => {
             unknown(r, other);
             UpstreamTransport::Plaintext
@@ -117,6 +120,10 @@ fn proxy_protocol(r: &mut Reader<'_, '_>) -> UpstreamTransport {
     let tls = match r.message(2, "transport_socket", upstream) {
         Some(UpstreamTransport::Tls(tls)) => Some(tls),
         Some(UpstreamTransport::Plaintext) => None,
+        Some(UpstreamTransport::Internal) => {
+            r.problem_at("transport_socket", "a listener of this proxy needs no such header");
+            None
+        }
         Some(UpstreamTransport::ProxyProtocol { .. }) => {
             r.problem_at("transport_socket", "is another PROXY protocol header; one is sent");
             None
@@ -128,6 +135,16 @@ fn proxy_protocol(r: &mut Reader<'_, '_>) -> UpstreamTransport {
     };
     let version = version.unwrap_or(ProxyProtocolVersion::V1);
     UpstreamTransport::ProxyProtocol { version, tls }
+}
+
+/// What is passed on beside the bytes is always the same: where the connection goes, and whose it is.
+fn internal(r: &mut Reader<'_, '_>) -> UpstreamTransport {
+    r.harmless(&[(1, "passthrough_metadata")]);
+    let inner = r.message(3, "transport_socket", upstream);
+    if inner.is_some_and(|inner| inner != UpstreamTransport::Plaintext) {
+        r.problem_at("transport_socket", "only plaintext is passed on within a proxy");
+    }
+    UpstreamTransport::Internal
 }
 
 fn unknown(r: &mut Reader<'_, '_>, kind: &str) {
@@ -264,6 +281,9 @@ pub(crate) fn write_downstream(w: &mut Writer, number: u32, tls: &DownstreamTls)
 }
 
 pub(crate) fn write_upstream(w: &mut Writer, number: u32, transport: &UpstreamTransport) {
+    if *transport == UpstreamTransport::Internal {
+        return w.message(number, write_internal);
+    }
     let UpstreamTransport::ProxyProtocol { version, .. } = transport else {
         return w.message(number, |w| write_upstream_tls(w, transport.tls()));
     };
@@ -273,6 +293,18 @@ pub(crate) fn write_upstream(w: &mut Writer, number: u32, transport: &UpstreamTr
             w.message(1, |w| w.number(1, value::number_of(&PROXY_VERSIONS, *version)));
             w.message(2, |w| write_upstream_tls(w, transport.tls()));
         });
+    });
+}
+
+fn write_internal(w: &mut Writer) {
+    w.string(1, "envoy.transport_sockets.internal_upstream");
+    w.any(3, INTERNAL, |w| {
+        w.message(1, |w| {
+            // `MetadataKind.host`: of the endpoint.
+            w.message(1, |w| w.message(4, |_| ()));
+            w.string(2, "envoy.filters.listener.original_dst");
+        });
+        w.message(3, |w| write_upstream_tls(w, None));
     });
 }
 

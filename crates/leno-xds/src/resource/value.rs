@@ -17,6 +17,16 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPE
 const PROTOCOLS: [(u32, &str, ()); 1] = [(0, "TCP", ())];
 
 pub(crate) fn address(r: &mut Reader<'_, '_>) -> Address {
+    let (address, mode) = address_with_mode(r);
+    if mode.is_some() {
+        r.not_acted_on("pipe.mode");
+    }
+    address
+}
+
+/// The same, with the permission bits of a Unix socket that is to be made.
+pub(crate) fn address_with_mode(r: &mut Reader<'_, '_>) -> (Address, Option<u32>) {
+    let mut mode = None;
     let socket = r.message(1, "socket_address", |r| {
         r.choice(1, "protocol", &PROTOCOLS);
         let name = r.required_string(2, "address");
@@ -31,14 +41,20 @@ pub(crate) fn address(r: &mut Reader<'_, '_>) -> Address {
         }
     });
     let pipe = r.message(2, "pipe", |r| {
-        r.harmless(&[(2, "mode")]);
+        mode = r.field(2, "mode").and_then(Field::u32);
         Address::Pipe(r.required_string(1, "path"))
     });
-    match (socket, pipe) {
-        (Some(address), None) | (None, Some(address)) => address,
+    let internal = r.message(3, "envoy_internal_address", |r| Address::Internal {
+        listener: r.required_string(1, "server_listener_name"),
+        endpoint_id: r.string(2, "endpoint_id"),
+        destination: None,
+    });
+    let mut given = [socket, pipe, internal].into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(address), None) => (address, mode),
         _ => {
-            r.problem("exactly one of socket_address and pipe is expected");
-            Address::Socket(NOWHERE)
+            r.problem("exactly one of socket_address, pipe and envoy_internal_address is expected");
+            (Address::Socket(NOWHERE), None)
         }
     }
 }
@@ -51,8 +67,8 @@ pub(crate) fn socket_address(r: &mut Reader<'_, '_>) -> SocketAddr {
             r.problem(&format!("\"{name}\" is not an IP address"));
             NOWHERE
         }
-        Address::Pipe(_) => {
-            r.problem("an IP address is expected here, not a pipe");
+        Address::Pipe(_) | Address::Internal { .. } => {
+            r.problem("an IP address is expected here");
             NOWHERE
         }
     }
@@ -63,6 +79,10 @@ pub(crate) fn write_address(w: &mut Writer, number: u32, address: &Address) {
         Address::Socket(address) => write_socket(w, &address.ip().to_string(), address.port()),
         Address::Host { name, port } => write_socket(w, name, *port),
         Address::Pipe(path) => w.message(2, |w| w.string(1, path)),
+        Address::Internal { listener, endpoint_id, .. } => w.message(3, |w| {
+            w.string(1, listener);
+            w.string(2, endpoint_id);
+        }),
     });
 }
 

@@ -39,6 +39,9 @@ fn address() -> impl Strategy<Value = Address> {
         socket().prop_map(Address::Socket),
         ("[a-z]{1,5}\\.svc", any::<u16>()).prop_map(|(name, port)| Address::Host { name, port }),
         "/[a-z]{1,5}".prop_map(Address::Pipe),
+        (name(), "[a-z]{0,3}", of(socket())).prop_map(|(listener, endpoint_id, destination)| {
+            Address::Internal { listener, endpoint_id, destination }
+        }),
     ]
 }
 
@@ -129,7 +132,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
         load_assignment().prop_map(Discovery::Static),
         load_assignment().prop_map(Discovery::StrictDns),
         load_assignment().prop_map(Discovery::LogicalDns),
-        Just(Discovery::OriginalDst),
+        of(1..=u16::MAX).prop_map(|port| Discovery::OriginalDst { port }),
     ];
     let policy = prop_oneof![
         Just(LbPolicy::RoundRobin),
@@ -185,6 +188,7 @@ fn transport() -> impl Strategy<Value = UpstreamTransport> {
     let version = select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]);
     prop_oneof![
         Just(UpstreamTransport::Plaintext),
+        Just(UpstreamTransport::Internal),
         tls().prop_map(UpstreamTransport::Tls),
         (version, of(tls()))
             .prop_map(|(version, tls)| UpstreamTransport::ProxyProtocol { version, tls }),
@@ -304,6 +308,7 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
         text.prop_map(PathMatch::Exact),
         text.prop_map(PathMatch::Regex),
         text.prop_map(PathMatch::PathSeparatedPrefix),
+        Just(PathMatch::Connect),
     ];
     let kind = prop_oneof![
         any::<bool>().prop_map(HeaderMatchKind::Present),
@@ -354,12 +359,15 @@ fn forward() -> impl Strategy<Value = Forward> {
         (name(), "[a-z]{0,3}")
             .prop_map(|(pattern, substitution)| PathRewrite::Regex { pattern, substitution }),
     ];
+    let connect = select(vec![Connect::Refuse, Connect::Forward, Connect::Terminate]);
+    let grpc = (duration(), duration()).prop_map(|(max, offset)| GrpcTimeout { max, offset });
     let mirror = (name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
     (
         (cluster_specifier(), of(some_time()), of(some_time()), of(retry())),
         (of(rewrite), of(name()), vec(mirror, 0..2)),
+        (of(any::<bool>()), of(connect), of(some_time()), of(grpc)),
     )
-        .prop_map(|(a, b)| Forward {
+        .prop_map(|(a, b, c)| Forward {
             cluster: a.0,
             timeout: a.1,
             idle_timeout: a.2,
@@ -367,6 +375,10 @@ fn forward() -> impl Strategy<Value = Forward> {
             path_rewrite: b.0,
             host_rewrite: b.1,
             mirrors: b.2,
+            websocket: c.0,
+            connect: c.1,
+            max_stream_duration: c.2,
+            grpc_timeout: c.3,
         })
 }
 

@@ -192,7 +192,7 @@ fn a_program_without_a_namespace_reaches_services_by_name_and_port() {
     let translated = translate(&world, &proxy);
     snapshot(&translated);
     let listener = &translated.listeners["http_proxy"];
-    assert_eq!(Some(listener.address), proxy.address.map(|ip| (ip, 15007).into()));
+    assert_eq!(listener.address.socket(), proxy.address.map(|ip| (ip, 15007).into()));
     let routes = &translated.routes["http_proxy"];
     let host = |domain: &str| {
         let mut hosts = routes.virtual_hosts.iter();

@@ -110,7 +110,7 @@ spec: {{hosts: [{name}.example.com], {rest}}}
     };
     let Discovery::StrictDns(listed) = &cluster("dns", 80).discovery else { panic!() };
     assert_eq!(listed.localities[0].endpoints.len(), 1);
-    assert_eq!(cluster("none", 80).discovery, Discovery::OriginalDst);
+    assert_eq!(cluster("none", 80).discovery, Discovery::OriginalDst { port: None });
     assert!(cluster("none", 80).transport_matches.is_empty());
     assert_eq!(cluster("fixed", 80).discovery, Discovery::Eds { service_name: None });
     let fixed = &translated.endpoints["outbound|80||fixed.example.com"].localities[0].endpoints[0];

@@ -16,7 +16,7 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
         ListenerFilter::ProxyProtocol { allow_missing: true },
     ]);
     (
-        ("[a-z]{0,4}", socket(), any::<bool>(), any::<bool>(), direction),
+        ("[a-z]{0,4}", listener_address(), any::<bool>(), any::<bool>(), direction),
         (vec(filter, 0..3), duration(), any::<bool>()),
         (vec(filter_chain(), 0..3), of(filter_chain()), access_logs()),
     )
@@ -33,6 +33,14 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
             default_filter_chain: c.1,
             access_log: c.2,
         })
+}
+
+fn listener_address() -> impl Strategy<Value = ListenerAddress> {
+    prop_oneof![
+        socket().prop_map(ListenerAddress::Socket),
+        ("/[a-z]{1,5}", any::<u32>()).prop_map(|(path, mode)| ListenerAddress::Pipe { path, mode }),
+        Just(ListenerAddress::Internal),
+    ]
 }
 
 fn filter_chain() -> impl Strategy<Value = FilterChain> {
@@ -106,11 +114,17 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         ServerHeader::AppendIfAbsent,
         ServerHeader::PassThrough,
     ]);
+    let scheme = select(vec![
+        SchemeRewrite::Keep,
+        SchemeRewrite::Http,
+        SchemeRewrite::Https,
+        SchemeRewrite::MatchUpstream,
+    ]);
     let codec = select(vec![Codec::Auto, Codec::Http1, Codec::Http2]);
     (
         ("[a-z]{0,4}", routes, vec(filter, 0..4), access_logs(), codec),
         (of(duration()), of(some_time()), of(some_time()), of(1..=u32::MAX)),
-        (any::<bool>(), any::<bool>(), forward, any::<bool>()),
+        (any::<bool>(), any::<bool>(), forward, any::<bool>(), any::<bool>(), scheme),
         (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
         path_normalization(),
     )
@@ -130,6 +144,8 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
                 generate_request_id: c.1,
                 forward_client_cert: c.2,
                 websocket: c.3,
+                connect: c.4,
+                scheme: c.5,
                 path,
                 server_header: d.0,
                 server_name: d.1,
@@ -167,13 +183,20 @@ fn tcp_proxy() -> impl Strategy<Value = TcpProxy> {
         name().prop_map(ClusterSpecifier::Cluster),
         vec(weighted, 0..3).prop_map(ClusterSpecifier::Weighted),
     ];
-    ("[a-z]{0,4}", cluster, of(duration()), 1..u32::MAX, access_logs()).prop_map(
-        |(stat_prefix, cluster, idle_timeout, max_connect_attempts, access_log)| TcpProxy {
-            stat_prefix,
-            cluster,
-            idle_timeout,
-            max_connect_attempts,
-            access_log,
+    let tunneling = (name(), headers()).prop_map(|(hostname, headers)| Tunneling {
+        hostname,
+        headers: HeaderMutations { remove: Vec::new(), ..headers },
+    });
+    ("[a-z]{0,4}", cluster, of(duration()), 1..u32::MAX, access_logs(), of(tunneling)).prop_map(
+        |(stat_prefix, cluster, idle_timeout, max_connect_attempts, access_log, tunneling)| {
+            TcpProxy {
+                stat_prefix,
+                cluster,
+                idle_timeout,
+                max_connect_attempts,
+                access_log,
+                tunneling,
+            }
         },
     )
 }
