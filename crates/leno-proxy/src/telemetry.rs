@@ -1,6 +1,6 @@
 //! One worker's part of the telemetry: its shard of the counters, its access-log buffers, its wall clock.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::time::{Instant, SystemTime};
 
 use leno_core::config;
 use leno_telemetry::{AccessLogs, AccessWriter, Metrics, ResponseFlag, Shard};
+
+use crate::limits;
 
 /// A log that several sessions of one worker write to.
 pub(crate) type SharedWriter = Rc<RefCell<AccessWriter>>;
@@ -19,6 +21,7 @@ pub(crate) struct WorkerTelemetry {
     writers: RefCell<HashMap<String, SharedWriter>>,
     /// Both clocks read at one moment: a record's start needs no second clock.
     origin: (Instant, SystemTime),
+    swept: Cell<Instant>,
 }
 
 impl WorkerTelemetry {
@@ -28,6 +31,7 @@ impl WorkerTelemetry {
             logs,
             writers: RefCell::default(),
             origin: (Instant::now(), SystemTime::now()),
+            swept: Cell::new(Instant::now()),
         }
     }
 
@@ -50,6 +54,14 @@ impl WorkerTelemetry {
             }
         }
         found
+    }
+
+    /// Lets series that are idle make room, every minute.
+    pub(crate) fn sweep(&self, now: Instant) {
+        if now.saturating_duration_since(self.swept.get()) >= limits::SERIES_SWEEP {
+            self.swept.set(now);
+            self.shard.sweep(now);
+        }
     }
 
     /// Hands over what is buffered.

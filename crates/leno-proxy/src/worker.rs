@@ -252,6 +252,7 @@ impl Worker {
         let now = Instant::now();
         self.connectors.sweep();
         self.budget.settle();
+        self.telemetry.sweep(now);
         for cluster in self.clusters.borrow().values() {
             cluster.sweep(now);
             if self.id == 0 {

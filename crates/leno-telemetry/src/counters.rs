@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) mod cells;
 pub(crate) mod family;
@@ -164,6 +164,14 @@ impl Shard {
             return cells.add(exchange);
         }
         self.requests.borrow_mut().cells(key, &self.metrics.requests).add(exchange);
+    }
+
+    /// Lets series that have counted nothing for an hour make room where more than half of it is taken: a scrape shows them no
+    /// longer. To be called every minute or so, and not from the request path.
+    pub fn sweep(&self, now: Instant) {
+        self.requests.borrow_mut().sweep(now, &self.metrics.requests);
+        self.tcp.borrow_mut().sweep(now, &self.metrics.tcp);
+        self.clusters.borrow_mut().sweep(now, &self.metrics.clusters);
     }
 
     /// The counters of one kind of TCP connection; keep the handle for the connection's life.

@@ -18,6 +18,13 @@ pub(crate) trait Cells: Default {
 
     /// Adds what is here now.
     fn add_to(&self, sum: &mut Self::Sum);
+
+    /// A number that is another one after anything was counted.
+    fn activity(&self) -> u64;
+}
+
+fn total<'a>(cells: impl IntoIterator<Item = &'a AtomicU64>) -> u64 {
+    cells.into_iter().fold(0, |sum, cell| sum.wrapping_add(cell.load(Relaxed)))
 }
 
 /// Buckets of one histogram; the last is `+Inf`.
@@ -123,6 +130,10 @@ impl Cells for RequestCells {
         sum.request_messages += self.request_messages.load(Relaxed);
         sum.response_messages += self.response_messages.load(Relaxed);
     }
+
+    fn activity(&self) -> u64 {
+        total(&self.duration.buckets)
+    }
 }
 
 /// Counters of one TCP series.
@@ -147,6 +158,10 @@ impl Cells for TcpCells {
             *into += cell.load(Relaxed);
         }
     }
+
+    fn activity(&self) -> u64 {
+        total([&self.opened, &self.closed, &self.sent, &self.received])
+    }
 }
 
 /// Counters of one cluster.
@@ -167,5 +182,9 @@ impl Cells for ClusterCells {
             // A gauge's parts may be negative on one worker; the sum is not.
             *into = into.wrapping_add(cell.load(Relaxed));
         }
+    }
+
+    fn activity(&self) -> u64 {
+        total(&self.0)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::cells::Cells;
 use crate::labels::lock;
@@ -10,6 +11,9 @@ use crate::labels::lock;
 /// Keys one worker remembers beyond the limit, so that it asks about each only once; then all further unknown keys are
 /// counted as `other` unasked. Wrong by: keys that another worker got admitted and this one never saw before.
 const REMEMBERED_MAX: usize = 4096;
+
+/// After this long without a count a series makes room for others.
+pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 
 /// Series by key; at most `max` keys and their overflow.
 #[derive(Debug)]
@@ -52,6 +56,24 @@ impl<K: Clone + Eq + Hash + Ord, C: Cells> Family<K, C> {
         cells
     }
 
+    /// Whether so many keys are in use that idle ones are to make room.
+    fn is_crowded(&self) -> bool {
+        self.len() > self.max / 2
+    }
+
+    /// Forgets the series that no worker uses any more.
+    fn forget_unused(&self) {
+        let mut rows = lock(&self.rows);
+        let Rows { admitted, rows } = &mut *rows;
+        // Whoever counts holds the cells besides us.
+        let in_use: HashSet<&K> =
+            rows.iter().filter(|row| Arc::strong_count(&row.1) > 1).map(|row| &row.0).collect();
+        let gone: HashSet<K> =
+            admitted.iter().filter(|key| !in_use.contains(key)).cloned().collect();
+        admitted.retain(|key| !gone.contains(key));
+        rows.retain(|(key, _)| !gone.contains(key));
+    }
+
     /// Every series added up over the workers.
     pub(crate) fn sums(&self) -> BTreeMap<K, C::Sum> {
         let mut sums = BTreeMap::new();
@@ -75,8 +97,19 @@ impl<K: Clone + Eq + Hash + Ord, C: Cells> Family<K, C> {
 /// One worker's view of a [`Family`]: its own cells by key.
 #[derive(Debug)]
 pub(crate) struct Local<K, C> {
-    cells: HashMap<K, Arc<C>, FoldHash>,
+    cells: HashMap<K, Kept<C>, FoldHash>,
     overflow: HashMap<K, Arc<C>, FoldHash>,
+}
+
+/// Cells, and when they were last seen to change.
+#[derive(Debug)]
+struct Kept<C> {
+    cells: Arc<C>,
+    /// They are the overflow's.
+    is_shared: bool,
+    activity: u64,
+    /// `None` until the first look.
+    since: Option<Instant>,
 }
 
 impl<K, C> Default for Local<K, C> {
@@ -88,7 +121,26 @@ impl<K, C> Default for Local<K, C> {
 impl<K: Clone + Eq + Hash + Ord, C: Cells> Local<K, C> {
     /// This worker's cells for a key it has seen.
     pub(crate) fn known(&self, key: &K) -> Option<&Arc<C>> {
-        self.cells.get(key)
+        self.cells.get(key).map(|kept| &kept.cells)
+    }
+
+    /// Where room is short, lets go of what has counted nothing for [`IDLE`]: workloads and services that are gone must not
+    /// keep new ones from being told apart. Called every now and then.
+    pub(crate) fn sweep(&mut self, now: Instant, family: &Family<K, C>) {
+        let is_crowded = family.is_crowded();
+        self.cells.retain(|_, kept| {
+            let activity = kept.cells.activity();
+            if kept.since.is_none() || activity != kept.activity {
+                (kept.activity, kept.since) = (activity, Some(now));
+            }
+            let is_idle = kept.since.is_some_and(|since| now >= since + IDLE);
+            // Handles that are kept elsewhere count on: besides them there are the family's and ours.
+            let is_held = Arc::strong_count(&kept.cells) > 2 && !kept.is_shared;
+            !(is_crowded && (kept.is_shared || is_idle && !is_held))
+        });
+        if is_crowded {
+            family.forget_unused();
+        }
     }
 
     /// This worker's cells for a key; takes the family's lock the first time the key is seen.
@@ -100,9 +152,10 @@ impl<K: Clone + Eq + Hash + Ord, C: Cells> Local<K, C> {
             return self.overflow((family.overflow)(key.clone()), family);
         }
         let admitted = family.admit(key);
-        let cells =
-            if admitted == *key { family.cells(key) } else { self.overflow(admitted, family) };
-        self.cells.insert(key.clone(), cells.clone());
+        let is_shared = admitted != *key;
+        let cells = if is_shared { self.overflow(admitted, family) } else { family.cells(key) };
+        let kept = Kept { cells: cells.clone(), is_shared, activity: 0, since: None };
+        self.cells.insert(key.clone(), kept);
         cells
     }
 

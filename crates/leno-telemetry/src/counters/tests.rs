@@ -152,3 +152,43 @@ fn label_values_are_escaped() {
         [1.0]
     );
 }
+
+#[test]
+fn series_of_who_is_gone_make_room_for_who_comes() {
+    let metrics = metrics(10);
+    let (one, other) = (metrics.shard(), metrics.shard());
+    let start = Instant::now();
+    let held = one.tcp(&SeriesKey { protocol: Protocol::Tcp, ..key(PartyId::UNKNOWN, 0) });
+    // (hour, the codes that come in it, those that are told apart at its end)
+    let table: [(u32, std::ops::Range<u16>, &[u16]); 4] = [
+        (0, 200..210, &[200, 201, 202, 203, 204, 205, 206, 207, 208, 209]),
+        // No room: nothing has been idle for so long yet.
+        (0, 300..303, &[200, 201, 202, 203, 204, 205, 206, 207, 208, 209]),
+        (1, 208..210, &[208, 209]),
+        (1, 300..303, &[208, 209, 300, 301, 302]),
+    ];
+    for (hour, codes, told) in table {
+        for code in codes {
+            one.request(&key(PartyId::UNKNOWN, code), &EXCHANGE);
+            other.request(&key(PartyId::UNKNOWN, code), &EXCHANGE);
+        }
+        let now = start + family::IDLE * hour;
+        for shard in [&one, &other, &one] {
+            shard.sweep(now);
+        }
+        let page = page(&metrics);
+        let seen = |code: &u16| {
+            let label = format!("response_code=\"{code}\"");
+            !values(&page, "istio_requests_total", &label).is_empty()
+        };
+        let seen: Vec<u16> = (200..400).filter(seen).collect();
+        assert_eq!(seen, told, "{hour}");
+    }
+    // Half full is no reason to forget anybody, and what somebody holds is never forgotten.
+    for shard in [&one, &other] {
+        shard.sweep(start + family::IDLE * 100);
+    }
+    assert_eq!(values(&page(&metrics), "leno_proxy_series", "kind=\"request\""), [5.0]);
+    held.opened();
+    assert_eq!(values(&page(&metrics), "istio_tcp_connections_opened_total", ""), [1.0]);
+}
