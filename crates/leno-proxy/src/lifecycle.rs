@@ -184,11 +184,12 @@ impl Watcher {
         self.is_used_up.set(true);
     }
 
-    /// A watcher of the same signal, for another task.
+    /// A watcher of the same signal, for another task of a connection that is as old.
     #[must_use]
     pub(crate) fn another(&self) -> Self {
         let mut another = self.lifecycle.watch();
         another.account.clone_from(&self.account);
+        another.retire_at(self.retire_at.get());
         another
     }
 

@@ -114,6 +114,9 @@ pub const LEARNED_FOR: Duration = Duration::from_secs(3600);
 /// A TCP connection in which no byte moves is closed after this (Envoy's default).
 pub const TCP_IDLE: Duration = Duration::from_secs(3600);
 
+/// After a receiver has taken nothing for this long its sender is watched for having gone: a moment is no reason to.
+pub const BLOCKED: Duration = Duration::from_millis(10);
+
 /// Size a read buffer starts with: one read takes any ordinary head.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -167,12 +170,19 @@ pub const SWEEP: Duration = Duration::from_millis(500);
 /// Kept connections that may turn out to be closed under one request; more is no accident.
 pub const STALE_CONNECTIONS: u32 = 3;
 
+/// How long is waited for the reset that proves that nobody read a request on a connection that had been closed: the time to
+/// the endpoint and back, and no longer than anybody minds.
+pub const REFUSAL: Duration = Duration::from_millis(250);
+
 /// How long an idle connection waits for one more request in a drain, so that a request that is on its way when the
 /// drain begins is answered and not cut off.
 pub const DRAIN_IDLE: Duration = Duration::from_millis(500);
 
 /// How long connections that were cut off at the end of a drain may take to write their records.
 pub const CUT_OFF: Duration = Duration::from_millis(250);
+
+/// How often it is looked which series of the metrics nobody counts any more.
+pub const SERIES_SWEEP: Duration = Duration::from_secs(60);
 
 /// How long an access record may wait in a worker's buffer before it is handed over to be written.
 pub const RECORDS_FLUSH: Duration = Duration::from_millis(200);

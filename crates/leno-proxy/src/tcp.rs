@@ -4,22 +4,27 @@
 //! them. Called by the listener for TCP chains and by the exchange after an upgrade.
 
 pub(crate) mod ahead;
+mod direction;
+mod frames;
 pub(crate) mod open;
 pub(crate) mod proxy;
 mod record;
 
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::buffers::Buffers;
 use crate::lifecycle::{Phase, Watcher};
 use crate::limits::{READ_BUFFER_BYTES, RELAY_BUFFER_BYTES};
 use crate::wire::Wire;
+use crate::wire::hangup::{Hangup, Parting};
+use direction::{Direction, Side};
+use frames::{FROM_SERVER, from_client};
 
 /// What a relay moved, and why it ended.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub(crate) enum End {
     Closing,
     /// The memory budget needed what it held.
     Shed,
+    /// The connection was as old as it may become.
+    TooOld,
     /// Downstream failed.
     Downstream(io::Error),
     /// Upstream failed.
@@ -54,8 +61,12 @@ pub(crate) enum End {
 pub(crate) struct Bounds<'a> {
     /// No byte for this long.
     pub(crate) idle: Duration,
+    /// However much moves.
+    pub(crate) until: Option<Instant>,
     /// The filter chain or the process cannot wait any longer.
     pub(crate) life: &'a Watcher,
+    /// The bytes are a WebSocket's: both ends are told before they are left. Masks what upstream is told.
+    pub(crate) mask: Option<[u8; 4]>,
 }
 
 /// Bytes that were read before the relay began.
@@ -74,6 +85,8 @@ pub(crate) trait Leg {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn reset_on_drop(&self);
+    /// Ready when the other side broke it, though nothing is read.
+    fn poll_reset(&mut self, hangup: &mut Hangup, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl Leg for Wire {
@@ -95,6 +108,10 @@ impl Leg for Wire {
 
     fn reset_on_drop(&self) {
         Self::reset_on_drop(self);
+    }
+
+    fn poll_reset(&mut self, hangup: &mut Hangup, cx: &mut Context<'_>) -> Poll<()> {
+        hangup.poll(self, Parting::Reset, cx)
     }
 }
 
@@ -118,18 +135,24 @@ pub(crate) async fn relay_metered(
     buffers: &Buffers,
     mut meter: impl FnMut(u64, u64),
 ) -> Relayed {
-    let Bounds { idle, life } = bounds;
-    let mut up = Direction::new(early.downstream);
-    let mut down = Direction::new(early.upstream);
+    let Bounds { idle, until, life, mask } = bounds;
+    let mut up = Direction::new(early.downstream, mask.is_some());
+    let mut down = Direction::new(early.upstream, mask.is_some());
     let mut last = Instant::now();
     let mut timer = pin!(sleep_until(last + idle));
     let (mut seen_up, mut seen_down) = (0, 0);
-    let mut is_registered = false;
+    let (mut is_registered, mut is_told) = (false, false);
     let charge = life.charge();
     let end = poll_fn(|cx| {
         if !is_registered {
             is_registered = true;
             life.register(cx);
+        }
+        // A WebSocket's client is told when its turn has come; its answer tells upstream.
+        let turn = mask.and_then(|_| life.turn()).filter(|_| !is_told);
+        if turn.is_some_and(|turn| turn <= Instant::now()) {
+            is_told = true;
+            down.say_farewell(&FROM_SERVER);
         }
         let room = if life.may_grow() { RELAY_BUFFER_BYTES } else { READ_BUFFER_BYTES };
         let there = up.poll(cx, downstream, upstream, (buffers, room));
@@ -152,127 +175,74 @@ pub(crate) async fn relay_metered(
         if life.phase() == Phase::Closing {
             return Poll::Ready(if life.is_shed() { End::Shed } else { End::Closing });
         }
-        // The timer is set again only when it fires: a busy relay never touches the timer wheel.
-        while timer.as_mut().poll(cx).is_ready() {
-            if last.elapsed() >= idle {
-                return Poll::Ready(End::Idle);
-            }
-            timer.as_mut().reset(last + idle);
-        }
-        Poll::Pending
+        let turn = turn.filter(|_| !is_told);
+        poll_time(timer.as_mut(), cx, Times { idle: last + idle, until, turn })
     })
     .await;
-    match &end {
-        End::Downstream(_) => upstream.reset_on_drop(),
-        End::Upstream(_) => downstream.reset_on_drop(),
-        End::Shed => {
-            downstream.reset_on_drop();
-            upstream.reset_on_drop();
-        }
-        End::Finished | End::Idle | End::Closing => {}
-    }
+    part(&end, (&mut up, upstream), (&mut down, downstream), mask).await;
     let relayed = Relayed { received: up.moved, sent: down.moved, end };
     buffers.give(up.buffer);
     buffers.give(down.buffer);
     relayed
 }
 
-/// Which end of one direction failed.
-enum Side {
-    From,
-    To,
+/// When something is to be done though nothing moves.
+#[derive(Clone, Copy)]
+struct Times {
+    idle: Instant,
+    until: Option<Instant>,
+    /// The task is woken then.
+    turn: Option<Instant>,
 }
 
-struct Failed {
-    side: Side,
-    error: io::Error,
-}
-
-impl Failed {
-    /// `downstream` is the end at which downstream stands in this direction.
-    fn into_end(self, downstream: Side) -> End {
-        match (self.side, downstream) {
-            (Side::From, Side::From) | (Side::To, Side::To) => End::Downstream(self.error),
-            (Side::From, Side::To) | (Side::To, Side::From) => End::Upstream(self.error),
-        }
+fn poll_time(mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>, times: Times) -> Poll<End> {
+    let Times { idle, until, turn } = times;
+    let next = [until, turn].into_iter().flatten().fold(idle, Instant::min);
+    if next < timer.deadline() {
+        timer.as_mut().reset(next);
     }
-}
-
-/// One direction of a relay.
-struct Direction {
-    buffer: Vec<u8>,
-    written: usize,
-    state: State,
-    moved: u64,
-    /// Wanted size of the buffer; doubles while reads fill it.
-    room: usize,
-}
-
-#[derive(PartialEq)]
-enum State {
-    Reading,
-    Ending,
-    Ended,
-}
-
-impl Direction {
-    fn new(early: Vec<u8>) -> Self {
-        Self { buffer: early, written: 0, state: State::Reading, moved: 0, room: 0 }
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut impl Leg,
-        to: &mut impl Leg,
-        (buffers, room_max): (&Buffers, usize),
-    ) -> Poll<Result<(), Failed>> {
-        let at = |side| move |error| Failed { side, error };
-        loop {
-            while self.written < self.buffer.len() {
-                let count = ready!(to.poll_write(cx, &self.buffer[self.written..]))
-                    .map_err(at(Side::To))?;
-                if count == 0 {
-                    return Poll::Ready(Err(at(Side::To)(io::ErrorKind::WriteZero.into())));
-                }
-                self.written += count;
-                self.moved += count as u64;
-            }
-            self.buffer.clear();
-            self.written = 0;
-            match self.state {
-                State::Ended => return Poll::Ready(Ok(())),
-                State::Ending => {
-                    ready!(to.poll_shutdown(cx)).map_err(at(Side::To))?;
-                    self.state = State::Ended;
-                    return Poll::Ready(Ok(()));
-                }
-                State::Reading => {}
-            }
-            if self.buffer.capacity() > 2 * room_max {
-                // Grown in better times.
-                (self.buffer, self.room) = (Vec::new(), 0);
-            }
-            buffers.ensure(&mut self.buffer);
-            if self.room.min(room_max) > self.buffer.capacity() {
-                self.buffer.reserve_exact(self.room.min(room_max));
-            }
-            match from.poll_read(cx, &mut self.buffer) {
-                Poll::Ready(Ok(0)) => self.state = State::Ending,
-                Poll::Ready(Ok(count)) => {
-                    if count == self.buffer.capacity() {
-                        self.room = (count * 2).min(RELAY_BUFFER_BYTES);
-                    }
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(at(Side::From)(error))),
-                Poll::Pending => {
-                    buffers.release(&mut self.buffer);
-                    self.room = 0;
-                    ready!(to.poll_flush(cx)).map_err(at(Side::To))?;
-                    return Poll::Pending;
-                }
-            }
+    // Otherwise the timer is set again only when it fires: a busy relay never touches the timer wheel.
+    while timer.as_mut().poll(cx).is_ready() {
+        let now = Instant::now();
+        if until.is_some_and(|until| until <= now) {
+            return Poll::Ready(End::TooOld);
         }
+        if idle <= now {
+            return Poll::Ready(End::Idle);
+        }
+        if turn.is_some_and(|turn| turn <= now) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        timer.as_mut().reset(next);
+    }
+    Poll::Pending
+}
+
+/// Shows both ends how it ended, as far as they do not know.
+async fn part(
+    end: &End,
+    (up, upstream): (&mut Direction, &mut impl Leg),
+    (down, downstream): (&mut Direction, &mut impl Leg),
+    mask: Option<[u8; 4]>,
+) {
+    match (end, mask) {
+        (End::Downstream(_), _) => upstream.reset_on_drop(),
+        (End::Upstream(_), _) => downstream.reset_on_drop(),
+        (End::Shed, _) => {
+            downstream.reset_on_drop();
+            upstream.reset_on_drop();
+        }
+        // One that is in the middle of a frame, or takes nothing now, gets the end alone.
+        (End::Idle | End::Closing | End::TooOld, Some(mask)) => {
+            poll_fn(|cx| {
+                down.last_words(cx, &FROM_SERVER, downstream);
+                up.last_words(cx, &from_client(mask), upstream);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        (End::Finished | End::Idle | End::Closing | End::TooOld, _) => {}
     }
 }
 

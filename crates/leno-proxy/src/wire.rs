@@ -8,8 +8,11 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
+use leno_sys::tcp::{Delivery, delivery};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+pub(crate) mod hangup;
 
 /// One connection.
 #[derive(Debug)]
@@ -107,6 +110,21 @@ impl Wire {
         }
     }
 
+    /// Bytes that TLS wrote to its socket; `None` for plaintext, whose writer knows.
+    #[must_use]
+    pub fn encrypted(&self) -> Option<u64> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().0.written),
+        }
+    }
+
+    /// How far the bytes written to its socket came; `None` where the kernel does not tell.
+    #[must_use]
+    pub fn delivery(&self) -> Option<Delivery> {
+        delivery(self.tcp()?).ok()
+    }
+
     /// Our address; `None` for a Unix socket or a connection that is gone.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -120,13 +138,22 @@ pub struct Prefixed {
     stream: TcpStream,
     prefix: Vec<u8>,
     at: usize,
+    /// Bytes written to the socket.
+    written: u64,
 }
 
 impl Prefixed {
     /// `prefix` is what was read from `stream` before.
     #[must_use]
     pub fn new(stream: TcpStream, prefix: Vec<u8>) -> Self {
-        Self { stream, prefix, at: 0 }
+        Self { stream, prefix, at: 0, written: 0 }
+    }
+
+    fn count(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = polled {
+            self.written += count as u64;
+        }
+        polled
     }
 }
 
@@ -158,7 +185,8 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(polled)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -174,7 +202,8 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.count(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -190,7 +219,7 @@ pub struct Outgoing {
     /// What is to be written, from `written` on.
     pub bytes: Vec<u8>,
     written: usize,
-    has_written: bool,
+    sent: u64,
 }
 
 impl Outgoing {
@@ -200,10 +229,10 @@ impl Outgoing {
         self.written == self.bytes.len()
     }
 
-    /// Whether any byte ever left.
+    /// Bytes that ever left.
     #[must_use]
-    pub fn has_written(&self) -> bool {
-        self.has_written
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Bytes that wait.
@@ -237,7 +266,7 @@ impl Outgoing {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
-            self.has_written = true;
+            self.sent += count as u64;
         }
         self.clear();
         wire.poll_flush(cx)

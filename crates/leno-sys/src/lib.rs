@@ -26,3 +26,5 @@ pub mod passing;
 pub mod process;
 #[cfg(target_os = "linux")]
 pub mod signals;
+#[cfg(target_os = "linux")]
+pub mod tcp;

@@ -59,6 +59,7 @@ pub(super) fn tcp(
         stat_prefix,
         cluster,
         idle_timeout: idle,
+        max_connection_duration: None,
         access_log: access_log(),
     })
 }

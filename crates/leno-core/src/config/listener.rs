@@ -328,6 +328,8 @@ pub struct TcpProxy {
     pub cluster: super::ClusterSpecifier,
     /// Close when no byte moved for this long; `None` is one hour.
     pub idle_timeout: Option<Duration>,
+    /// A connection this old is closed (`max_downstream_connection_duration`); `None` never.
+    pub max_connection_duration: Option<Duration>,
     /// Endpoints tried until one takes the connection; at least 1, which is the default.
     pub max_connect_attempts: u32,
     /// Send the bytes through a CONNECT request to the endpoint (`tunneling_config`).

@@ -85,6 +85,7 @@ impl TcpProxy {
             stat_prefix: stat_prefix.to_owned(),
             cluster: ClusterSpecifier::Cluster(cluster.to_owned()),
             idle_timeout: None,
+            max_connection_duration: None,
             max_connect_attempts: 1,
             tunneling: None,
             access_log: Vec::new(),

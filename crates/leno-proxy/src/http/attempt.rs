@@ -110,6 +110,20 @@ impl Attempt {
         self.upstream.is_unsent()
     }
 
+    /// Whether nobody at the endpoint can have read any of the request, though it was sent; `broken` is how the attempt
+    /// ended.
+    pub(super) async fn was_refused(&self, broken: &Broken) -> bool {
+        let has_ended = match broken {
+            Broken::UpstreamEnded => true,
+            // What the kernel says when the end came first: a broken pipe, and not a reset.
+            Broken::Upstream(error) => {
+                matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof)
+            }
+            _ => false,
+        };
+        has_ended && self.is_stale_candidate() && self.upstream.was_refused().await
+    }
+
     /// Counts gRPC's messages from now on.
     pub(super) fn count_messages(&mut self) {
         self.request.count_messages();
@@ -258,10 +272,11 @@ impl Attempt {
                     self.write_error = Some(error);
                     return Ok(());
                 }
+                Poll::Pending if downstream.poll_parted(cx).is_ready() => return Err(self.left()),
                 Poll::Pending => return Ok(()),
             }
             match downstream.poll_fill(cx) {
-                Poll::Ready(false) => return Err(Broken::Downstream),
+                Poll::Ready(false) => return Err(self.left()),
                 Poll::Ready(true) => kept.timers.moved(Instant::now()),
                 Poll::Pending => return Ok(()),
             }
@@ -273,6 +288,12 @@ impl Attempt {
     fn held(&self, downstream: &Downstream, replay: &Replay) -> usize {
         let transfers = self.request.held() + self.response.held();
         self.upstream.held() + transfers + downstream.held() + replay.held()
+    }
+
+    /// The client left in the middle of its request: nobody must take what was sent of it for the whole.
+    fn left(&self) -> Broken {
+        self.upstream.reset_on_drop();
+        Broken::Downstream
     }
 
     /// Whether the endpoint agreed to an upgrade.

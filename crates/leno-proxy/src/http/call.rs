@@ -183,8 +183,9 @@ impl<'a> Call<'a> {
         let (downstream, response) = (&mut session.downstream, &mut session.response);
         let head = poll_fn(|cx| attempt.poll_head(cx, downstream, response, &mut kept)).await;
         if let Err(broken) = head {
-            session.record.received(attempt.sent());
-            return Err(self.broken(session, (&cluster, &endpoint), &attempt, broken));
+            let is_untouched = self.is_untouched(session, &attempt, &broken).await;
+            let ends = (&cluster, &endpoint);
+            return Err(self.broken(session, ends, &attempt, (broken, is_untouched)));
         }
         self.timers.answered();
         let (status, now) = (session.response.status(), Instant::now());
@@ -223,14 +224,32 @@ impl<'a> Call<'a> {
         Err(refused(error.failure(), error.outcome()))
     }
 
+    /// Whether nobody at the endpoint can have read any of the request. Asked only where that makes a difference.
+    async fn is_untouched(
+        &self,
+        session: &mut Session,
+        attempt: &Attempt,
+        broken: &Broken,
+    ) -> bool {
+        if attempt.is_unsent() {
+            return true;
+        }
+        if self.idempotence == Idempotence::Idempotent || !self.replay.is_replayable() {
+            return false;
+        }
+        let refused = attempt.was_refused(broken);
+        matches!(session.downstream.watch(refused, &self.timers).await, Ok(true))
+    }
+
     /// What a broken attempt means.
     fn broken(
         &self,
         session: &mut Session,
         (cluster, endpoint): (&Rc<ClusterState>, &Arc<Endpoint>),
         attempt: &Attempt,
-        broken: Broken,
+        (broken, is_untouched): (Broken, bool),
     ) -> Unanswered {
+        session.record.received(attempt.sent());
         let now = Instant::now();
         let mut is_stale = false;
         let (failure, outcome) = match broken {
@@ -252,8 +271,8 @@ impl<'a> Call<'a> {
                 }
                 is_stale = attempt.is_stale_candidate()
                     && self.replay.is_replayable()
-                    && (attempt.is_unsent() || self.idempotence == Idempotence::Idempotent);
-                if attempt.is_unsent() {
+                    && (is_untouched || self.idempotence == Idempotence::Idempotent);
+                if is_untouched {
                     (Failure::ResetBeforeRequest, AttemptOutcome::ResetBeforeRequest)
                 } else {
                     (Failure::ConnectionTermination, AttemptOutcome::Reset)

@@ -209,6 +209,14 @@ impl Downstream {
         }
     }
 
+    /// Watches a client whose request cannot be taken on now: ready when it has gone.
+    pub(super) fn poll_parted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.carrier {
+            Carrier::Http1(end) => end.poll_parted(cx),
+            Carrier::Http2(end) => end.poll_gone(cx),
+        }
+    }
+
     /// Waits so long, or until the client leaves.
     pub(super) async fn pause(&mut self, length: Duration) -> Result<(), Broken> {
         self.deadline.set(Some(Instant::now() + length));

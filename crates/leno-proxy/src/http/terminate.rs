@@ -40,7 +40,7 @@ pub(super) async fn terminate(
     session.record.tunnelled(&opened, party);
     let early = Early { downstream: agree(session).await?, upstream: Vec::new() };
     let Downstream { carrier, watcher, worker, .. } = &mut session.downstream;
-    let bounds = Bounds { idle: limits::TCP_IDLE, life: watcher };
+    let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask: None };
     let wire = &mut opened.connection.wire;
     let relayed = tunnel::pass(carrier, wire, early, bounds, worker).await;
     tunnel::note(session, &relayed);

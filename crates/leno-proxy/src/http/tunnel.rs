@@ -19,6 +19,8 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
     websocket::agree(&session.request, &mut session.response);
     headers::respond(session);
     session.downstream.begin(&session.response, Then::More);
+    let (is_websocket, mask) =
+        (session.request.upgrade() == Some("websocket"), session.draw() as u32);
     let Downstream { carrier, watcher, worker, .. } = &mut session.downstream;
     let mut early = Early::default();
     if let Carrier::Http1(end) = carrier {
@@ -27,7 +29,8 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
         }
         early.downstream = std::mem::take(&mut end.inbox);
     }
-    let bounds = Bounds { idle: limits::TCP_IDLE, life: watcher };
+    let mask = is_websocket.then(|| mask.to_ne_bytes());
+    let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask };
     let relayed = match answered.attempt.upstream {
         Upstream::Http1(upstream) => {
             let Some((mut connection, inbox)) = upstream.into_tunnel() else {
@@ -48,7 +51,7 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
 pub(super) fn note(session: &mut Session, relayed: &Relayed) {
     session.record.moved(relayed.received, relayed.sent);
     match relayed.end {
-        End::Finished | End::Closing => {}
+        End::Finished | End::Closing | End::TooOld => {}
         End::Shed => session.record.failed(Failure::Overload, session.facts.side()),
         End::Idle => session.record.failed(Failure::StreamIdleTimeout, session.facts.side()),
         End::Downstream(_) => {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use leno_http::h1::{Client, Persistence};
 use leno_http::h2::{Cause, NotNow, Then};
+use tokio::time::Instant;
+
 use leno_http::{BodyLength, Fields, Invalid, Limits, RequestHead, ResponseHead};
 
 use super::attempt::{Broken, asks_for_tunnel};
@@ -17,7 +19,7 @@ use super::replay::Replay;
 use super::transfer::{Sink, Source};
 use crate::buffers::Buffers;
 use crate::http2::{self as stream, Connection, Stream};
-use crate::limits::BODY_BUFFER_BYTES;
+use crate::limits::{self, BODY_BUFFER_BYTES};
 use crate::upstream::cluster::UpstreamConnection;
 use crate::wire::Outgoing;
 
@@ -77,6 +79,8 @@ pub(super) struct Http1 {
     client: Client,
     inbox: Vec<u8>,
     out: Outgoing,
+    /// Bytes that TLS had written before this exchange.
+    encrypted: u64,
 }
 
 impl Http1 {
@@ -92,7 +96,8 @@ impl Http1 {
         buffers.ensure(&mut out.bytes);
         client.request(head, &mut out.bytes);
         replay.resend(client.request_body(), &mut out.bytes);
-        Self { connection, client, inbox: Vec::new(), out }
+        let encrypted = connection.wire.encrypted().unwrap_or_default();
+        Self { connection, client, inbox: Vec::new(), out, encrypted }
     }
 
     fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
@@ -113,6 +118,25 @@ impl Http1 {
             self.inbox.reserve_exact(room);
         }
         self.connection.wire.poll_read(cx, &mut self.inbox)
+    }
+
+    /// Whether the endpoint's kernel refused the request byte for byte: then nobody read any of it. `None` while that can
+    /// still turn out. To be asked after the endpoint ended the connection and answered nothing.
+    ///
+    /// The end that came acknowledges every byte that had arrived before it. Where it acknowledged none, the endpoint had
+    /// closed the connection before the request came; and where a reset then answered the request, it had closed it for
+    /// reading, too. A reset without an end proves nothing: it may follow a request that was read.
+    fn is_refused(&self) -> Option<bool> {
+        let Some(delivery) = self.connection.wire.delivery() else { return Some(false) };
+        let sent = match self.connection.wire.encrypted() {
+            Some(encrypted) => encrypted - self.encrypted,
+            None => self.out.sent(),
+        };
+        match (sent <= delivery.unacknowledged, delivery.is_over) {
+            (true, true) => Some(true),
+            (true, false) => None,
+            (false, _) => Some(false),
+        }
     }
 
     /// Ends the exchange and tells whether the connection can carry another one.
@@ -158,9 +182,32 @@ impl Upstream {
     /// Whether no byte of the request reached the socket.
     pub(super) fn is_unsent(&self) -> bool {
         match self {
-            Self::Http1(end) => !end.out.has_written(),
+            Self::Http1(end) => end.out.sent() == 0,
             // It may have left with others of the same turn.
             Self::Http2(_) => false,
+        }
+    }
+
+    /// Makes dropping it a reset in either version.
+    pub(super) fn reset_on_drop(&self) {
+        match self {
+            Self::Http1(end) => end.connection.wire.reset_on_drop(),
+            // A stream that is not over is reset in any case.
+            Self::Http2(_) => {}
+        }
+    }
+
+    /// Whether the endpoint's kernel refused every byte of the request; waits a little for that to turn out.
+    pub(super) async fn was_refused(&self) -> bool {
+        let Self::Http1(end) = self else { return false };
+        let (mut pause, begun) = (Duration::from_millis(1), Instant::now());
+        loop {
+            match end.is_refused() {
+                Some(is_refused) => return is_refused,
+                None if begun.elapsed() > limits::REFUSAL => return false,
+                None => tokio::time::sleep(pause).await,
+            }
+            pause *= 2;
         }
     }
 

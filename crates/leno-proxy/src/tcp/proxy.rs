@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use leno_core::filter_chain::TcpProxy;
 use leno_core::reply::Failure;
+use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use super::open::open;
@@ -48,8 +49,12 @@ pub(crate) async fn serve(
     };
     record.opened(&opened);
     let early = Early { downstream: begun.inbox, upstream };
-    let bounds =
-        Bounds { idle: filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE), life: &life };
+    let bounds = Bounds {
+        idle: filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE),
+        until: until(filter, &facts),
+        life: &life,
+        mask: None,
+    };
     let wires = (&mut downstream, &mut opened.connection.wire);
     let meter = |received, sent| record.moved(received, sent);
     let relayed = relay_metered(wires, early, bounds, &worker.buffers, meter).await;
@@ -62,6 +67,7 @@ pub(crate) async fn serve(
             record.failed(Failure::Overload);
             record.ended_by("memory_budget".to_owned());
         }
+        End::TooOld => record.too_old(),
         End::Downstream(error) => {
             record.failed(Failure::DownstreamDisconnect);
             record.ended_by(error.to_string());
@@ -71,4 +77,9 @@ pub(crate) async fn serve(
             record.ended_by(error.to_string());
         }
     }
+}
+
+/// When the connection is as old as it may become.
+fn until(filter: &TcpProxy, facts: &Facts) -> Option<Instant> {
+    Some(Instant::from_std(facts.since) + filter.settings.max_connection_duration?)
 }

@@ -33,6 +33,7 @@ pub(super) struct TcpRecord {
     stats: Option<TcpStats>,
     failure: Option<Failure>,
     is_exhausted: bool,
+    is_too_old: bool,
     transport_failure: Option<String>,
     termination: Option<String>,
     received: u64,
@@ -54,6 +55,7 @@ impl TcpRecord {
             stats: None,
             failure: None,
             is_exhausted: false,
+            is_too_old: false,
             transport_failure: None,
             termination: None,
             received: 0,
@@ -105,6 +107,12 @@ impl TcpRecord {
         self.termination = Some(what);
     }
 
+    /// The connection was as old as it may become; the words are Envoy's.
+    pub(super) fn too_old(&mut self) {
+        self.is_too_old = true;
+        self.termination = Some("max_connection_duration_reached".to_owned());
+    }
+
     pub(super) fn failed(&mut self, failure: Failure) {
         self.failure = Some(failure);
     }
@@ -114,6 +122,9 @@ impl TcpRecord {
         let mut flags = flag.map_or(ResponseFlags::NONE, Into::into);
         if self.is_exhausted {
             flags.insert(ResponseFlag::UpstreamRetryLimitExceeded);
+        }
+        if self.is_too_old {
+            flags.insert(ResponseFlag::DurationTimeout);
         }
         flags
     }

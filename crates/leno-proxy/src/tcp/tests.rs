@@ -36,7 +36,7 @@ where
     let life = Rc::new(Lifecycle::default()).watch();
     tokio::join!(
         async move {
-            let bounds = Bounds { idle, life: &life };
+            let bounds = Bounds { idle, until: None, life: &life, mask: None };
             relay(&mut downstream, &mut upstream, early, bounds, &buffers).await
         },
         client(near),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::basic::GET;
 use crate::config::{cluster, start, to, with_listener};
+use crate::h2::Client;
+use crate::http2::over_http2;
 use crate::origin::{Peer, origin};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,4 +94,106 @@ fn a_tcp_client_that_leaves_ends_the_connection_upstream() {
         leave(client, how);
         assert_eq!(seen.recv_timeout(PATIENCE), Ok("ended"), "{how:?}");
     }
+}
+
+/// An endpoint that takes `until` and then nothing, until it is told to look how the connection ended.
+fn stuck(until: &'static str, answer: &'static str) -> (SocketAddr, Receiver<bool>) {
+    let (sender, seen) = channel();
+    let address = origin(move |mut peer| {
+        peer.until(until);
+        peer.write(answer);
+        // Nothing is read: only the kernel's word tells of a reset.
+        let has_broken = || socket2::SockRef::from(peer.stream()).take_error().unwrap().is_some();
+        let begun = std::time::Instant::now();
+        while !has_broken() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sender.send(begun.elapsed() < PATIENCE).unwrap();
+    });
+    (address, seen)
+}
+
+/// Writes until nobody takes any more: everything between the client and the endpoint is full.
+fn fill(client: &mut Peer) {
+    client.stream().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut stream = client.stream();
+    while std::io::Write::write(&mut stream, &[7; 64 * 1024]).is_ok() {}
+}
+
+#[test]
+fn a_client_that_breaks_off_a_blocked_upload_resets_it_upstream() {
+    const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
+    const UPGRADE: &str =
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    const SWITCHED: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    // (how the bytes are carried, what begins, what the endpoint answers)
+    let table =
+        [("HTTP/1", POST, ""), ("WebSocket", UPGRADE, SWITCHED), ("TCP", "hello\r\n\r\n", "")];
+    for (carried, begin, answer) in table {
+        let (endpoint, seen) = stuck("\r\n\r\n", answer);
+        let resources = if carried == "TCP" {
+            let listener = crate::config::listener(crate::config::tcp("bytes"));
+            with_listener(listener, vec![cluster("bytes", &[endpoint])])
+        } else {
+            to(endpoint)
+        };
+        let (_proxy, address) = start(resources);
+        let mut client = Peer::connect(address);
+        client.write(begin);
+        if !answer.is_empty() {
+            client.until("\r\n\r\n").unwrap();
+        }
+        fill(&mut client);
+        leave(client, Leave::Reset);
+        assert_eq!(seen.recv_timeout(PATIENCE * 2), Ok(true), "{carried}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_in_a_blocked_upload_is_reset_upstream() {
+    // To an endpoint of either version; gRPC's streams are streams like any other.
+    let (endpoint, seen) = stuck("\r\n\r\n", "");
+    let (_one, to_http1) = start(to(endpoint));
+    let (sender, mut streams) = tokio::sync::mpsc::channel(1);
+    let held = crate::h2::origin(move |request, _respond| {
+        let sender = sender.clone();
+        async move {
+            // The windows are used up and none is opened again; what is waited for is the stream's end.
+            let mut body = request.into_body();
+            let mut broken = None;
+            while let Some(piece) = body.data().await {
+                if let Err(error) = piece {
+                    broken = error.reason();
+                    break;
+                }
+            }
+            sender.send(broken).await.unwrap();
+        }
+    })
+    .await;
+    let (_two, to_http2) = start(over_http2(held));
+    for address in [to_http1, to_http2] {
+        let mut client = Client::connect(address).await;
+        let request = crate::h2::request("POST", "/");
+        let (_response, mut stream) = client.begin(request, false).await;
+        // As long as anybody takes anything.
+        loop {
+            stream.reserve_capacity(64 * 1024);
+            let room = std::future::poll_fn(|cx| stream.poll_capacity(cx));
+            let Ok(Some(Ok(room))) = tokio::time::timeout(Duration::from_millis(300), room).await
+            else {
+                break;
+            };
+            stream.send_data(vec![7; room].into(), false).unwrap();
+        }
+        stream.send_reset(h2::Reason::CANCEL);
+    }
+    assert_eq!(streams.recv().await.unwrap(), Some(h2::Reason::CANCEL));
+    assert!(
+        tokio::task::spawn_blocking(move || seen.recv_timeout(PATIENCE * 2))
+            .await
+            .unwrap()
+            .unwrap()
+    );
 }

@@ -12,8 +12,11 @@ fn a_path_that_the_client_claims_decides_nothing_cve_2023_27487() {
     let (closed, to_closed) = answering(OK);
     let mut rewritten = forward("open");
     rewritten.path_rewrite = Some(PathRewrite::Prefix("/shop/".into()));
-    let routes =
-        vec![route("/admin", forward("closed")), route("/public/", rewritten), route("/", forward("open"))];
+    let routes = vec![
+        route("/admin", forward("closed")),
+        route("/public/", rewritten),
+        route("/", forward("open")),
+    ];
     let clusters = vec![cluster("open", &[open]), cluster("closed", &[closed])];
     let (_proxy, address) = start(resources(routes, clusters));
     let claim = "x-envoy-original-path: /admin";

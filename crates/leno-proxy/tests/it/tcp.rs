@@ -170,6 +170,27 @@ fn bytes_are_counted_while_the_connection_stands() {
 }
 
 #[test]
+fn a_connection_is_closed_at_its_age_however_busy_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut proxy = proxy_to("c", &path);
+    proxy.max_connection_duration = Some(Duration::from_millis(200));
+    let (records, metrics) =
+        run(listener(NetworkFilter::Tcp(proxy)), vec![cluster("c", &[echo()])], &path, |address| {
+            let mut client = Peer::connect(address);
+            client.write("hello\n");
+            while client.until("\n").is_some() {
+                client.write("hello\n");
+            }
+        });
+    assert_eq!(records[0]["response_flags"], "DT", "{records:?}");
+    let details = &records[0]["connection_termination_details"];
+    assert_eq!(details, "max_connection_duration_reached");
+    let labels = "response_flags=\"DT\"";
+    assert_eq!(value(&metrics, "istio_tcp_connections_closed_total", labels), Some(1));
+}
+
+#[test]
 fn an_idle_connection_is_closed_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");

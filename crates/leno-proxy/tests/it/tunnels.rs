@@ -1,11 +1,14 @@
 //! Exchanges that become tunnels, in every pair of versions (RFC 9110 §7.8, RFC 8441).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::{Method, Request, Response};
+use leno_proxy::Options;
 use tokio::net::TcpStream;
 
-use crate::config::{start, to};
+use crate::config::{options, start, start_as, to};
 use crate::http2::over_http2;
 use crate::origin::{Peer, origin as http1_origin};
 
@@ -123,4 +126,97 @@ async fn web_sockets_pass_in_every_pair_of_versions() {
         tokio::task::spawn_blocking(move || http1_client(address)).await.unwrap();
         http2_client(address).await;
     }
+}
+
+/// Agrees to a WebSocket and tells how it ended: what came after the agreement.
+fn http1_listening() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let (sender, ends) = std::sync::mpsc::channel();
+    let address = http1_origin(move |mut peer| {
+        peer.until("\r\n\r\n").unwrap();
+        peer.write(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        // A frame of four bytes, in two parts: nothing may come in between.
+        peer.write(b"\x82\x04ab");
+        let mut said = peer.exactly(6).unwrap();
+        peer.write(b"cd");
+        said.extend(peer.exactly(8).unwrap_or_default());
+        sender.send(said).unwrap();
+    });
+    (address, ends)
+}
+
+/// A close frame as a client sends it, and what it says.
+fn code_of_masked(frame: &[u8]) -> u16 {
+    assert_eq!(frame[..2], [0x88, 0x82], "{frame:?}");
+    u16::from_be_bytes([frame[6] ^ frame[2], frame[7] ^ frame[3]])
+}
+
+#[test]
+fn a_drain_tells_both_ends_of_a_web_socket_between_two_frames() {
+    for does_answer in [true, false] {
+        let (endpoint, ends) = http1_listening();
+        let drain = if does_answer { Duration::from_secs(60) } else { Duration::from_millis(200) };
+        let (proxy, address) = start_as(Options { drain, ..options(to(endpoint)) });
+        let mut client = Peer::connect(address);
+        client.write(UPGRADE);
+        client.until("\r\n\r\n").unwrap();
+        assert_eq!(client.exactly(4).unwrap(), b"\x82\x04ab");
+        proxy.drain();
+        // An empty masked frame: the endpoint goes on with its own only then.
+        client.write(b"\x82\x80\0\0\0\0");
+        assert_eq!(client.exactly(2).unwrap(), b"cd");
+        assert_eq!(client.exactly(4).unwrap(), b"\x88\x02\x03\xe9", "going away");
+        if does_answer {
+            client.write(b"\x88\x82\0\0\0\0\x03\xe9");
+        }
+        let said = ends.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(code_of_masked(&said[6..]), 1001);
+        assert_eq!(client.rest(), "", "an orderly end");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_tells_a_web_socket_that_is_a_stream() {
+    let (endpoint, ends) = http1_listening();
+    // A stream has a turn of its own, within the first half.
+    let drain = Duration::from_secs(8);
+    let (proxy, address) = start_as(Options { drain, ..options(to(endpoint)) });
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut sender = sender.ready().await.unwrap();
+    while !sender.is_extended_connect_protocol_enabled() {
+        tokio::task::yield_now().await;
+    }
+    let request = Request::builder()
+        .method(Method::CONNECT)
+        .uri("http://x/chat")
+        .extension(Protocol::from_static("websocket"))
+        .body(())
+        .unwrap();
+    let (response, mut sent) = sender.send_request(request, false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    let mut seen = Vec::new();
+    for (said, expected) in [
+        (&b"\x82\x80\0\0\0\0"[..], &b"\x82\x04abcd"[..]),
+        (b"\x88\x82\0\0\0\0\x03\xe9", b"\x82\x04abcd\x88\x02\x03\xe9"),
+    ] {
+        if said[0] == 0x88 {
+            proxy.drain();
+        }
+        if said[0] != 0x88 {
+            sent.send_data(Bytes::copy_from_slice(said), false).unwrap();
+        }
+        while seen.len() < expected.len() {
+            seen.extend_from_slice(&body.data().await.unwrap().unwrap());
+        }
+        assert_eq!(seen, expected);
+        if said[0] == 0x88 {
+            sent.send_data(Bytes::copy_from_slice(said), true).unwrap();
+        }
+    }
+    let end = tokio::task::spawn_blocking(move || ends.recv_timeout(Duration::from_secs(10)));
+    assert_eq!(code_of_masked(&end.await.unwrap().unwrap()[6..]), 1001);
+    assert!(body.data().await.is_none_or(|piece| piece.unwrap().is_empty()), "an orderly end");
 }

@@ -334,6 +334,7 @@ fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
         stat_prefix: r.string(1, "stat_prefix"),
         cluster: route_action::exactly_one(r, one, weighted),
         idle_timeout: r.duration(8, "idle_timeout"),
+        max_connection_duration: r.duration(13, "max_downstream_connection_duration"),
         max_connect_attempts: max_connect_attempts(r),
         tunneling: r.message(12, "tunneling_config", tunneling),
         access_log: r.each(5, "access_log", access_log),
@@ -486,6 +487,9 @@ fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
             w.string(1, &tunneling.hostname);
             value::write_headers(w, &TUNNELING_HEADERS, &tunneling.headers);
         });
+    }
+    if let Some(duration) = proxy.max_connection_duration {
+        w.duration(13, duration);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::deadline::Deadline;
 use crate::lifecycle::{Phase, Watcher};
 use crate::limits;
 use crate::listener::sniff::H2_PREFACE;
+use crate::wire::hangup::{Hangup, Parting};
 use crate::wire::{Outgoing, Wire};
 
 /// One connection that carries one exchange after the other.
@@ -32,6 +33,8 @@ pub(in crate::http) struct Http1 {
     pub(in crate::http) server: Server,
     /// For its two buffers.
     charge: Option<Charge>,
+    /// Watches the client while its request is not taken.
+    hangup: Hangup,
 }
 
 /// What a connection turned out to speak.
@@ -63,7 +66,7 @@ impl Http1 {
     /// `inbox` holds what the inspectors read.
     pub(in crate::http) fn new(wire: Wire, inbox: Vec<u8>, charge: Option<Charge>) -> Self {
         let (out, server) = (Outgoing::default(), Server::new(Limits::DEFAULT));
-        Self { wire, inbox, out, server, charge }
+        Self { wire, inbox, out, server, charge, hangup: Hangup::default() }
     }
 
     /// Reads until it shows whether HTTP/2 is spoken; what was read stays in the inbox.
@@ -223,6 +226,7 @@ impl Http1 {
         if self.inbox.len() == self.inbox.capacity() {
             self.inbox.reserve(limits::READ_BUFFER_BYTES);
         }
+        self.hangup.rest();
         let polled = self.wire.poll_read(cx, &mut self.inbox);
         if polled.is_pending() {
             buffers.release(&mut self.inbox);
@@ -242,7 +246,12 @@ impl Http1 {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Pending
+        self.poll_parted(cx)
+    }
+
+    /// The same for a client whose bytes wait unread.
+    pub(super) fn poll_parted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.hangup.poll(&self.wire, Parting::Any, cx)
     }
 
     /// Writes everything that waits.

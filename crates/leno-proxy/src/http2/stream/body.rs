@@ -13,6 +13,7 @@ use crate::http2::relay::{Passed, Relay};
 use crate::limits::BODY_BUFFER_BYTES;
 use crate::tcp::Leg;
 use crate::wire::Outgoing;
+use crate::wire::hangup::Hangup;
 
 /// What moving a piece of body came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,5 +188,9 @@ impl Leg for Stream {
 
     fn reset_on_drop(&self) {
         self.reset(Code::CONNECT_ERROR);
+    }
+
+    fn poll_reset(&mut self, _: &mut Hangup, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_gone(cx)
     }
 }

@@ -187,16 +187,16 @@ fn tcp_proxy() -> impl Strategy<Value = TcpProxy> {
         hostname,
         headers: HeaderMutations { remove: Vec::new(), ..headers },
     });
-    ("[a-z]{0,4}", cluster, of(duration()), 1..u32::MAX, access_logs(), of(tunneling)).prop_map(
-        |(stat_prefix, cluster, idle_timeout, max_connect_attempts, access_log, tunneling)| {
-            TcpProxy {
-                stat_prefix,
-                cluster,
-                idle_timeout,
-                max_connect_attempts,
-                access_log,
-                tunneling,
-            }
+    let bounds = (of(duration()), of(duration()), 1..u32::MAX);
+    ("[a-z]{0,4}", cluster, bounds, access_logs(), of(tunneling)).prop_map(
+        |(stat_prefix, cluster, bounds, access_log, tunneling)| TcpProxy {
+            stat_prefix,
+            cluster,
+            idle_timeout: bounds.0,
+            max_connection_duration: bounds.1,
+            max_connect_attempts: bounds.2,
+            access_log,
+            tunneling,
         },
     )
 }
