@@ -19,6 +19,7 @@ mod run;
 mod tour;
 mod traffic;
 mod up;
+mod upgrade;
 
 /// Leno: a service mesh in one binary.
 #[derive(Parser)]

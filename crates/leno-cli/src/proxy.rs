@@ -24,7 +24,7 @@ use leno_sys::passing::adopt;
 use serde::Deserialize;
 
 use crate::exit::{Code, WithCode as _};
-use crate::proxies;
+use crate::{proxies, upgrade};
 
 /// `leno proxy`
 #[derive(clap::Args)]
@@ -36,13 +36,15 @@ pub(crate) struct Args {
     serve: Serve,
 }
 
-/// A look at running proxies.
+/// Running proxies.
 #[derive(clap::Subcommand)]
 enum Look {
     /// What every connected proxy has acknowledged.
     Status(proxies::StatusArgs),
     /// What is in force in one proxy.
     Config(proxies::ConfigArgs),
+    /// Replace the sidecars of running workloads, without a refused or reset connection.
+    Upgrade(upgrade::Args),
 }
 
 /// What a proxy is told at its start.
@@ -151,6 +153,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.look {
         Some(Look::Status(args)) => proxies::status(args),
         Some(Look::Config(args)) => proxies::config(args),
+        Some(Look::Upgrade(args)) => upgrade::run(args),
         None => serve(&args.serve),
     }
 }

@@ -5,7 +5,7 @@
 //! requests when it listens. Ending it takes the workload out of the mesh.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -22,6 +22,7 @@ use crate::output::say;
 mod address;
 mod app;
 mod directory;
+mod door;
 mod events;
 mod orphans;
 mod probe;
@@ -30,6 +31,7 @@ mod sidecar;
 mod supervise;
 mod workload;
 
+pub(crate) use door::NAME as DOOR;
 use workload::Workload;
 
 /// Where captured connections and queries arrive inside the namespace (Istio's numbers).
@@ -101,6 +103,8 @@ pub(crate) enum Capture {
 pub(crate) enum Protocol {
     /// HTTP/1.1: routed and measured by request.
     Http,
+    /// gRPC, or HTTP/2 in plaintext: as HTTP, and spoken to the program as well.
+    Grpc,
     /// Bytes: routed and measured by connection.
     Tcp,
 }
@@ -124,6 +128,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     drop(runtime);
     orphans::end_all();
     outcome
+}
+
+/// Where runs keep their files: beside the kubeconfig, which is the mesh's own directory.
+pub(crate) fn data(told: Option<&Path>, kubeconfig: &Path) -> PathBuf {
+    let beside = || kubeconfig.parent().unwrap_or(Path::new(".")).join("run");
+    told.map_or_else(beside, Path::to_path_buf)
 }
 
 fn prepare(args: &Args) -> Result<Prepared> {

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, bail};
 use leno_sys::capture::{SocketSupply, Sockets};
+use leno_sys::meeting::PATH_BYTES_MAX;
 use leno_sys::process::prepare_child;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -57,9 +58,35 @@ pub(super) struct Sidecar<'a> {
     name: String,
     settings: Settings,
     passed: Passed,
+    /// What the next one is made of: by name, so that another file in its place is taken.
+    program: PathBuf,
     child: Child,
+    next: Option<Next>,
     started: Instant,
     pause: Duration,
+}
+
+/// One that takes over from the running one.
+struct Next {
+    program: PathBuf,
+    child: Child,
+}
+
+/// What came to an end.
+pub(super) enum Ended {
+    /// The sidecar, which nobody wanted.
+    Alone(ExitStatus),
+    /// The taking over of another one: what became of it.
+    Replaced(Result<String>),
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Alone(status) => status.fmt(f),
+            Self::Replaced(_) => f.write_str("replaced"),
+        }
+    }
 }
 
 impl<'a> Sidecar<'a> {
@@ -72,10 +99,19 @@ impl<'a> Sidecar<'a> {
     ) -> Result<Self> {
         let node = node(workload, &settings);
         directory.write("node.json", node.to_string().as_bytes())?;
-        let child = spawn(directory, &settings, &passed)?;
-        let (name, started) = (workload.name.clone(), Instant::now());
-        let pause = Duration::ZERO;
-        let sidecar = Self { directory, name, settings, passed, child, started, pause };
+        let program = std::env::current_exe().context("finding this program")?;
+        let child = spawn(&program, directory, &settings, &passed)?;
+        let sidecar = Self {
+            directory,
+            name: workload.name.clone(),
+            settings,
+            passed,
+            program,
+            child,
+            next: None,
+            started: Instant::now(),
+            pause: Duration::ZERO,
+        };
         sidecar.report()?;
         Ok(sidecar)
     }
@@ -96,14 +132,57 @@ impl<'a> Sidecar<'a> {
         SocketAddr::new(self.settings.address, ADMIN_PORT)
     }
 
-    /// Its process, while it runs.
-    pub(super) fn pid(&self) -> Option<Pid> {
-        self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
+    /// Its process and the one that takes over, while they run.
+    pub(super) fn pids(&self) -> [Option<Pid>; 2] {
+        [pid(&self.child), self.next.as_ref().and_then(|next| pid(&next.child))]
     }
 
-    /// Waits for its end, which is never expected.
-    pub(super) async fn ended(&mut self) -> Result<ExitStatus> {
-        self.child.wait().await.context("waiting for the sidecar")
+    /// Starts `program` on the same sockets; it takes over from the running one, which then drains and ends.
+    pub(super) fn replace(&mut self, program: &Path) -> Result<()> {
+        if self.next.is_some() {
+            bail!("another one is taking over already");
+        }
+        if meeting(self.directory).is_none() {
+            bail!("{} is too long a name for a socket", self.directory.path().display());
+        }
+        let child = spawn(program, self.directory, &self.settings, &self.passed)?;
+        self.next = Some(Next { program: program.to_owned(), child });
+        Ok(())
+    }
+
+    /// Waits for its end, which is expected only where another one takes over.
+    pub(super) async fn ended(&mut self) -> Result<Ended> {
+        let waiting = "waiting for the sidecar";
+        let Some(next) = &mut self.next else {
+            return Ok(Ended::Alone(self.child.wait().await.context(waiting)?));
+        };
+        tokio::select! {
+            biased;
+            refused = next.child.wait() => {
+                let status = refused.context(waiting)?;
+                self.next = None;
+                let words = self.last_words();
+                Ok(Ended::Replaced(Err(anyhow!("the next one ended: {status}\n{words}"))))
+            }
+            ended = self.child.wait() => {
+                ended.context(waiting)?;
+                let former = self.report_pid();
+                if let Some(next) = self.next.take() {
+                    (self.program, self.child) = (next.program, next.child);
+                }
+                self.started = Instant::now();
+                self.report()?;
+                let now = self.child.id().unwrap_or_default();
+                Ok(Ended::Replaced(Ok(format!("process {now} took over from {former}"))))
+            }
+        }
+    }
+
+    /// The process that the run's folder names.
+    fn report_pid(&self) -> u64 {
+        let report = std::fs::read(self.directory.file("run.json")).unwrap_or_default();
+        let report: Value = serde_json::from_slice(&report).unwrap_or_default();
+        report["proxy_pid"].as_u64().unwrap_or_default()
     }
 
     /// How long to wait before the next start.
@@ -119,7 +198,7 @@ impl<'a> Sidecar<'a> {
 
     /// Starts another one on the same sockets.
     pub(super) fn restart(&mut self) -> Result<()> {
-        self.child = spawn(self.directory, &self.settings, &self.passed)?;
+        self.child = spawn(&self.program, self.directory, &self.settings, &self.passed)?;
         self.started = Instant::now();
         self.report()
     }
@@ -132,7 +211,8 @@ impl<'a> Sidecar<'a> {
     /// Lets it finish what is in flight, then ends it.
     pub(super) async fn stop(mut self) {
         // New connections are nobody's from here on.
-        let pid = self.pid();
+        let pid = pid(&self.child);
+        drop(self.next);
         drop(self.passed);
         if let Some(pid) = pid {
             let _ = kill_process(pid, Signal::TERM);
@@ -144,13 +224,27 @@ impl<'a> Sidecar<'a> {
     }
 }
 
-fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<Child> {
-    let program = std::env::current_exe().context("finding this program")?;
+/// Where a later sidecar takes over; `None` in a folder whose name is too long for that.
+fn meeting(directory: &Directory) -> Option<PathBuf> {
+    Some(directory.file("handover.sock")).filter(|path| path.as_os_str().len() <= PATH_BYTES_MAX)
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
+}
+
+fn spawn(
+    program: &Path,
+    directory: &Directory,
+    settings: &Settings,
+    passed: &Passed,
+) -> Result<Child> {
     let mut command = Command::new(program);
     command.arg("proxy").args(["--control", &settings.control]);
     for (flag, name) in [("--token-file", "token"), ("--node", "node.json"), ("--data", "proxy")] {
         command.arg(flag).arg(directory.file(name));
     }
+    command.arg("--handover").arg(meeting(directory).unwrap_or_else(|| "none".into()));
     let at = |port: u16| SocketAddr::new(settings.address, port).to_string();
     command.args(["--admin", &at(ADMIN_PORT)]);
     command.args(["--metrics", &at(METRICS_PORT), "--metrics", &at(PROXY_METRICS_PORT)]);
@@ -201,7 +295,7 @@ fn spawn(directory: &Directory, settings: &Settings, passed: &Passed) -> Result<
     prepare_child(&mut command, &descriptors);
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
-    command.spawn().context("starting the sidecar")
+    command.spawn().with_context(|| format!("starting {}", program.display()))
 }
 
 fn appended(path: &Path) -> Result<File> {

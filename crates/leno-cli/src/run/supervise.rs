@@ -4,7 +4,6 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,10 +15,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 
 use super::app::{self, Running, Started, Uncaptured};
 use super::directory::Directory;
+use super::door::{Door, Visitor};
 use super::events::{self, Event};
 use super::probe::{self, Side};
 use super::registration::{RENEW_EVERY, Registration};
-use super::sidecar::{HTTP_PROXY_PORT, Passed, Settings, Sidecar};
+use super::sidecar::{Ended, HTTP_PROXY_PORT, Passed, Settings, Sidecar};
 use super::workload::Workload;
 use super::{Args, INBOUND_PORT, OUTBOUND_PORT, Prepared, address, orphans};
 use crate::exit::{Code, WithCode as _};
@@ -52,7 +52,8 @@ pub(super) async fn supervise(
     let http_proxy =
         (!is_captured).then(|| address::listen(address.ip, HTTP_PROXY_PORT)).transpose()?;
     let control = registration.discovery().await?;
-    let directory = Directory::make(&data(args, &kubeconfig), &workload.pod)?;
+    let directory =
+        Directory::make(&super::data(args.data.as_deref(), &kubeconfig), &workload.pod)?;
     let events = events::watch(signals, prepared.waiting.pid())?;
 
     registration.register().await?;
@@ -74,12 +75,6 @@ pub(super) async fn supervise(
         say(format_args!("{error:#}; the control plane removes it when its lease ends"));
     }
     outcome
-}
-
-/// Where runs keep their files: beside the kubeconfig, which is the mesh's own directory.
-fn data(args: &Args, kubeconfig: &Path) -> PathBuf {
-    let beside = || kubeconfig.parent().unwrap_or(Path::new(".")).join("run");
-    args.data.clone().unwrap_or_else(beside)
 }
 
 struct Run<'a> {
@@ -153,7 +148,8 @@ impl Run<'_> {
                 }
             },
             ended = sidecar.ended() => {
-                bail!("the sidecar ended at its start: {}\n{}", ended?, sidecar.last_words())
+                let ended = ended?;
+                bail!("the sidecar ended at its start: {ended}\n{}", sidecar.last_words())
             }
             event = self.events.recv() => match event {
                 Some(Event::Caught(caught)) => {
@@ -182,6 +178,9 @@ impl Run<'_> {
         let mut is_listening = false;
         let mut is_announced = false;
         let mut is_retired = false;
+        // Without one the sidecar stays what it is.
+        let door = Door::open(self.directory.path()).map_err(|error| self.tell(Err(error))).ok();
+        let mut asking = None;
         loop {
             tokio::select! {
                 event = self.events.recv() => match event {
@@ -194,13 +193,28 @@ impl Run<'_> {
                     }
                     None => bail!("the program cannot be watched any longer"),
                 },
-                ended = sidecar.ended() => self.restart(sidecar, ended?).await?,
+                ended = sidecar.ended() => match ended? {
+                    Ended::Alone(status) => self.restart(sidecar, status).await?,
+                    Ended::Replaced(outcome) => {
+                        if let Ok(done) = &outcome {
+                            self.say(&format!("{pod}: {done}"));
+                        }
+                        if let Some(visitor) = Option::<Visitor>::take(&mut asking) {
+                            visitor.answer(&outcome).await;
+                        }
+                    }
+                },
+                visitor = visitor(door.as_ref()) => match sidecar.replace(&visitor.program) {
+                    Ok(()) => asking = Some(visitor),
+                    Err(error) => visitor.answer(&Err(error)).await,
+                },
                 () = &mut listening, if !is_listening => {
                     is_listening = true;
                     is_announced = is_retired || self.announce(registration).await;
                 }
                 _ = renewals.tick() => {
-                    orphans::reap(&[Some(running.pid()), sidecar.pid()]);
+                    let [now, next] = sidecar.pids();
+                    orphans::reap(&[Some(running.pid()), now, next]);
                     let is_new = matches!(registration.renew().await, Ok(true));
                     if is_listening && !is_retired && (is_new || !is_announced) {
                         is_announced = self.announce(registration).await;
@@ -273,6 +287,13 @@ fn forward(running: Running, caught: Caught) -> bool {
         running.signal(caught.number);
     }
     matches!(caught.number, libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)
+}
+
+async fn visitor(door: Option<&Door>) -> Visitor {
+    match door {
+        Some(door) => door.visitor().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn until_listening(pod: &str, side: &mut Side, port: Option<u16>) {

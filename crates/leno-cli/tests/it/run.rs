@@ -169,6 +169,78 @@ fn a_sidecar_that_dies_is_replaced_aloud_and_nobody_is_refused() {
     assert!(said.contains("ended: signal: 9") && said.contains("starting another"), "{said}");
 }
 
+/// Calls on one connection for as long as that lasts, and again, until a file is there; what goes wrong ends it.
+const CALLER: &str = "
+import http.client, os, select, sys
+host, until = sys.argv[1:]
+calls = 0
+while not os.path.exists(until):
+    connection = http.client.HTTPConnection(host, 8000, timeout=20)
+    while not os.path.exists(until):
+        # The machine may have paused us for longer than an idle connection is kept.
+        if connection.sock and select.select([connection.sock], [], [], 0)[0]:
+            break
+        connection.request('GET', '/')
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.status
+        answer.read()
+        calls += 1
+        if answer.getheader('connection') == 'close':
+            break
+    connection.close()
+print(calls)
+";
+
+#[test]
+fn a_sidecar_is_replaced_under_load_on_either_side_and_stays_one_proxy() {
+    let mesh = Mesh::start();
+    let hello = mesh.serve(&[]);
+    let until = mesh.folder.path().join("until");
+    let mut words = vec!["run", "--service", "caller", "--quiet", "--", "python3", "-c", CALLER];
+    words.extend(["hello", until.to_str().unwrap()]);
+    let caller = mesh.leno(&words).spawn().unwrap();
+    mesh.until("both sidecars", || status(&mesh).len() == 2);
+    let pids = || -> Vec<u64> {
+        let runs = fs::read_dir(mesh.folder.path().join("run")).unwrap().flatten();
+        let reports = runs.map(|run| fs::read(run.path().join("run.json")).unwrap());
+        let report = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).unwrap();
+        reports.map(|text| report(text)["proxy_pid"].as_u64().unwrap()).collect()
+    };
+    for name in ["hello-v1", "caller-v1", "--all"] {
+        let before = pids();
+        let upgrading = mesh.leno(&["proxy", "upgrade", name]).spawn().unwrap();
+        let mut most = 0;
+        let output = {
+            let mut upgrading = upgrading;
+            while upgrading.try_wait().unwrap().is_none() {
+                most = most.max(status(&mesh).len());
+            }
+            upgrading.wait_with_output().unwrap()
+        };
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!((most, status(&mesh).len()), (2, 2), "{name}");
+        let replaced = pids().iter().filter(|pid| !before.contains(pid)).count();
+        assert_eq!(replaced, if name == "--all" { 2 } else { 1 }, "{name}");
+    }
+    let wrong = mesh.leno(&["proxy", "upgrade", "nobody"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+    let program = ["proxy", "upgrade", "hello-v1", "--program", "/bin/false"];
+    let refused = mesh.leno(&program).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    fs::write(&until, "").unwrap();
+    let output = caller.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).parse::<u32>().unwrap() > 10);
+    drop(hello);
+}
+
+/// The proxies that the control plane counts.
+fn status(mesh: &Mesh) -> Vec<Value> {
+    let output = mesh.leno(&["proxy", "status", "-o", "json"]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    document["items"].as_array().unwrap().clone()
+}
+
 #[test]
 fn a_killed_run_takes_its_processes_along() {
     let mesh = Mesh::start();

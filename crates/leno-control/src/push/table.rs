@@ -62,10 +62,21 @@ impl ProxyTable {
         Self { entries: Arc::default(), changes: Arc::new(watch::channel(0).0) }
     }
 
-    /// Every connected proxy, in order of connection.
+    /// Every connected proxy, in order of connection. While one process takes over from another, both are connected as the
+    /// same node and are one proxy: the later, as soon as it has anything in force.
     #[must_use]
     pub fn list(&self) -> Vec<ProxyEntry> {
-        self.lock().values().cloned().collect()
+        let entries = self.lock();
+        let mut of_node = BTreeMap::new();
+        for (key, entry) in entries.iter() {
+            let shown = of_node.entry(entry.node.id.as_str()).or_insert((*key, entry));
+            if entry.enforced() > 0 || shown.1.enforced() == 0 {
+                shown.1 = entry;
+            }
+        }
+        let mut shown: Vec<_> = of_node.into_values().collect();
+        shown.sort_by_key(|(key, _)| *key);
+        shown.into_iter().map(|(_, entry)| entry.clone()).collect()
     }
 
     /// Moves after each change of the table.
@@ -184,5 +195,35 @@ impl Drop for Row {
     fn drop(&mut self) {
         self.table.lock().remove(&self.key);
         self.table.moved();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leno_xds::{Node, ResourceType};
+
+    use super::ProxyTable;
+
+    #[test]
+    fn two_processes_of_one_node_are_one_proxy_and_the_later_counts_once_it_serves() {
+        let table = ProxyTable::new();
+        let node = |id: &str| Node { id: id.to_owned(), ..Node::default() };
+        let shown = || {
+            let listed = table.list().into_iter();
+            listed.map(|e| (e.node.id.clone(), e.enforced())).collect::<Vec<_>>()
+        };
+        let kind = ResourceType::Listener;
+        let (running, _other) = (table.add(node("a")), table.add(node("b")));
+        running.subscribed(kind);
+        running.acknowledged(kind, 7);
+        let next = table.add(node("a"));
+        next.subscribed(kind);
+        assert_eq!(shown(), [("a".to_owned(), 7), ("b".to_owned(), 0)]);
+        next.acknowledged(kind, 8);
+        assert_eq!(shown(), [("a".to_owned(), 8), ("b".to_owned(), 0)]);
+        drop(running);
+        assert_eq!(shown().len(), 2);
+        drop(next);
+        assert_eq!(shown().len(), 1);
     }
 }

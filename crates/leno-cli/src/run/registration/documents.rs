@@ -24,6 +24,7 @@ pub(super) fn service(workload: &Workload, namespace: &str) -> Option<Value> {
     let port = workload.port?;
     let name = match workload.protocol {
         Protocol::Http => "http",
+        Protocol::Grpc => "grpc",
         Protocol::Tcp => "tcp",
     };
     Some(json!({
