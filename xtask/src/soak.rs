@@ -16,6 +16,7 @@ mod mesh;
 mod origin;
 mod process;
 mod rolling;
+mod streams;
 mod tally;
 
 use tally::Report;
@@ -63,12 +64,13 @@ struct Plan<'a> {
 type Scenario = (&'static str, u64, fn(&Plan<'_>) -> Result<Report>);
 
 /// With the exchanges that each makes at least in the long form: a million together.
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     ("handover", 300_000, handover::completed),
     ("handover-killed", 300_000, handover::killed),
     ("rolling-restart", 300_000, rolling::restart),
     ("config-push", 60_000, mesh::pushes),
     ("certificate-swap", 60_000, mesh::certificates),
+    ("sidecar-upgrade", 60_000, mesh::upgrades),
 ];
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {

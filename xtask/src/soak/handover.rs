@@ -10,7 +10,7 @@ use super::process::{Place, Proxy};
 use super::tally::Report;
 use super::{Plan, origin};
 
-const CLIENTS: load::Clients = [8, 4, 4];
+const CLIENTS: load::Clients = [6, 4, 4, 3, 3];
 /// Workers of each process in turn: more and fewer than before.
 const WORKERS: [u32; 4] = [2, 3, 1, 2];
 
@@ -54,7 +54,7 @@ fn begin(plan: &Plan<'_>, name: &str) -> Result<(Place, Proxy, Load)> {
     running.wait_ready(&place)?;
     let load = load::start(&place.targets(), CLIENTS);
     let begun = Instant::now();
-    while !load.tally.is_under_way() {
+    while !load.tally.is_under_way(CLIENTS) {
         ensure!(begun.elapsed() < Duration::from_secs(10), "the load does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }

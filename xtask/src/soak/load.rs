@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::tally::{Protocol, Tally};
+use super::streams;
+use super::tally::{PROTOCOLS, Protocol, Tally};
 
 /// No exchange takes longer; a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +28,8 @@ pub(super) struct Target {
     pub(super) http: SocketAddr,
     /// `None`: no bytes are sent there.
     pub(super) tcp: Option<SocketAddr>,
+    /// The same for gRPC.
+    pub(super) grpc: Option<SocketAddr>,
     /// What a balancer's health checks say.
     pub(super) is_ready: AtomicBool,
 }
@@ -48,7 +51,7 @@ struct Client {
 }
 
 /// How many clients of each protocol, in its order.
-pub(super) type Clients = [usize; 3];
+pub(super) type Clients = [usize; PROTOCOLS];
 
 pub(super) fn start(targets: &Arc<Vec<Target>>, clients: Clients) -> Load {
     let (tally, stop) = (Arc::<Tally>::default(), Arc::<AtomicBool>::default());
@@ -90,6 +93,7 @@ impl Client {
                 continue;
             };
             let connected = TcpStream::connect_timeout(&address, PATIENCE);
+            let begun = Instant::now();
             let outcome = connected.and_then(|stream| {
                 self.tally.connected(protocol);
                 stream.set_nodelay(true)?;
@@ -99,10 +103,17 @@ impl Client {
                     Protocol::Http1 => self.http1(stream),
                     Protocol::Tcp => self.tcp(stream),
                     Protocol::WebSocket => self.websocket(stream),
+                    Protocol::Http2 | Protocol::Grpc => {
+                        let seed = self.draw();
+                        streams::run(stream, protocol, seed, (&self.tally, &self.stop))
+                    }
                 }
             });
             if let Err(error) = outcome {
-                self.tally.failed(protocol, format_args!("{address}: {error}"));
+                let (age, at) = (begun.elapsed(), self.tally.elapsed());
+                let told =
+                    format_args!("{address}: {error}; {age:?} after it connected, at {at:?}");
+                self.tally.failed(protocol, told);
             }
         }
     }
@@ -114,7 +125,8 @@ impl Client {
         let mut targets = (0..count).map(|at| &self.targets[(first + at) % count]);
         let target = targets.find(|target| target.is_ready.load(Ordering::Relaxed))?;
         match protocol {
-            Protocol::Http1 | Protocol::WebSocket => Some(target.http),
+            Protocol::Http1 | Protocol::WebSocket | Protocol::Http2 => Some(target.http),
+            Protocol::Grpc => target.grpc,
             Protocol::Tcp => target.tcp,
         }
     }
@@ -188,7 +200,20 @@ impl Client {
             frame.extend(mask);
             frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
             stream.write_all(&frame)?;
-            let answer = exactly(&mut stream, &mut received, 2 + payload.len())?;
+            let mut answer = exactly(&mut stream, &mut received, 4)?;
+            // Going away: it is answered, and the end follows.
+            if answer == [0x88, 2, 0x03, 0xe9] {
+                if !is_close {
+                    stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9])?;
+                }
+                stream.read_to_end(&mut received)?;
+                return if received.is_empty() {
+                    Ok(())
+                } else {
+                    Err(wrong("bytes after the end"))
+                };
+            }
+            answer.extend(exactly(&mut stream, &mut received, payload.len() - 2)?);
             if answer[..2] != [kind, length] || answer[2..] != payload {
                 return Err(wrong("another frame came back"));
             }
@@ -260,6 +285,6 @@ fn fill(stream: &mut TcpStream, received: &mut Vec<u8>) -> std::io::Result<()> {
     }
 }
 
-fn wrong(what: &str) -> std::io::Error {
+pub(super) fn wrong(what: &str) -> std::io::Error {
     std::io::Error::new(ErrorKind::InvalidData, what.lines().next().unwrap_or_default())
 }

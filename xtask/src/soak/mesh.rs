@@ -17,14 +17,16 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use super::load::{self, Target};
-use super::origin;
 use super::tally::Report;
+use super::{origin, streams};
 use crate::bench::{Api, Process};
 
 /// Everything starts within this.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PORT: u16 = 9080;
-const CLIENTS: load::Clients = [8, 0, 4];
+/// Where the workload speaks gRPC.
+const GRPC_PORT: u16 = 9081;
+const CLIENTS: load::Clients = [6, 0, 4, 3, 3];
 /// Certificates are renewed around half of their time.
 const CERTIFICATE_SECONDS: u32 = 10;
 
@@ -34,7 +36,7 @@ pub(crate) struct Inside {
     /// Serve on this port for ever.
     #[arg(long, conflicts_with = "call")]
     serve: Option<u16>,
-    /// Call this host and port.
+    /// Call this host.
     #[arg(long)]
     call: Option<String>,
     /// For so long, until this file is there.
@@ -54,11 +56,13 @@ pub(super) fn inside(args: &Inside) -> Result<ExitCode> {
         }
     }
     let (Some(call), Some(until)) = (&args.call, &args.until) else { bail!("--call and --until") };
-    let http = resolve(call)?;
-    let targets = Arc::new(vec![Target { http, tcp: None, is_ready: AtomicBool::new(true) }]);
+    let http = resolve(&format!("{call}:{PORT}"))?;
+    let grpc = resolve(&format!("{call}-grpc:{GRPC_PORT}"))?;
+    let is_ready = AtomicBool::new(true);
+    let targets = Arc::new(vec![Target { http, tcp: None, grpc: Some(grpc), is_ready }]);
     // The first answer may come only when both sidecars know each other.
     let begun = Instant::now();
-    while !answers(http) {
+    while !answers(http) || !streams::answers(grpc) {
         ensure!(begun.elapsed() < PATIENCE, "{call} does not answer");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -107,6 +111,31 @@ pub(super) fn pushes(plan: &Plan<'_>) -> Result<Report> {
         std::thread::sleep(Duration::from_millis(100));
     }
     mesh.report(format!("{times} pushes"))
+}
+
+/// Sidecars are replaced under load, those of the callers and of the called; each stays one proxy in the control plane's eyes.
+pub(super) fn upgrades(plan: &Plan<'_>) -> Result<Report> {
+    let mut mesh = Mesh::start(plan, "upgrade")?;
+    let mut times = 0;
+    while times < plan.times || !mesh.has_ended()? {
+        if times == plan.times {
+            mesh.finish()?;
+        }
+        let name = ["app", "client", "app-grpc"][times as usize % 3];
+        let mut upgrade = Command::new(&plan.leno);
+        let upgrade = upgrade
+            .args(["proxy", "upgrade", "--all", "--data"])
+            .arg(mesh.folder.join(name))
+            .stdin(Stdio::null())
+            .output()?;
+        let said = String::from_utf8_lossy(&upgrade.stderr).into_owned();
+        // The client may end in the middle.
+        ensure!(upgrade.status.success() || mesh.has_ended()?, "upgrade: {said}");
+        let count = mesh.proxies(&plan.leno)?;
+        ensure!(count == 3 || mesh.has_ended()?, "{count} proxies where there are three");
+        times += 1;
+    }
+    mesh.report(format!("{times} upgrades"))
 }
 
 /// Certificates are renewed under load, on both sides.
@@ -186,9 +215,10 @@ struct Mesh {
     api: Api,
     client: Child,
     folder: PathBuf,
+    kubeconfig: PathBuf,
     /// Present when the client is to end.
     until: PathBuf,
-    app: Process,
+    apps: [Process; 2],
     _control: Process,
 }
 
@@ -224,17 +254,23 @@ impl Mesh {
                 .stderr(Stdio::null());
             run
         };
-        let mut app = run("app", &["--port", &PORT.to_string()]);
-        app.args(["--serve", &PORT.to_string()]);
-        let app = Process::start(app)?;
+        let serve = |name: &str, port: u16, protocol: &str| {
+            let mut app = run(name, &["--port", &port.to_string(), "--protocol", protocol]);
+            app.args(["--serve", &port.to_string()]);
+            Process::start(app)
+        };
+        let app = serve("app", PORT, "http")?;
+        let grpc = serve("app-grpc", GRPC_PORT, "grpc")?;
         let mut client = run("client", &[]);
         client
-            .args(["--call", &format!("soak-app:{PORT}"), "--until"])
+            .args(["--call", "soak-app", "--until"])
             .arg(&until)
             .args(["--exchanges", &plan.exchanges.to_string()])
             .stdout(Stdio::piped());
         let client = client.spawn().context("start the client")?;
-        let mut mesh = Self { api, client, folder, until, app, _control: control };
+        let kubeconfig = PathBuf::from(kubeconfig);
+        let mut mesh =
+            Self { api, client, folder, kubeconfig, until, apps: [app, grpc], _control: control };
         let begun = Instant::now();
         while !mesh.until.with_extension("begun").exists() {
             ensure!(!mesh.has_ended()?, "the client could not begin");
@@ -252,6 +288,15 @@ impl Mesh {
         let run: Value = serde_json::from_slice(&std::fs::read(run)?)?;
         let address = run["address"].as_str().context("a run has an address")?;
         Ok(SocketAddr::new(address.parse()?, 15000))
+    }
+
+    /// How many proxies the control plane counts.
+    fn proxies(&self, leno: &Path) -> Result<usize> {
+        let mut status = Command::new(leno);
+        status.args(["proxy", "status", "-o", "json"]).env("KUBECONFIG", &self.kubeconfig);
+        let output = status.stdin(Stdio::null()).output()?.stdout;
+        let document: Value = serde_json::from_slice(&output).context("a list of proxies")?;
+        Ok(document["items"].as_array().context("items")?.len())
     }
 
     /// Lets the client end when it has made its exchanges.
@@ -279,8 +324,10 @@ impl Drop for Mesh {
     fn drop(&mut self) {
         // Whoever has ended already needs nothing; sidecars end with their runs.
         let _ = crate::interrupt(&self.client);
-        let _ = self.app.interrupt();
-        self.app.wait(Duration::from_secs(10));
+        for app in &mut self.apps {
+            let _ = app.interrupt();
+            app.wait(Duration::from_secs(10));
+        }
         let _ = self.client.wait();
     }
 }

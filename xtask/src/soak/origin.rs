@@ -1,10 +1,14 @@
-//! The servers behind the proxies: HTTP/1.1 with WebSocket at `/ws`, and bytes that come back. A thread for each
-//! connection.
+//! The servers behind the proxies: HTTP/1.1 with WebSocket at `/ws`, HTTP/2 with gRPC, and bytes that come back. A thread for
+//! each connection but HTTP/2's.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::OnceLock;
 
 use anyhow::Result;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::streams;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const SWITCHED: &[u8] =
@@ -43,7 +47,24 @@ fn serve(port: u16, each: fn(TcpStream) -> std::io::Result<()>) -> Result<Socket
     Ok(address)
 }
 
-fn http(mut stream: TcpStream) -> std::io::Result<()> {
+/// HTTP of either version.
+fn http(stream: TcpStream) -> std::io::Result<()> {
+    static HTTP2: OnceLock<UnboundedSender<TcpStream>> = OnceLock::new();
+    if streams::is_http2(&stream)? {
+        if HTTP2.get().is_none() {
+            // A second one that is made in the same moment ends at once.
+            let _ = HTTP2.set(streams::serve()?);
+        }
+        let served = HTTP2.get().map(|served| served.send(stream));
+        return served
+            .is_some_and(|sent| sent.is_ok())
+            .then_some(())
+            .ok_or(ErrorKind::Other.into());
+    }
+    http1(stream)
+}
+
+fn http1(mut stream: TcpStream) -> std::io::Result<()> {
     let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let count = stream.read(&mut buffer)?;

@@ -49,7 +49,7 @@ impl Place {
 
     pub(super) fn target(&self, is_ready: bool) -> Target {
         let is_ready = AtomicBool::new(is_ready);
-        Target { http: self.http, tcp: Some(self.tcp), is_ready }
+        Target { http: self.http, tcp: Some(self.tcp), grpc: Some(self.http), is_ready }
     }
 
     pub(super) fn targets(&self) -> Arc<Vec<Target>> {
@@ -179,8 +179,16 @@ fn config(place: &Place, origin: Origin) -> Value {
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(to)}}]}],
         }})
     };
+    let route = |prefix: &str, cluster: &str| json!({"match": {"prefix": prefix}, "route": {"cluster": cluster}});
     let routes = json!({"name": "all", "virtual_hosts": [{"name": "all", "domains": ["*"],
-        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "http"}}]}]});
+        "routes": [route("/soak.", "http2"), route("/", "http")]}]});
+    let mut http2 = cluster("http2", origin.http);
+    http2["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        },
+    });
     let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
     let http = json!({
         "route_config": routes,
@@ -195,7 +203,7 @@ fn config(place: &Place, origin: Origin) -> Value {
                 listener("http", place.http, manager, http),
                 listener("tcp", place.tcp, "tcp_proxy.v3.TcpProxy", json!({"cluster": "echo"})),
             ],
-            "clusters": [cluster("http", origin.http), cluster("echo", origin.echo)],
+            "clusters": [cluster("http", origin.http), http2, cluster("echo", origin.echo)],
         },
     })
 }

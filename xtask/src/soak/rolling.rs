@@ -11,7 +11,7 @@ use super::process::Place;
 use super::tally::Report;
 use super::{Plan, origin};
 
-const CLIENTS: load::Clients = [8, 4, 4];
+const CLIENTS: load::Clients = [6, 4, 4, 3, 3];
 /// How often the balancer asks; much less than the lame duck's second.
 const CHECK: Duration = Duration::from_millis(50);
 
