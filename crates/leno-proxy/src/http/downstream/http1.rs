@@ -174,7 +174,8 @@ impl Http1 {
 
     /// Appends the head of the final response; the length of what waits to be written is the head's.
     pub(super) fn begin(&mut self, head: &ResponseHead, is_last: bool) -> usize {
-        if is_last {
+        // An early answer: what is left of the request's body may never be read, so nothing is to be sent behind it.
+        if is_last || !self.server.request_body().is_done() {
             self.server.close_after();
         }
         self.server.response(head, &mut self.out.bytes);
@@ -188,10 +189,6 @@ impl Http1 {
         body: &[u8],
         is_last: bool,
     ) -> io::Result<()> {
-        // What is left of the request's body would have to be read first; nobody is to wait for that.
-        if !self.server.request_body().is_done() {
-            self.server.close_after();
-        }
         self.begin(head, is_last);
         // A body where none may be (HEAD) is dropped by the writer, never too long.
         let written = self.server.response_body().data(body, &mut self.out.bytes);
