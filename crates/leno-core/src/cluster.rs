@@ -1,7 +1,7 @@
 //! The compiled cluster: settings that cannot fail. Endpoints are not in it ([`crate::endpoint`]), nor is live state.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::circuit::CircuitLimits;
 use crate::config::{
@@ -65,7 +65,8 @@ impl Cluster {
         }
         check_discovery(&source.discovery, &mut report);
         check_outlier(source, &mut report);
-        let mut transports = vec![compile_transport("default", &source.transport, &mut report)];
+        let mut transports =
+            vec![compile_transport(DEFAULT_TRANSPORT, &source.transport, &mut report)];
         for (i, entry) in source.transport_matches.iter().enumerate() {
             transports.push(report.within(format_args!(".transport_matches[{i}]"), |report| {
                 compile_transport(&entry.name, &entry.transport, report)
@@ -129,11 +130,22 @@ impl Cluster {
     }
 }
 
+/// The name of the transport that is used where no match fits.
+const DEFAULT_TRANSPORT: &str = "default";
+
+static PLAINTEXT: LazyLock<Arc<Transport>> = LazyLock::new(|| {
+    Arc::new(Transport { name: Arc::from(DEFAULT_TRANSPORT), tls: None, proxy_protocol: None })
+});
+
 fn compile_transport(
     name: &str,
     config: &UpstreamTransport,
     report: &mut Report,
 ) -> Arc<Transport> {
+    // What almost every cluster has is there once.
+    if (name, config) == (DEFAULT_TRANSPORT, &UpstreamTransport::Plaintext) {
+        return Arc::clone(&PLAINTEXT);
+    }
     let tls = config.tls().map(|settings| TlsTransport {
         peer_sans: compile_sans("transport", &settings.peer_sans, report),
         settings: settings.clone(),

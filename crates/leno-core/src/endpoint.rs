@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, ResolvedBy, Transport, check_assignment};
@@ -77,6 +77,13 @@ pub struct EndpointLive {
 #[derive(Debug)]
 pub struct ActiveRequest(Arc<EndpointLive>);
 
+/// Where endpoints are whose place nobody knows.
+static NOWHERE: LazyLock<Arc<Locality>> = LazyLock::new(Arc::default);
+
+fn shared_locality(locality: &Locality) -> Arc<Locality> {
+    if *locality == **NOWHERE { Arc::clone(&NOWHERE) } else { Arc::new(locality.clone()) }
+}
+
 impl EndpointSet {
     /// Checks and compiles. `previous` gives known addresses their live state. Reports every problem, each path starting
     /// with `endpoints[NAME]`; addresses must be resolved.
@@ -96,7 +103,7 @@ impl EndpointSet {
         let levels = source.localities.iter().map(|group| group.priority as usize + 1).max();
         let mut priorities = vec![Vec::new(); levels.unwrap_or(0)];
         for group in &source.localities {
-            let locality = Arc::new(group.locality.clone());
+            let locality = shared_locality(&group.locality);
             let first = endpoints.len();
             for endpoint in &group.endpoints {
                 let live = known

@@ -350,7 +350,7 @@ fn compile_endpoints(
 fn compile_set(state: &State, cluster: &Arc<Cluster>) -> Option<Result<EndpointSet, Vec<Problem>>> {
     let name = cluster.name().as_str();
     let assignment = match &cluster.source().discovery {
-        Discovery::Static(assignment) => Arc::new(assignment.clone()),
+        Discovery::Static(assignment) => Arc::clone(assignment),
         Discovery::Eds { .. } => Arc::clone(state.assignments.get(cluster.eds_name()?)?),
         Discovery::StrictDns(_) | Discovery::LogicalDns(_) | Discovery::OriginalDst { .. } => {
             return None;

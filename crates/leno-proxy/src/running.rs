@@ -34,6 +34,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     if let Err(error) = leno_sys::memory::release_start() {
         tracing::debug!(%error, "code of the start stays mapped");
     }
+    leno_sys::memory::release_heap();
     running.wait();
     Ok(())
 }

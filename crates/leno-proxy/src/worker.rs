@@ -3,7 +3,7 @@
 //! Nothing here is shared with other workers but atomics and the snapshot. Tasks are `!Send` and hold an `Rc` of the
 //! [`Worker`]; a request takes one [`View`] and keeps it, so all of its decisions agree.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use leno_core::name::ResourceName;
 use leno_core::random::SplitMix64;
-use leno_core::snapshot::Snapshot;
+use leno_core::snapshot::{ClusterId, Snapshot};
 use leno_http::h2::Heads;
 use leno_telemetry::ProcessStat;
 use tokio::sync::watch;
@@ -29,10 +29,11 @@ use crate::upstream::cluster::ClusterState;
 use crate::upstream::connectors::Connectors;
 use crate::upstream::dial::{Dialer, InboundDialer};
 
-/// The configuration as one worker sees it: the snapshot with the worker's own part of each cluster beside it.
+/// The configuration as one worker sees it: the snapshot with the worker's own part of each cluster beside it, made when
+/// the cluster is first used.
 pub(crate) struct View {
     in_force: Arc<InForce>,
-    clusters: Vec<Rc<ClusterState>>,
+    clusters: Box<[OnceCell<Rc<ClusterState>>]>,
 }
 
 impl View {
@@ -40,9 +41,14 @@ impl View {
         &self.in_force.snapshot
     }
 
-    /// The cluster of this name.
-    pub(crate) fn cluster(&self, name: &ResourceName) -> Option<&Rc<ClusterState>> {
-        self.snapshot().cluster_id(name).map(|id| &self.clusters[id.index()])
+    /// The cluster of this name; `worker` is the one whose view this is.
+    pub(crate) fn cluster(
+        &self,
+        worker: &Worker,
+        name: &ResourceName,
+    ) -> Option<&Rc<ClusterState>> {
+        let at = self.snapshot().cluster_id(name)?.index();
+        Some(self.clusters[at].get_or_init(|| worker.first_use(&self.in_force, at)))
     }
 }
 
@@ -65,6 +71,7 @@ pub(crate) struct Worker {
     pub(crate) telemetry: WorkerTelemetry,
     pub(crate) mirrors_in_flight: Cell<usize>,
     view: RefCell<Rc<View>>,
+    /// Those that were used, by name: what they have outlives a configuration.
     clusters: RefCell<HashMap<ResourceName, Rc<ClusterState>>>,
     listeners: RefCell<BTreeMap<Arc<str>, Rc<ActiveListener>>>,
     connections: Rc<Cell<usize>>,
@@ -127,7 +134,7 @@ impl Worker {
             dialer: Dialer::new(seed.dialer),
             connectors: Connectors::default(),
             mirrors_in_flight: Cell::new(0),
-            view: RefCell::new(Rc::new(View { in_force, clusters: Vec::new() })),
+            view: RefCell::new(Rc::new(View { in_force, clusters: Box::default() })),
             clusters: RefCell::default(),
             listeners: RefCell::default(),
             connections: Rc::default(),
@@ -157,28 +164,43 @@ impl Worker {
 
     /// Takes over a newly published configuration.
     fn adopt(self: &Rc<Self>, in_force: Arc<InForce>) {
-        let (now, shard) = (Instant::now(), &self.telemetry.shard);
-        let mut known = self.clusters.borrow_mut();
-        let mut clusters = Vec::with_capacity(in_force.clusters.len());
-        let mut by_name = HashMap::with_capacity(in_force.clusters.len());
-        for (settings, shared) in in_force.snapshot.clusters().iter().zip(&in_force.clusters) {
-            let state = match known.get(settings.name()) {
-                Some(state) if Arc::ptr_eq(&state.shared, shared) => {
-                    state.update(settings, shard);
-                    Rc::clone(state)
-                }
-                _ => {
-                    let (settings, shared) = (Arc::clone(settings), Arc::clone(shared));
-                    Rc::new(ClusterState::new(settings, shared, now, shard))
-                }
+        let clusters: Box<[OnceCell<Rc<ClusterState>>]> =
+            in_force.clusters.iter().map(|_| OnceCell::new()).collect();
+        self.clusters.borrow_mut().retain(|name, state| {
+            let Some(at) = in_force.snapshot.cluster_id(name).map(ClusterId::index) else {
+                return false;
             };
-            by_name.insert(settings.name().clone(), Rc::clone(&state));
-            clusters.push(state);
-        }
-        *known = by_name;
-        drop(known);
+            let is_same = Arc::ptr_eq(&state.shared, &in_force.clusters[at]);
+            if is_same {
+                state.update(&in_force.snapshot.clusters()[at], &self.telemetry.shard);
+                clusters[at].get_or_init(|| Rc::clone(state));
+            }
+            is_same
+        });
         *self.view.borrow_mut() = Rc::new(View { in_force: Arc::clone(&in_force), clusters });
         self.adopt_listeners(&in_force);
+    }
+
+    /// Makes this worker's part of a cluster.
+    fn first_use(&self, in_force: &InForce, at: usize) -> Rc<ClusterState> {
+        let settings = &in_force.snapshot.clusters()[at];
+        let shared = &in_force.clusters[at];
+        shared.note_used();
+        let mut known = self.clusters.borrow_mut();
+        // A request that began before the last configuration may be the first to ask.
+        if let Some(state) = known.get(settings.name())
+            && Arc::ptr_eq(&state.shared, shared)
+        {
+            return Rc::clone(state);
+        }
+        let state = Rc::new(ClusterState::new(
+            Arc::clone(settings),
+            Arc::clone(shared),
+            Instant::now(),
+            &self.telemetry.shard,
+        ));
+        known.insert(settings.name().clone(), Rc::clone(&state));
+        state
     }
 
     fn adopt_listeners(self: &Rc<Self>, in_force: &InForce) {
@@ -253,6 +275,14 @@ impl Worker {
         self.connectors.sweep();
         self.budget.settle();
         self.telemetry.sweep(now);
+        if self.id == 0 {
+            // One worker measures for all, so it knows what any of them uses.
+            let view = self.view();
+            let used = view.in_force.clusters.iter().enumerate().filter(|(_, c)| c.is_used());
+            used.for_each(|(at, _)| {
+                view.clusters[at].get_or_init(|| self.first_use(&view.in_force, at));
+            });
+        }
         for cluster in self.clusters.borrow().values() {
             cluster.sweep(now);
             if self.id == 0 {

@@ -26,6 +26,19 @@ pub fn release_start() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives back the pages between allocations that hold none any more (`malloc_trim`); whether there were any.
+///
+/// What is read once and thrown away (a configuration's text and its tree) leaves holes between what was kept, which the
+/// allocator gives back by itself only at the end of its heap. It takes each of the heap's locks in turn, for about a
+/// millisecond per 10 MB: not for a thread that carries traffic.
+pub fn release_heap() -> bool {
+    // SAFETY: takes no pointer, and only pages without a live allocation are given back.
+    #[cfg(target_env = "gnu")]
+    return unsafe { libc::malloc_trim(0) } != 0;
+    #[cfg(not(target_env = "gnu"))]
+    false
+}
+
 /// The mappings of `program` that are not writable and hold no page of their own.
 fn unchanged(smaps: &str, program: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
@@ -64,7 +77,28 @@ fn mapping(line: &str) -> Option<Mapping<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{release_start, unchanged};
+    use super::{release_heap, release_start, unchanged};
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn holes_between_allocations_are_given_back() {
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        let mut blocks: Vec<Option<Vec<u8>>> = (0..2000).map(|_| Some(vec![1; 8 << 10])).collect();
+        // Every eighth stays: 14 MB of holes, none at the heap's end.
+        for (at, block) in blocks.iter_mut().enumerate() {
+            if at % 8 != 7 {
+                *block = None;
+            }
+        }
+        let before = resident();
+        assert!(release_heap());
+        assert!(resident() + (8 << 10) < before, "{} of {before} kB", resident());
+        assert!(blocks.iter().flatten().all(|block| block[0] == 1));
+    }
 
     #[test]
     fn only_unchanged_mappings_of_the_program_are_released() {

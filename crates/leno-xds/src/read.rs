@@ -209,7 +209,7 @@ impl<'a, 'p> Reader<'a, 'p> {
             let path = self.path.step(Step::Index(name, index));
             decode(Field { value, path, report: self.report })
         };
-        values.into_iter().enumerate().filter_map(element).collect()
+        exactly(values.into_iter().enumerate().filter_map(element))
     }
 
     /// Every entry of a map; those that `decode` refuses are left out (and reported by it).
@@ -354,6 +354,14 @@ impl<'a, 'p> Reader<'a, 'p> {
     pub(crate) fn structure(&mut self, number: u32, name: &str) -> Map<String, Json> {
         self.field(number, name).map(Field::structure).unwrap_or_default()
     }
+}
+
+/// Collects into a list without room to grow: what is decoded is kept as long as the configuration, and a list that may
+/// skip elements begins with room for four.
+pub(crate) fn exactly<T>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list: Vec<T> = values.collect();
+    list.shrink_to_fit();
+    list
 }
 
 /// Whether `key` is the field `name` as written or in lowerCamel.

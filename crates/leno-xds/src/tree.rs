@@ -162,6 +162,8 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         while let Some(tree) = access.next_element()? {
             list.push(tree);
         }
+        // Thousands of trees stand beside what is decoded from them.
+        list.shrink_to_fit();
         Ok(Shape::List(list))
     }
 
@@ -171,6 +173,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
             let place = place_of(&key);
             entries.push((Key { name: key.value, place }, access.next_value()?));
         }
+        entries.shrink_to_fit();
         Ok(Shape::Map(entries))
     }
 }

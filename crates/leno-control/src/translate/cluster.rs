@@ -101,7 +101,7 @@ pub(super) fn translate(inputs: &ClusterInputs) -> Cluster {
         ClusterInputs::Inbound { port, protocol, services } => {
             let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), *port);
             let name = name::inbound_cluster(*port);
-            let discovery = Discovery::Static(at(&name, Address::Socket(address)));
+            let discovery = Discovery::Static(Arc::new(at(&name, Address::Socket(address))));
             let http = UpstreamHttp { protocol: spoken(*protocol), ..plain_http() };
             Cluster {
                 services: services.clone(),
@@ -117,7 +117,7 @@ pub(super) fn translate(inputs: &ClusterInputs) -> Cluster {
                 cluster_name: name::BLACK_HOLE.to_owned(),
                 localities: Vec::new(),
             };
-            plain(name::BLACK_HOLE.to_owned(), Discovery::Static(empty))
+            plain(name::BLACK_HOLE.to_owned(), Discovery::Static(Arc::new(empty)))
         }
     }
 }
@@ -241,8 +241,8 @@ fn discovery(inputs: &OutboundInputs) -> Discovery {
     };
     match inputs.service.discovery {
         world::Discovery::Registry => Discovery::Eds { service_name: None },
-        world::Discovery::StrictDns => Discovery::StrictDns(listed()),
-        world::Discovery::LogicalDns => Discovery::LogicalDns(listed()),
+        world::Discovery::StrictDns => Discovery::StrictDns(Arc::new(listed())),
+        world::Discovery::LogicalDns => Discovery::LogicalDns(Arc::new(listed())),
         world::Discovery::OriginalDestination => Discovery::OriginalDst { port: None },
     }
 }

@@ -34,6 +34,7 @@ fn everything() -> Everything {
     }
     let endpoints = everything.clusters.pop().unwrap();
     let Discovery::Static(assignment) = endpoints.discovery else { panic!("written in place") };
+    let assignment = Arc::unwrap_or_clone(assignment);
     let second =
         ClusterLoadAssignment { cluster_name: "v2-endpoints".into(), ..assignment.clone() };
     everything.endpoints = vec![assignment, second];
@@ -109,7 +110,7 @@ fn endpoints(envoy: &Envoy) -> Vec<ClusterLoadAssignment> {
     let read = read_back(vec![], found.map(cluster).collect()).1;
     let assignments = read.into_iter().map(|cluster| {
         let Discovery::Static(assignment) = cluster.discovery else { panic!("static") };
-        assignment
+        Arc::unwrap_or_clone(assignment)
     });
     assignments.collect()
 }

@@ -1,6 +1,7 @@
 //! `envoy.config.cluster.v3.Cluster`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -44,12 +45,12 @@ pub enum Discovery {
         /// The name asked for.
         service_name: Option<String>,
     },
-    /// Written in place.
-    Static(ClusterLoadAssignment),
+    /// Written in place. Shared with what is compiled from it.
+    Static(Arc<ClusterLoadAssignment>),
     /// Every address of every name is an endpoint.
-    StrictDns(ClusterLoadAssignment),
+    StrictDns(Arc<ClusterLoadAssignment>),
     /// The first address of the one name.
-    LogicalDns(ClusterLoadAssignment),
+    LogicalDns(Arc<ClusterLoadAssignment>),
     /// The connection's original destination (passthrough).
     OriginalDst {
         /// The port that takes the place of the destination's (`original_dst_lb_config.upstream_port_override`).

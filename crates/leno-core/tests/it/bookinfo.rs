@@ -171,7 +171,7 @@ fn mesh() -> Snapshot {
         eds(&outbound("v3")),
         cluster("PassthroughCluster", Discovery::OriginalDst { port: None }),
         cluster("InboundPassthroughCluster", Discovery::OriginalDst { port: None }),
-        cluster("inbound|9080||", Discovery::Static(ClusterLoadAssignment::default())),
+        cluster("inbound|9080||", Discovery::Static(Arc::default())),
     ];
     let resources = Resources {
         listeners: listeners().into_iter().map(|l| (l.name.clone(), Arc::new(l))).collect(),

@@ -23,6 +23,9 @@ use super::give_way::{Place, give_way, places};
 use crate::dns::{Entry, SharedTable, Table};
 use crate::publish::{Publisher, Refused};
 
+/// Clusters from which on what a change leaves behind is worth giving back.
+const LARGE: usize = 500;
+
 /// What is wrong with one resource, line by line.
 type Refusals = BTreeMap<String, Vec<String>>;
 
@@ -170,6 +173,9 @@ impl Apply {
             requests.extend(self.subscribe());
         }
         self.good = self.desired.clone();
+        if self.good.clusters.len() >= LARGE {
+            leno_sys::memory::release_heap();
+        }
         requests
     }
 

@@ -91,7 +91,8 @@ async fn forward_to(
     configuration: &Configuration,
     (matched, forward, target): Chosen<'_>,
 ) -> Result<After, Failed> {
-    let cluster = configuration.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
+    let cluster = configuration.cluster(&session.worker, &target.cluster);
+    let cluster = cluster.ok_or(Failure::ClusterNotFound)?;
     session.record.targeted(cluster);
     if may_tunnel(session, forward)? == Connect::Terminate {
         return terminate::terminate(session, cluster).await;

@@ -36,7 +36,8 @@ pub(super) type Mirrors = Vec<Rc<ClusterState>>;
 pub(super) fn choose(session: &Session, configuration: &View, forward: &Forward) -> Mirrors {
     let mut random = session.worker.random.borrow_mut();
     let drawn = forward.mirrors.iter().filter(|mirror| random.hits(mirror.fraction));
-    drawn.filter_map(|mirror| configuration.cluster(&mirror.cluster).cloned()).collect()
+    let cluster_of = |name| configuration.cluster(&session.worker, name).cloned();
+    drawn.filter_map(|mirror| cluster_of(&mirror.cluster)).collect()
 }
 
 /// Sends the copies of a complete request.

@@ -47,7 +47,7 @@ pub(crate) async fn open(
 ) -> Result<Opened, Unopened> {
     let view = worker.view();
     let target = filter.clusters.pick(worker.random.borrow_mut().next_u64());
-    let cluster = view.cluster(&target.cluster).ok_or(Failure::ClusterNotFound)?;
+    let cluster = view.cluster(worker, &target.cluster).ok_or(Failure::ClusterNotFound)?;
     open_to(worker, cluster, ends, filter.settings.max_connect_attempts).await
 }
 

@@ -1,12 +1,14 @@
 //! What a cluster has besides its settings: endpoints, circuit, pools, balancing. It hangs on the cluster's name, so a
 //! new snapshot resets none of it.
 //!
-//! [`SharedCluster`] is one per process (atomics, no lock); [`ClusterState`] is one per worker and holds what need not
-//! be shared.
+//! [`SharedCluster`] is one per process (atomics, no lock); [`ClusterState`] is one per worker that uses the cluster and
+//! holds what need not be shared.
+
+mod pools;
+mod process;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,13 +17,13 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Cache};
 use leno_core::balance::{Balancer, Pick};
 use leno_core::budget::Budget;
-use leno_core::circuit::{Circuit, CircuitGuard, Limited, Overflow};
+use leno_core::circuit::{CircuitGuard, Limited, Overflow};
 use leno_core::cluster::Cluster;
 use leno_core::config::{
     Address, ClusterLoadAssignment, Discovery, EndpointHealth, LbEndpoint, LocalityEndpoints,
     RetryBudget, UpstreamProtocol,
 };
-use leno_core::endpoint::{Endpoint, EndpointLive, EndpointSet};
+use leno_core::endpoint::{Endpoint, EndpointSet};
 use leno_core::outlier::{self, EjectionCause, EndpointOutcome};
 use leno_core::random::Random;
 use leno_core::reply::Failure;
@@ -30,11 +32,12 @@ use leno_http::Version;
 use leno_telemetry::{
     ClusterStat, ClusterStats, Party, PartyId, Service, ServiceId, Shard, Workload,
 };
-use tokio::sync::Notify;
 
+use self::pools::{PoolOf, Pools, key};
+pub(crate) use self::process::{SharedCluster, Slot};
 use super::connect::{ConnectError, Link};
 use super::dial::DialError;
-use super::pool::{Connection, Pool, Wanted};
+use super::pool::{Connection, Wanted};
 use super::shared::{Shared, Spoken, Use};
 use crate::limits;
 use crate::listener::Proof;
@@ -43,53 +46,6 @@ use crate::worker::Worker;
 /// An upstream connection, counted against its cluster's limit. Boxed: it goes from hand to hand in every exchange.
 pub(crate) type UpstreamConnection = Box<Connection<Slot>>;
 
-/// The process's part of a cluster.
-#[derive(Debug)]
-pub(crate) struct SharedCluster {
-    /// The endpoints now; swapped alone.
-    pub(crate) endpoints: Arc<ArcSwap<EndpointSet>>,
-    /// What is in use.
-    pub(crate) circuit: Arc<Circuit>,
-    /// Told when a connection is free again while requests wait for one.
-    freed: Notify,
-}
-
-impl Default for SharedCluster {
-    fn default() -> Self {
-        Self {
-            endpoints: Arc::new(ArcSwap::from_pointee(EndpointSet::empty())),
-            circuit: Arc::default(),
-            freed: Notify::new(),
-        }
-    }
-}
-
-impl SharedCluster {
-    fn note_free(&self) {
-        if self.circuit.in_use(Limited::PendingRequests) > 0 {
-            self.freed.notify_waiters();
-        }
-    }
-}
-
-/// One upstream connection's place in the cluster's count; given back on drop.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    guard: Option<CircuitGuard>,
-    shared: Arc<SharedCluster>,
-    count: Rc<Cell<u32>>,
-    stats: ClusterStats,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.count.set(self.count.get() - 1);
-        self.stats.decrement(ClusterStat::CxActive);
-        self.guard = None;
-        self.shared.note_free();
-    }
-}
-
 /// One worker's part of a cluster.
 pub(crate) struct ClusterState {
     pub(crate) shared: Arc<SharedCluster>,
@@ -97,64 +53,13 @@ pub(crate) struct ClusterState {
     endpoints: RefCell<Cache<Arc<ArcSwap<EndpointSet>>, Arc<EndpointSet>>>,
     balancer: RefCell<Balancer>,
     pub(crate) budget: RefCell<Budget>,
-    pools: RefCell<HashMap<usize, PoolOf, ByAddress>>,
+    pools: RefCell<Pools>,
     connections: Rc<Cell<u32>>,
     pub(crate) stats: ClusterStats,
     /// The service it stands for, for metrics.
     service: Cell<ServiceId>,
     /// One set of one endpoint per original destination met.
     originals: RefCell<HashMap<SocketAddr, Arc<EndpointSet>>>,
-}
-
-/// Hashes the address of an allocation: distinct already, so that mixing its bits is enough.
-#[derive(Clone, Copy, Debug, Default)]
-struct ByAddress(u64);
-
-impl BuildHasher for ByAddress {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        *self
-    }
-}
-
-impl Hasher for ByAddress {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_usize(usize::from(*byte));
-        }
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        // Fibonacci hashing: the high bits, which the table takes, depend on all of the address.
-        self.0 = (self.0 ^ address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-struct PoolOf {
-    /// Keeps the key (its address) taken.
-    live: Arc<EndpointLive>,
-    pool: Rc<Pool<Slot>>,
-    shared: Rc<Shared>,
-    /// The workload behind it, for metrics; known once a request went there.
-    party: Option<PartyId>,
-    principal: Option<Arc<str>>,
-}
-
-impl PoolOf {
-    fn new(endpoint: &Endpoint) -> Self {
-        Self {
-            live: Arc::clone(&endpoint.live),
-            pool: Rc::default(),
-            shared: Rc::default(),
-            party: None,
-            principal: None,
-        }
-    }
 }
 
 impl ClusterState {
@@ -372,14 +277,8 @@ impl ClusterState {
             Err(_) if self.connections.get() == 0 => None,
             Err(overflow) => return Err(overflow),
         };
-        self.connections.set(self.connections.get() + 1);
-        self.stats.increment(ClusterStat::CxActive);
-        Ok(Slot {
-            guard,
-            shared: Arc::clone(&self.shared),
-            count: Rc::clone(&self.connections),
-            stats: self.stats.clone(),
-        })
+        let count = Rc::clone(&self.connections);
+        Ok(Slot::new(guard, &self.shared, count, self.stats.clone()))
     }
 
     /// Closes one connection that idles, so that its place can be taken: to another endpoint, or to the wanted one when it
@@ -417,7 +316,7 @@ impl ClusterState {
 
     /// Ready when a connection may have become free.
     pub(crate) fn freed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.shared.freed.notified()
+        self.shared.freed()
     }
 
     /// Sets the gauges that describe the endpoints; one worker does it for all.
@@ -441,10 +340,6 @@ impl ClusterState {
             !kept.pool.is_empty() || !kept.shared.is_empty() || kept.live.active() > 0
         });
     }
-}
-
-fn key(endpoint: &Arc<Endpoint>) -> usize {
-    Arc::as_ptr(&endpoint.live) as usize
 }
 
 fn service_of(settings: &Cluster, shard: &Shard) -> ServiceId {

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 use leno_core::config::{Address, Cluster, Discovery};
 
@@ -13,7 +14,7 @@ use crate::origin::{Peer, answering};
 /// The cluster's one endpoint, changed.
 fn edited(mut cluster: Cluster, edit: impl FnOnce(&mut leno_core::config::LbEndpoint)) -> Cluster {
     let Discovery::Static(assignment) = &mut cluster.discovery else { panic!("static") };
-    edit(&mut assignment.localities[0].endpoints[0]);
+    edit(&mut Arc::make_mut(assignment).localities[0].endpoints[0]);
     cluster
 }
 

@@ -142,5 +142,5 @@ pub(crate) fn cluster(name: &str, endpoints: &[SocketAddr]) -> Cluster {
     let locality = LocalityEndpoints { endpoints: endpoints.collect(), ..Default::default() };
     let assignment =
         ClusterLoadAssignment { cluster_name: name.into(), localities: vec![locality] };
-    Cluster::minimal(name, Discovery::Static(assignment))
+    Cluster::minimal(name, Discovery::Static(Arc::new(assignment)))
 }

@@ -1,5 +1,6 @@
 //! `envoy.config.cluster.v3.Cluster`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
@@ -9,7 +10,7 @@ use leno_core::config::{
 use serde_json::{Map, Value};
 
 use super::{endpoint, tls, upstream, value};
-use crate::read::{Field, Names, Reader};
+use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
 /// Names in statistics, buffer sizes, how DNS is asked and cached, when warming ends, how old hosts are cleaned up.
@@ -126,7 +127,7 @@ fn discovery(r: &mut Reader<'_, '_>) -> Discovery {
     if port.is_some() && kind != Kind::OriginalDst {
         r.problem_at("original_dst_lb_config", "goes with type ORIGINAL_DST");
     }
-    let written = written.unwrap_or_default();
+    let written = Arc::new(written.unwrap_or_default());
     match kind {
         Kind::Static => Discovery::Static(written),
         Kind::StrictDns => Discovery::StrictDns(written),
@@ -173,7 +174,7 @@ fn services(istio: &Map<String, Value>) -> Vec<ServiceRef> {
             namespace: value::text_at(fields, "namespace")?,
         })
     };
-    list.into_iter().flatten().filter_map(service).collect()
+    exactly(list.into_iter().flatten().filter_map(service))
 }
 
 pub(crate) fn encode(w: &mut Writer, cluster: &Cluster) {

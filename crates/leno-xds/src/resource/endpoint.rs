@@ -10,7 +10,7 @@ use leno_core::config::{
 use serde_json::{Map, Value};
 
 use super::value;
-use crate::read::{Names, Reader};
+use crate::read::{Names, Reader, exactly};
 use crate::wire::Writer;
 
 /// Names, and settings of active health checks that are not made.
@@ -54,7 +54,7 @@ fn locality_endpoints(r: &mut Reader<'_, '_>) -> LocalityEndpoints {
         locality: locality.unwrap_or_default(),
         priority: r.u32(5, "priority"),
         weight: r.wrapped_u32(3, "load_balancing_weight"),
-        endpoints: r.messages(2, "lb_endpoints", lb_endpoint).into_iter().flatten().collect(),
+        endpoints: exactly(r.messages(2, "lb_endpoints", lb_endpoint).into_iter().flatten()),
     }
 }
 
@@ -83,7 +83,7 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
     let workload = value::text_at(metadata.get(ISTIO), "workload");
     Some(LbEndpoint {
         address,
-        additional_addresses: additional_addresses.into_iter().flatten().collect(),
+        additional_addresses: exactly(additional_addresses.into_iter().flatten()),
         health,
         weight,
         labels: metadata.get(TRANSPORT_MATCH).map(labels).unwrap_or_default(),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::value::{self, HeaderFields, header_fields};
 use super::{fault, retry, route_action};
-use crate::read::{Field, Names, Reader};
+use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
 const ISTIO: &str = "istio";
@@ -61,7 +61,7 @@ fn virtual_host(r: &mut Reader<'_, '_>) -> VirtualHost {
     r.harmless(HARMLESS_HOST);
     let name = r.required_string(1, "name");
     let domains = r.strings(2, "domains");
-    let mut routes: Vec<Route> = r.messages(3, "routes", route).into_iter().flatten().collect();
+    let mut routes = exactly(r.messages(3, "routes", route).into_iter().flatten());
     if let Some(fault) = fault::per_filter(r, 15) {
         hand_down(&fault, &mut routes);
     }

@@ -8,7 +8,7 @@ use leno_core::config::{
 };
 use serde_json::{Map, Value};
 
-use crate::read::{Field, Reader};
+use crate::read::{Field, Reader, exactly};
 use crate::wire::Writer;
 
 /// Stands in where an address was wrong; the problem is reported.
@@ -182,7 +182,7 @@ pub(crate) fn headers(r: &mut Reader<'_, '_>, fields: &HeaderFields) -> HeaderMu
     let edits = r.messages(fields.add.0, fields.add.1, header_edit);
     HeaderMutations {
         remove: r.strings(fields.remove.0, fields.remove.1),
-        edits: edits.into_iter().flatten().collect(),
+        edits: exactly(edits.into_iter().flatten()),
     }
 }
 

@@ -129,9 +129,9 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let discovery = prop_oneof![
         of(name()).prop_map(|service_name| Discovery::Eds { service_name }),
-        load_assignment().prop_map(Discovery::Static),
-        load_assignment().prop_map(Discovery::StrictDns),
-        load_assignment().prop_map(Discovery::LogicalDns),
+        load_assignment().prop_map(|one| Discovery::Static(Arc::new(one))),
+        load_assignment().prop_map(|one| Discovery::StrictDns(Arc::new(one))),
+        load_assignment().prop_map(|one| Discovery::LogicalDns(Arc::new(one))),
         of(1..=u16::MAX).prop_map(|port| Discovery::OriginalDst { port }),
     ];
     let policy = prop_oneof![
