@@ -28,6 +28,8 @@ pub struct Fields {
     index: Vec<Entry>,
     /// Which well-known names the live entries have, a bit per discriminant.
     present: u128,
+    /// Which of them may stand there more than once; a bit too many costs a look at the entries.
+    repeated: u128,
 }
 
 #[derive(Clone, Copy)]
@@ -82,14 +84,14 @@ fn narrow(position: usize) -> u32 {
 impl Fields {
     /// An empty list that holds no memory yet.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), index: Vec::new(), present: 0 }
+        Self { bytes: Vec::new(), index: Vec::new(), present: 0, repeated: 0 }
     }
 
     /// Forgets everything but the capacity.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.index.clear();
-        self.present = 0;
+        (self.present, self.repeated) = (0, 0);
     }
 
     /// Number of fields.
@@ -155,7 +157,7 @@ impl Fields {
         let state = if name.known().is_hop_by_hop() { State::HopByHop } else { State::Live };
         let entry = self.finish_line(line, name_end, value, (name.known(), state));
         self.index.push(entry);
-        self.present |= bit(name.known());
+        self.note(name.known());
     }
 
     /// Makes `value` the only value of the name: the first such field keeps its place and its case, the others go; it
@@ -171,6 +173,9 @@ impl Fields {
         if old.tag == Tag::NEVER {
             // Still a secret: RFC 7541 §7.1.3 binds intermediaries.
             self.index[at].tag = Tag::NEVER;
+        }
+        if name.known() != Known::Other && self.repeated & bit(name.known()) == 0 {
+            return;
         }
         let mut from = at + 1;
         while let Some(next) = self.find(&name, from) {
@@ -206,6 +211,13 @@ impl Fields {
             }
         }
         self.present = present;
+    }
+
+    /// A line with this name was added.
+    const fn note(&mut self, known: Known) {
+        let bit = bit(known);
+        self.repeated |= self.present & bit;
+        self.present |= bit;
     }
 
     fn field(&self, entry: &Entry) -> Field<'_> {
@@ -248,7 +260,8 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
+        // Values are short: a look at each byte is cheaper than setting up a search.
+        if value.iter().fold(false, |found, byte| found | ends_line(*byte)) {
             for byte in &mut self.bytes[start..] {
                 if ends_line(*byte) {
                     *byte = b' ';
@@ -299,7 +312,7 @@ impl Fields {
             state,
             tag: Tag::UNKNOWN,
         });
-        self.present |= bit(known);
+        self.note(known);
     }
 
     /// Indexes a line that the arena holds, written `name: value CRLF`.
@@ -319,7 +332,7 @@ impl Fields {
             state: if known.is_hop_by_hop() { State::HopByHop } else { State::Live },
             tag,
         });
-        self.present |= bit(known);
+        self.note(known);
     }
 
     /// Puts the values of all fields of this name together in the first of them.
@@ -384,6 +397,9 @@ impl Fields {
     pub(crate) fn count(&self, known: Known) -> usize {
         if !self.has(known) {
             return 0;
+        }
+        if self.repeated & bit(known) == 0 {
+            return 1;
         }
         self.index
             .iter()

@@ -43,18 +43,33 @@ impl Wire {
         }
     }
 
+    /// Ready when a read may find something; `Pending` (the waker is registered) costs no system call and needs no
+    /// buffer. TLS may hold bytes that the socket knows nothing of, so it is always asked.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // An error is found by the read that follows.
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Tls(_) => Poll::Ready(()),
+        }
+    }
+
     /// Whether nothing arrived and the other side is still there; asks the reactor first, so that a quiet connection
     /// costs no system call. A byte that did arrive is lost.
     pub fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
         let mut stray = [0];
-        let mut stray = ReadBuf::new(&mut stray);
-        let polled = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut stray),
-            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, &mut stray),
-            Self::Tls(stream) => Pin::new(stream).poll_read(&mut cx, &mut stray),
+        let blocks = |read: io::Result<usize>| {
+            read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
         };
-        polled.is_pending()
+        match self {
+            Self::Tcp(stream) => blocks(stream.try_read(&mut stray)),
+            Self::Unix(stream) => blocks(stream.try_read(&mut stray)),
+            Self::Tls(stream) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let mut stray = ReadBuf::new(&mut stray);
+                Pin::new(stream).poll_read(&mut cx, &mut stray).is_pending()
+            }
+        }
     }
 
     /// Writes a prefix of `bytes`.

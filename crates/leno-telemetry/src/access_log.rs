@@ -14,7 +14,7 @@ use crate::labels::lock;
 use crate::record::{AccessRecord, Line};
 
 /// A buffer is handed over once it holds this much, or when the worker flushes.
-const BUFFER_BYTES: usize = 32 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Lines that wait in one worker beyond this are dropped.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 /// Buffers that wait for the thread.

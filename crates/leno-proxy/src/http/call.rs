@@ -3,6 +3,8 @@
 //! What an ended attempt means, and whether another may follow, is asked of `leno_core` (`retry`, `budget`, `circuit`,
 //! `reply`); nothing of that is decided here.
 
+mod unanswered;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,27 +20,19 @@ use leno_core::retry::{AttemptOutcome, Idempotence, NoRetry, RetryPolicy};
 use leno_http::{BodyLength, Known};
 use leno_telemetry::{ClusterStat, ResponseFlag};
 
+use self::unanswered::{Unanswered, refused};
 use super::attempt::{Attempt, Broken, Kept, asks_for_tunnel};
 use super::exchange::Failed;
 use super::forward::{Answered, Guards, Plan};
 use super::grpc;
 use super::replay::Replay;
 use super::session::Session;
-use super::timers::{Expired, Timers};
+use super::timers::Timers;
 use super::websocket;
 use crate::limits;
-use crate::tls;
 use crate::upstream::cluster::ClusterState;
 use crate::upstream::connect::{self, Carries, ConnectError, Link, Purpose};
 use crate::upstream::shared::Spoken;
-
-/// Why one attempt gave no answer to pass on.
-struct Unanswered {
-    failure: Failure,
-    outcome: AttemptOutcome,
-    /// A kept connection had been closed meanwhile: tried again without counting as a retry.
-    is_stale: bool,
-}
 
 /// One request on its way through its attempts.
 pub(super) struct Call<'a> {
@@ -224,92 +218,6 @@ impl<'a> Call<'a> {
         Err(refused(error.failure(), error.outcome()))
     }
 
-    /// Whether nobody at the endpoint can have read any of the request. Asked only where that makes a difference.
-    async fn is_untouched(
-        &self,
-        session: &mut Session,
-        attempt: &Attempt,
-        broken: &Broken,
-    ) -> bool {
-        if attempt.is_unsent() {
-            return true;
-        }
-        if self.idempotence == Idempotence::Idempotent || !self.replay.is_replayable() {
-            return false;
-        }
-        let refused = attempt.was_refused(broken);
-        matches!(session.downstream.watch(refused, &self.timers).await, Ok(true))
-    }
-
-    /// What a broken attempt means.
-    fn broken(
-        &self,
-        session: &mut Session,
-        (cluster, endpoint): (&Rc<ClusterState>, &Arc<Endpoint>),
-        attempt: &Attempt,
-        (broken, is_untouched): (Broken, bool),
-    ) -> Unanswered {
-        session.record.received(attempt.sent());
-        let now = Instant::now();
-        let mut is_stale = false;
-        let (failure, outcome) = match broken {
-            Broken::Downstream => (Failure::DownstreamDisconnect, AttemptOutcome::Overflow),
-            Broken::Shed => (Failure::Overload, AttemptOutcome::Overflow),
-            Broken::Request(invalid) => {
-                session.record.detail(invalid.code());
-                (Failure::DownstreamProtocolError, AttemptOutcome::Overflow)
-            }
-            // In TLS 1.3 an endpoint refuses our certificate only after the handshake; it has looked at nothing.
-            Broken::Upstream(error) if attempt.is_first() && tls::is_refusal(&error) => {
-                session.record.transport_failed(&error);
-                (Failure::TlsFailure, AttemptOutcome::ConnectFailure)
-            }
-            Broken::Upstream(_) | Broken::UpstreamEnded => {
-                if attempt.is_stale_candidate() {
-                    let idle = attempt.upstream.idle();
-                    endpoint.live.keep_alive.update(|known| known.on_closed(idle));
-                }
-                is_stale = attempt.is_stale_candidate()
-                    && self.replay.is_replayable()
-                    && (is_untouched || self.idempotence == Idempotence::Idempotent);
-                if is_untouched {
-                    (Failure::ResetBeforeRequest, AttemptOutcome::ResetBeforeRequest)
-                } else {
-                    (Failure::ConnectionTermination, AttemptOutcome::Reset)
-                }
-            }
-            Broken::Reset => (Failure::RemoteReset, AttemptOutcome::Reset),
-            Broken::Refused => {
-                // The endpoint looked at nothing of it; whoever sent it need not know.
-                is_stale = self.replay.is_replayable();
-                (Failure::RefusedStream, AttemptOutcome::RefusedStream)
-            }
-            Broken::Response(invalid) => {
-                session.record.detail(invalid.code());
-                (Failure::UpstreamProtocolError, AttemptOutcome::Reset)
-            }
-            Broken::Expired(Expired::Route) => (Failure::ResponseTimeout, AttemptOutcome::Overflow),
-            Broken::Expired(Expired::Attempt) => {
-                (Failure::PerTryTimeout, AttemptOutcome::PerTryTimeout)
-            }
-            Broken::Expired(Expired::Idle) => {
-                (Failure::StreamIdleTimeout, AttemptOutcome::Overflow)
-            }
-        };
-        cluster.note_timeout(failure);
-        let counted = match failure {
-            Failure::ResponseTimeout | Failure::PerTryTimeout => Some(EndpointOutcome::Timeout),
-            Failure::ConnectionTermination | Failure::UpstreamProtocolError => {
-                Some(EndpointOutcome::Reset)
-            }
-            _ => None,
-        };
-        if let Some(counted) = counted.filter(|_| !is_stale) {
-            cluster.on_result(endpoint, counted, now);
-        }
-        Unanswered { failure, outcome, is_stale }
-    }
-
     /// Whether the policy would rather try again than pass this response on.
     fn judge_response(&self, session: &Session) -> Option<Unanswered> {
         let policy = self.policy.as_ref()?;
@@ -397,8 +305,4 @@ fn remaining(timers: &Timers) -> Duration {
     timers
         .route_at()
         .map_or(Duration::MAX, |at| at.saturating_duration_since(tokio::time::Instant::now()))
-}
-
-fn refused(failure: Failure, outcome: AttemptOutcome) -> Unanswered {
-    Unanswered { failure, outcome, is_stale: false }
 }

@@ -111,6 +111,9 @@ impl Http1 {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<io::Result<usize>> {
+        if self.connection.wire.poll_readable(cx).is_pending() {
+            return Poll::Pending;
+        }
         buffers.ensure(&mut self.inbox);
         if self.inbox.len() == self.inbox.capacity() {
             // Full reads: a long body, worth fewer and larger system calls.

@@ -11,9 +11,11 @@ const ACCEPT: &str = "sec-websocket-accept";
 
 /// Gives a request that came without a key one, for an endpoint that speaks HTTP/1.
 pub(super) fn ask(request: &mut RequestHead, random: &mut impl Random) {
+    if request.version() != Version::Http2 || request.upgrade() != Some("websocket") {
+        return;
+    }
     let Some(name) = Name::parse(KEY) else { return };
-    let is_asked = request.version() == Version::Http2 && request.upgrade() == Some("websocket");
-    if is_asked && request.fields().get(name).is_none() {
+    if request.fields().get(name).is_none() {
         let nonce = [random.next_u64().to_ne_bytes(), random.next_u64().to_ne_bytes()].concat();
         request.fields_mut().append(name, STANDARD.encode(nonce).as_bytes());
     }

@@ -219,6 +219,9 @@ impl Http1 {
         cx: &mut Context<'_>,
         buffers: &Buffers,
     ) -> Poll<io::Result<usize>> {
+        if self.wire.poll_readable(cx).is_pending() {
+            return Poll::Pending;
+        }
         buffers.ensure(&mut self.inbox);
         if self.inbox.len() == self.inbox.capacity() {
             self.inbox.reserve(limits::READ_BUFFER_BYTES);
