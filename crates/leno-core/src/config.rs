@@ -10,6 +10,7 @@ mod listener;
 mod minimal;
 mod path;
 mod route;
+mod tracing;
 mod value;
 
 pub use cluster::{
@@ -33,6 +34,7 @@ pub use route::{
     QueryMatchKind, Redirect, RedirectPath, RetryCondition, RetryPolicy, Route, RouteAction,
     RouteConfiguration, RouteFault, RouteMatch, VirtualHost, WeightedCluster,
 };
+pub use tracing::{Otlp, TraceProvider, Tracing};
 pub use value::{
     Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
 };

@@ -2,9 +2,11 @@
 
 mod attempt;
 mod call;
+mod detached;
 mod downstream;
 mod edited;
 mod exchange;
+mod exporter;
 mod forward;
 mod grpc;
 mod headers;
@@ -14,6 +16,7 @@ mod record;
 mod replay;
 mod reply;
 mod session;
+mod spans;
 mod streams;
 mod terminate;
 mod timers;
@@ -30,6 +33,7 @@ use leno_core::config::Codec;
 use crate::wire::Wire;
 use downstream::http1::Recognised;
 use downstream::{Carrier, Http1};
+pub(crate) use exporter::Exporters;
 pub(crate) use session::Arrival;
 use session::{Next, Session};
 

@@ -149,6 +149,19 @@ pub const MIRROR: Duration = Duration::from_secs(15);
 /// How long an answer of the proxy's own may take to be taken: a few KiB, which any reader takes at once.
 pub const ANSWER: Duration = Duration::from_secs(60);
 
+/// Encoded spans that wait on one worker for one collector; more are dropped and counted. Two seconds of a collector
+/// that is away, at a thousand recorded requests a second.
+pub const SPAN_QUEUE_BYTES: usize = 2 << 20;
+
+/// Spans that are sent at once without waiting for more.
+pub const SPAN_BATCH: usize = 512;
+
+/// How long spans wait for more (Envoy's `flush_interval_ms` is 5 s).
+pub const SPAN_FLUSH: Duration = Duration::from_secs(1);
+
+/// How long a batch of spans may take where the provider says nothing.
+pub const SPAN_EXPORT: Duration = Duration::from_secs(10);
+
 /// Request body bytes read and thrown away after an early answer, so that the client sees the answer and not a reset.
 pub const LINGER_BYTES: usize = 256 * 1024;
 

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::budget::{Account, WorkerBudget};
 use crate::buffers::Buffers;
+use crate::http::Exporters;
 use crate::http2::Flusher;
 use crate::limits;
 use crate::listener::active::ActiveListener;
@@ -70,6 +71,8 @@ pub(crate) struct Worker {
     pub(crate) connectors: Connectors,
     pub(crate) telemetry: WorkerTelemetry,
     pub(crate) mirrors_in_flight: Cell<usize>,
+    /// Where spans go.
+    pub(crate) exporters: Exporters,
     view: RefCell<Rc<View>>,
     /// Those that were used, by name: what they have outlives a configuration.
     clusters: RefCell<HashMap<ResourceName, Rc<ClusterState>>>,
@@ -134,6 +137,7 @@ impl Worker {
             dialer: Dialer::new(seed.dialer),
             connectors: Connectors::default(),
             mirrors_in_flight: Cell::new(0),
+            exporters: Exporters::default(),
             view: RefCell::new(Rc::new(View { in_force, clusters: Box::default() })),
             clusters: RefCell::default(),
             listeners: RefCell::default(),
@@ -275,6 +279,7 @@ impl Worker {
         self.connectors.sweep();
         self.budget.settle();
         self.telemetry.sweep(now);
+        self.exporters.sweep();
         if self.id == 0 {
             // One worker measures for all, so it knows what any of them uses.
             let view = self.view();
@@ -334,6 +339,7 @@ pub(crate) fn run(
             }
         }
         worker.finish(drain, &mut shutdown).await;
+        worker.exporters.finish(&worker).await;
     });
     Ok(())
 }

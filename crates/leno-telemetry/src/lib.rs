@@ -1,4 +1,4 @@
-//! One vocabulary for metrics and access records: names, labels, sharded counters, exposition, peer metadata.
+//! One vocabulary for metrics, access records and spans: names, labels, sharded counters, exposition, peer metadata.
 //!
 //! Decides nothing. A worker owns its [`Shard`] and its [`AccessWriter`]; the request path takes no lock and builds no
 //! string. Everything is added up and written out only when somebody scrapes.
@@ -11,6 +11,8 @@ mod labels;
 pub mod metrics;
 pub mod peer;
 mod record;
+pub mod span;
+mod trace;
 
 pub use access_log::{AccessLog, AccessLogs, AccessWriter, LogError};
 pub use counters::{ClusterStats, Exchange, Metrics, SeriesLimits, Shard, TcpStats};
@@ -22,3 +24,4 @@ pub use labels::{
 pub use leno_core::reply::Blame;
 pub use metrics::{ClusterStat, LimitReached, ProcessStat};
 pub use record::AccessRecord;
+pub use trace::TraceContext;

@@ -250,6 +250,8 @@ stats! {
         DetectionTimeouts = "leno_protocol_detection_timeouts_total", Counter, "Connections on which neither side said enough in time.";
         LearnedDestinations = "leno_protocol_destinations", Gauge, "Destinations of which is known what they speak.";
         AccessLogDropped = "leno_access_log_dropped_total", Counter, "Access records dropped because the sink stalled.";
+        SpansExported = "leno_spans_exported_total", Counter, "Spans that a collector took.";
+        SpansDropped = "leno_spans_dropped_total", Counter, "Spans dropped because the queue was full or the collector did not take them.";
         ExchangePanics = "leno_exchange_panics_total", Counter, "Connections closed because of a defect of ours.";
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod route_action;
 pub(crate) mod tls;
+pub(crate) mod tracing;
 pub(crate) mod upstream;
 pub(crate) mod value;
 

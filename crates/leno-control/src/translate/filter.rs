@@ -45,6 +45,7 @@ pub(super) fn http(
         suppress_envoy_headers: false,
         max_connection_duration: None,
         max_requests_per_connection: None,
+        tracing: None,
     }))
 }
 

@@ -237,6 +237,8 @@ pub struct HttpConnectionManager {
     pub via: String,
     /// Add no `x-envoy-` headers of our own (`Router.suppress_envoy_headers`).
     pub suppress_envoy_headers: bool,
+    /// Whether requests leave spans.
+    pub tracing: Option<Arc<super::Tracing>>,
 }
 
 /// `HttpConnectionManager.scheme_header_transformation`.

@@ -73,6 +73,7 @@ impl HttpConnectionManager {
             server_name: String::new(),
             via: String::new(),
             suppress_envoy_headers: false,
+            tracing: None,
         }
     }
 }

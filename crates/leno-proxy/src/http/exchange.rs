@@ -16,7 +16,7 @@ use super::edited::Edited;
 use super::forward::{self, Plan};
 use super::session::Session;
 use super::view::View;
-use super::{After, grpc, headers, mirror, reply, terminate, tunnel};
+use super::{After, grpc, headers, mirror, reply, spans, terminate, tunnel};
 use crate::budget::Grade;
 use crate::worker::View as Configuration;
 
@@ -28,6 +28,7 @@ pub(super) async fn exchange(session: &mut Session, started: Instant, head_bytes
     let configuration = session.worker.view();
     headers::receive(session);
     session.record.open(started, head_bytes);
+    spans::begin(session);
     grpc::recognise(session);
     let outcome = route(session, &configuration).await;
     let after = match outcome {

@@ -3,31 +3,17 @@
 //! A copy is complete or not sent at all: a body beyond the replay limit is not mirrored. Copies run in tasks of their
 //! own on the same worker, at most [`limits::MIRRORS_IN_FLIGHT`].
 
-use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Instant;
 
-use leno_core::balance::Pick;
-use leno_core::circuit::Limited;
 use leno_core::random::Random as _;
-use leno_core::retry::Idempotence;
 use leno_core::route_table::Forward;
-use leno_http::h1::{BodyReader, Client, Piece};
-use leno_http::h2::Then;
-use leno_http::{Fields, Limits, RequestHead, ResponseHead};
 use tokio::time::timeout;
 
-use super::pump::consume;
+use super::detached::Detached;
 use super::session::Session;
-use crate::http2;
 use crate::limits;
-use crate::listener::Facts;
-use crate::upstream::cluster::{ClusterState, UpstreamConnection};
-use crate::upstream::connect::{self, Carries, Link, Purpose};
-use crate::wire::Outgoing;
-use crate::worker::{View, Worker};
+use crate::upstream::cluster::ClusterState;
+use crate::worker::View;
 
 /// The clusters that get a copy of this request.
 pub(super) type Mirrors = Vec<Rc<ClusterState>>;
@@ -50,9 +36,9 @@ pub(super) fn send(session: &Session, mirrors: &Mirrors, body: &[u8]) {
         worker.mirrors_in_flight.set(worker.mirrors_in_flight.get() + 1);
         let mut head = session.request.clone();
         head.set_authority(&shadow(head.authority()));
-        let copy = Copy {
+        let copy = Detached {
             cluster: Rc::clone(cluster),
-            facts: Rc::clone(&session.facts),
+            destination: session.facts.destination,
             head,
             body: body.to_vec(),
         };
@@ -69,118 +55,6 @@ fn shadow(authority: &str) -> String {
     let port = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
     let (host, port) = authority.split_at(port.unwrap_or(authority.len()));
     format!("{host}-shadow{port}")
-}
-
-struct Copy {
-    cluster: Rc<ClusterState>,
-    facts: Rc<Facts>,
-    head: RequestHead,
-    body: Vec<u8>,
-}
-
-impl Copy {
-    async fn run(self, worker: &Rc<Worker>) -> Option<()> {
-        let _request = self.cluster.acquire(Limited::Requests).ok()?;
-        let now = Instant::now();
-        let destination: SocketAddr = self.facts.destination;
-        let pick = Pick { now, tried: &[] };
-        let endpoint = self.cluster.pick(pick, destination, &mut *worker.random.borrow_mut())?;
-        let _active = endpoint.live.begin();
-        let spoken = self.cluster.spoken(&endpoint, self.head.version());
-        let ready = self.cluster.ready(&endpoint, spoken, (Idempotence::NotIdempotent, now));
-        let link = match ready {
-            Some(ready) => ready,
-            None => {
-                let purpose = Purpose { carries: Carries::Requests, ends: None };
-                connect::link(worker, &self.cluster, &endpoint, (purpose, spoken)).await.ok()?
-            }
-        };
-        match link {
-            Link::Shared(connection) => self.share(&connection).await?,
-            Link::Exclusive(mut connection) => {
-                if self.exchange(&mut connection).await? {
-                    connection.served += 1;
-                    self.cluster.give_back(&endpoint, connection, Instant::now());
-                }
-            }
-        }
-        Some(())
-    }
-
-    /// Sends the copy among the requests of others and reads the answer.
-    async fn share(&self, connection: &Rc<http2::Connection>) -> Option<()> {
-        let then = if self.body.is_empty() { Then::End } else { Then::More };
-        let stream = connection.request(&self.head, then).ok()?;
-        let mut rest = self.body.as_slice();
-        while !rest.is_empty() {
-            let sent = poll_fn(|cx| stream.poll_write(cx, rest)).await.ok()?;
-            rest = &rest[sent..];
-        }
-        if then == Then::More {
-            stream.send_end(&Fields::new());
-        }
-        let mut answer = Vec::with_capacity(limits::READ_BUFFER_BYTES);
-        while poll_fn(|cx| stream.poll_read(cx, &mut answer)).await.ok()? > 0 {
-            answer.clear();
-        }
-        Some(())
-    }
-
-    /// Sends the copy and reads the answer; whether the connection can be used again.
-    async fn exchange(&self, connection: &mut UpstreamConnection) -> Option<bool> {
-        let mut client = Client::new(Limits::DEFAULT);
-        let mut out = Outgoing::default();
-        client.request(&self.head, &mut out.bytes);
-        client.request_body().data(&self.body, &mut out.bytes).ok()?;
-        client.request_body().end(&Fields::new(), &mut out.bytes).ok()?;
-        poll_fn(|cx| out.poll_drain(&mut connection.wire, cx)).await.ok()?;
-        let (mut inbox, mut head) = (Vec::new(), ResponseHead::new());
-        loop {
-            if let Some(length) = client.response(&inbox, &mut head).ok()? {
-                consume(&mut inbox, length);
-                if head.is_upgrade() {
-                    return None;
-                }
-                if !head.is_interim() {
-                    break;
-                }
-            } else {
-                fill(connection, &mut inbox).await?;
-            }
-        }
-        while !discard(client.response_body(), &mut inbox)? {
-            if fill(connection, &mut inbox).await.is_none() {
-                client.end_of_input().ok()?;
-            }
-        }
-        Some(client.finish(&inbox) == leno_http::h1::Persistence::Keep)
-    }
-}
-
-/// Drops what is there of a body; whether it is over.
-fn discard(body: &mut BodyReader, inbox: &mut Vec<u8>) -> Option<bool> {
-    loop {
-        let decoded = body.decode(inbox).ok()?;
-        let (consumed, is_end, is_starved) = match decoded.piece {
-            Piece::Data(_) => (decoded.consumed, false, false),
-            Piece::More => (decoded.consumed, false, true),
-            Piece::End => (decoded.consumed, true, false),
-        };
-        consume(inbox, consumed);
-        if is_end || is_starved {
-            return Some(is_end);
-        }
-    }
-}
-
-async fn fill(connection: &mut UpstreamConnection, inbox: &mut Vec<u8>) -> Option<()> {
-    inbox.reserve(limits::READ_BUFFER_BYTES);
-    let read = poll_fn(|cx| match connection.wire.poll_read(cx, inbox) {
-        Poll::Ready(Ok(count)) => Poll::Ready(count),
-        Poll::Ready(Err(_)) => Poll::Ready(0),
-        Poll::Pending => Poll::Pending,
-    });
-    (read.await > 0).then_some(())
 }
 
 #[cfg(test)]

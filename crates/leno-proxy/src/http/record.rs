@@ -14,6 +14,7 @@ use leno_core::format::Fact;
 use leno_core::reply::{self, Failure, Side};
 use leno_core::route_table::Matched;
 use leno_http::Known;
+use leno_telemetry::span::Attributes;
 use leno_telemetry::{
     AccessRecord, Blame, Exchange, PartyId, Protocol, Reporter, ResponseFlag, ResponseFlags,
     Security, SeriesKey, ServiceId,
@@ -21,6 +22,7 @@ use leno_telemetry::{
 
 use super::edited::show;
 use super::session::Session;
+use super::spans::{self, Trace};
 use crate::tcp::open::Opened;
 use crate::telemetry;
 use crate::upstream::cluster::ClusterState;
@@ -52,6 +54,7 @@ pub(crate) struct Record {
     upstream_peer: Option<Arc<str>>,
     is_upstream_mutual: bool,
     transport_failure: Option<String>,
+    trace: Option<Trace>,
 }
 
 impl Record {
@@ -177,6 +180,46 @@ impl Record {
         self.blame = Some(reaction.blame(side));
     }
 
+    /// The exchange belongs to a trace.
+    pub(super) fn traced(&mut self, trace: Trace) {
+        self.trace = Some(trace);
+    }
+
+    /// The status so far; 0 is none.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Body bytes, received from and sent to downstream.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.received, self.sent)
+    }
+
+    /// What a span says of where the request went and how that was.
+    pub(super) fn write_span(&self, attributes: &mut Attributes<'_>) {
+        let mut flags = [0; 64];
+        let mut length = 0;
+        self.flags.each_part(|part| {
+            let part = part.as_bytes();
+            let end = (length + part.len()).min(flags.len());
+            flags[length..end].copy_from_slice(&part[..end - length]);
+            length = end;
+        });
+        attributes.text("response_flags", &flags[..length]);
+        if let Some(cluster) = &self.cluster {
+            attributes.text("upstream_cluster", cluster.settings().name().as_str().as_bytes());
+        }
+        if let Some(Address::Socket(address)) = self.endpoint.as_ref().map(|e| &e.address) {
+            attributes.display("upstream_address", address);
+        }
+        if let Some(blame) = self.blame {
+            attributes.text("leno.blame", blame.as_str().as_bytes());
+        }
+        if self.status >= 500 || self.status == 0 {
+            attributes.text("error", b"true");
+        }
+    }
+
     /// When the exchange began.
     pub(super) fn started(&self) -> Instant {
         self.started.unwrap_or_else(Instant::now)
@@ -248,6 +291,9 @@ impl Session {
         self.count(duration);
         if !self.logs.is_empty() {
             self.log(started, duration);
+        }
+        if let Some(trace) = self.record.trace {
+            spans::end(self, trace, started, duration);
         }
     }
 

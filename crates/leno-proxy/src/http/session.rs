@@ -18,6 +18,7 @@ use leno_telemetry::{PartyId, ProcessStat};
 
 use super::downstream::http1::Wait;
 use super::downstream::{Carrier, Downstream};
+use super::exporter::Exporter;
 use super::record::Record;
 use crate::lifecycle::Watcher;
 use crate::limits;
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) response: ResponseHead,
     pub(super) record: Record,
     pub(super) logs: Vec<SharedWriter>,
+    /// Where spans go; `None` where requests leave none.
+    pub(super) exporter: Option<Rc<Exporter>>,
     /// Who the peer is, for metrics of inbound requests.
     pub(super) peer_party: PartyId,
     pub(super) peers: PeerCache,
@@ -88,6 +91,8 @@ impl Session {
         let exchanges_metadata =
             manager.filters.iter().any(|filter| matches!(filter, Filter::PeerMetadata));
         let logs = worker.telemetry.writers(&manager.settings.access_log);
+        let tracing = manager.settings.tracing.as_ref();
+        let exporter = tracing.map(|settings| worker.exporters.get(&worker, settings));
         Self {
             worker,
             facts,
@@ -97,6 +102,7 @@ impl Session {
             response: ResponseHead::new(),
             record: Record::default(),
             logs,
+            exporter,
             peer_party: PartyId::UNKNOWN,
             peer_asks: false,
             peers: PeerCache::new(principal.as_deref()),

@@ -26,6 +26,7 @@ mod policies;
 mod proxy_protocol;
 mod records;
 mod server_first;
+mod spans;
 mod stalls;
 mod tcp;
 mod tls_routing;

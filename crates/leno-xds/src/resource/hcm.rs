@@ -11,7 +11,7 @@ use leno_core::config::{
 
 use super::upstream::{HARMLESS_HTTP, http1, http2};
 use super::value::HeaderFields;
-use super::{fault, route, route_action, value};
+use super::{fault, route, route_action, tracing, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
@@ -29,9 +29,8 @@ const TELEMETRY: [&str; 3] = [
     "io.istio.network.peer_metadata.Config",
 ];
 
-/// Traces, limits of our own, how connections end, and details of a certificate header.
+/// Limits of our own, how connections end, and details of a certificate header.
 const HARMLESS: &Names = &[
-    (7, "tracing"),
     (12, "drain_timeout"),
     (17, "set_current_client_cert_details"),
     (24, "stream_idle_timeout"),
@@ -178,6 +177,7 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         server_name: r.string(10, "server_name"),
         via: r.string(22, "via"),
         suppress_envoy_headers,
+        tracing: r.message(7, "tracing", tracing::decode).flatten().map(Arc::new),
     }
 }
 
@@ -410,6 +410,9 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
             }
             w.bool(6, is_istio);
         });
+    }
+    if let Some(tracing) = &manager.tracing {
+        w.message(7, |w| tracing::encode(w, tracing));
     }
     w.string(10, &manager.server_name);
     write_access_logs(w, 13, &manager.access_log);

@@ -127,8 +127,9 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         (any::<bool>(), any::<bool>(), forward, any::<bool>(), any::<bool>(), scheme),
         (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
         path_normalization(),
+        of(tracing()),
     )
-        .prop_map(|(a, b, c, d, path)| {
+        .prop_map(|(a, b, c, d, path, tracing)| {
             let has_router = a.2.contains(&HttpFilter::Router);
             HttpConnectionManager {
                 codec: a.4,
@@ -152,8 +153,35 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
                 via: d.2,
                 // It is a setting of the router.
                 suppress_envoy_headers: d.3 && has_router,
+                tracing: tracing.map(Arc::new),
             }
         })
+}
+
+fn tracing() -> impl Strategy<Value = Tracing> {
+    let protocol = prop_oneof![
+        "[a-z]{0,4}".prop_map(|authority| Otlp::Grpc { authority }),
+        "http://[a-z]{1,4}/[a-z]{0,4}".prop_map(|uri| Otlp::Http { uri }),
+    ];
+    let provider = (name(), protocol, "[a-z]{0,4}", of(some_time())).prop_map(
+        |(cluster, protocol, service_name, timeout)| TraceProvider {
+            cluster,
+            protocol,
+            service_name,
+            timeout,
+        },
+    );
+    // Percents are hundredths of a percent at the finest.
+    let share =
+        || (0..=10_000_u32).prop_map(|hundredths| Fraction { per_million: hundredths * 100 });
+    (provider, share(), share(), any::<u32>()).prop_map(
+        |(provider, random_sampling, overall_sampling, max_path_bytes)| Tracing {
+            provider,
+            random_sampling,
+            overall_sampling,
+            max_path_bytes,
+        },
+    )
 }
 
 fn path_normalization() -> impl Strategy<Value = PathNormalization> {
