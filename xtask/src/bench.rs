@@ -5,6 +5,7 @@
 
 mod contender;
 mod converge;
+mod flame;
 mod http1;
 mod http2;
 mod instructions;
@@ -13,10 +14,12 @@ mod load;
 mod machine;
 mod memory;
 mod process;
+mod profile;
 mod report;
 mod rounds;
 mod secure;
 mod streams;
+mod tracing;
 mod wire;
 
 use std::path::Path;
@@ -51,15 +54,31 @@ enum Bench {
     TlsHandshake(rounds::Args),
     /// Bytes, unread.
     Tcp(rounds::Args),
+    /// What a span per request costs: tracing on and off, with few connections and many.
+    Tracing(rounds::Args),
     /// Two proxies with mutual TLS between them, at fixed rates.
     MtlsPair(rounds::Args),
     /// What is held: idle, with idle connections, with many routes and clusters.
     Memory(memory::Args),
     /// From an applied document to its enforcement by every proxy.
     Converge(converge::Args),
+    /// Where a bench's time goes: a flame graph in `bench/results/`.
+    Profile(profile::Args),
     /// Instructions of the functions every request passes, compared with those that stand.
     Instructions(instructions::Args),
 }
+
+/// The benches of hops.
+const COURSES: [&rounds::Course; 8] = [
+    &http1::COURSE,
+    &http2::COURSE,
+    &http2::GRPC,
+    &secure::BODIES,
+    &secure::HANDSHAKES,
+    &secure::TCP,
+    &secure::MTLS_PAIR,
+    &tracing::COURSE,
+];
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     match &args.bench {
@@ -70,8 +89,10 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         Bench::TlsHandshake(args) => rounds::run(root, args, &secure::HANDSHAKES),
         Bench::Tcp(args) => rounds::run(root, args, &secure::TCP),
         Bench::MtlsPair(args) => rounds::run(root, args, &secure::MTLS_PAIR),
+        Bench::Tracing(args) => rounds::run(root, args, &tracing::COURSE),
         Bench::Memory(args) => memory::run(root, args),
         Bench::Converge(args) => converge::run(root, args),
+        Bench::Profile(args) => profile::run(root, args, &COURSES),
         Bench::Instructions(args) => instructions::run(root, args),
     }
 }

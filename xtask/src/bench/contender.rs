@@ -26,6 +26,8 @@ pub(crate) struct Contender {
     pub(crate) template: &'static str,
     /// What is spoken before each hop and behind the last: two for one proxy, three for a pair.
     pub(crate) wires: &'static [Wire],
+    /// What stands in its configuration in place of a mark: nothing, for most.
+    pub(super) more: &'static [(&'static str, &'static str)],
 }
 
 impl Contender {
@@ -36,7 +38,12 @@ impl Contender {
         template: &'static str,
         wires: &'static [Wire],
     ) -> Self {
-        Self { name, program, template, wires }
+        Self { name, program, template, wires, more: &[] }
+    }
+
+    /// The same with texts in place of marks of its template.
+    pub(crate) const fn with(self, more: &'static [(&'static str, &'static str)]) -> Self {
+        Self { more, ..self }
     }
 }
 
@@ -58,6 +65,11 @@ impl Running {
         self.processes.iter().try_fold(Usage::default(), |sum, each| Ok(sum.and(each.usage()?)))
     }
 
+    /// The ids of its processes.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.processes.iter().map(Process::id)
+    }
+
     /// Memory of all its processes, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         self.processes.iter().try_fold(0, |sum, each| Ok(sum + each.resident_kib()?))
@@ -71,6 +83,8 @@ pub(crate) struct Setting<'a> {
     /// For configurations made from templates, and certificates.
     pub(crate) folder: &'a Path,
     pub(crate) backend: SocketAddr,
+    /// Where spans go, if there are any.
+    pub(crate) collector: Option<SocketAddr>,
 }
 
 impl Program {
@@ -105,6 +119,11 @@ impl Program {
 }
 
 impl Contender {
+    /// Whether it sends spans.
+    pub(super) fn needs_collector(&self) -> bool {
+        self.more.iter().any(|(_, text)| text.contains("{{COLLECTOR_PORT}}"))
+    }
+
     /// Starts its processes and waits until they accept.
     pub(crate) fn start(&self, setting: &Setting<'_>) -> Result<Running> {
         let (mut processes, mut address, mut idle_kib) = (Vec::new(), setting.backend, 0);
@@ -132,7 +151,12 @@ impl Contender {
             .with_context(|| format!("read {}", source.display()))?;
         let front = self.wires[hop].front(self.program, setting.folder);
         let back = self.wires[hop + 1].back(self.program, setting.folder);
-        let text = repeat_services(&template)
+        let mut text = repeat_services(&template);
+        for (mark, more) in self.more {
+            ensure!(text.contains(mark), "{}: no {mark}", source.display());
+            text = text.replace(mark, more);
+        }
+        let text = text
             .replace("# codec", self.wires[hop].codec())
             .replace("# front", &front)
             .replace("# back", &back)
@@ -140,6 +164,7 @@ impl Contender {
             .replace("{{BACK}}", &back)
             .replace("{{PORT}}", &address.port().to_string())
             .replace("{{ADMIN}}", &free_port()?.to_string())
+            .replace("{{COLLECTOR_PORT}}", &setting.collector.map_or(0, |at| at.port()).to_string())
             .replace("{{FOLDER}}", &setting.folder.display().to_string())
             .replace("{{BACKEND_HOST}}", &behind.ip().to_string())
             .replace("{{BACKEND_PORT}}", &behind.port().to_string())

@@ -71,7 +71,7 @@ fn measure(
     let tools = Tools::find(root, folder, args.loadgen.as_deref())?;
     let (_behind, backend) = tools.serve(100)?;
     let leno = root.join(&args.leno);
-    let setting = Setting { root, leno: &leno, folder, backend };
+    let setting = Setting { root, leno: &leno, folder, backend, collector: None };
     let connections = if args.quick { CONNECTIONS / 10 } else { CONNECTIONS };
     let mut peers = serde_json::Map::new();
     for contender in http1::COURSE.contenders.iter().filter(|each| !each.name.contains('-')) {

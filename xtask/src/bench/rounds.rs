@@ -109,7 +109,8 @@ pub(super) fn run(root: &Path, args: &Args, course: &Course) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-fn start_behind(
+/// Starts what answers.
+pub(super) fn start_behind(
     tools: &Tools,
     root: &Path,
     folder: &Path,
@@ -128,7 +129,10 @@ fn measure(root: &Path, args: &Args, course: &Course, folder: &Path) -> Result<M
     let tools = Tools::find(root, folder, args.loadgen.as_deref())?;
     let (_behind, backend) = start_behind(&tools, root, folder, course.behind)?;
     let leno = root.join(&args.leno);
-    let setting = Setting { root, leno: &leno, folder, backend };
+    let has_spans = course.contenders.iter().any(Contender::needs_collector);
+    let collector = has_spans.then(|| streams::collect(root, folder)).transpose()?;
+    let collector_at = collector.as_ref().map(|(_, address)| *address);
+    let setting = Setting { root, leno: &leno, folder, backend, collector: collector_at };
     let (mut running, mut versions) = start(args, course, &setting)?;
     if let Some(wrk) = tools.wrk() {
         versions.push(("wrk".to_owned(), machine::version(wrk)));

@@ -84,17 +84,26 @@ fn grpc_message(bytes: &[u8]) -> Vec<u8> {
 
 /// Starts the HTTP/2 server.
 pub(crate) fn serve(root: &Path, folder: &Path) -> Result<(Process, SocketAddr)> {
+    serve_by(root, folder, "answers-haproxy.cfg")
+}
+
+/// Starts the collector of spans.
+pub(super) fn collect(root: &Path, folder: &Path) -> Result<(Process, SocketAddr)> {
+    serve_by(root, folder, "collector-haproxy.cfg")
+}
+
+fn serve_by(root: &Path, folder: &Path, template: &str) -> Result<(Process, SocketAddr)> {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let template = std::fs::read_to_string(root.join("bench/hop/answers-haproxy.cfg"))?;
+    let config = folder.join(template);
+    let template = std::fs::read_to_string(root.join("bench/hop").join(template))?;
     let text = template
         .replace("{{PORT}}", &address.port().to_string())
         .replace("{{FOLDER}}", &folder.display().to_string());
-    let config = folder.join("answers.cfg");
     std::fs::write(&config, text)?;
     let mut command = pinned(LOAD_CORE, peers::path("haproxy")?);
-    command.args(["-db", "-f"]).arg(config);
+    command.args(["-db", "-f"]).arg(&config);
     let mut process = Process::start(command)?;
-    process.wait_for(address).context("start the HTTP/2 server")?;
+    process.wait_for(address).with_context(|| format!("start haproxy by {}", config.display()))?;
     Ok((process, address))
 }
 

@@ -73,8 +73,13 @@ impl<'a> Bed<'a> {
 
     /// Starts each wanted proxy in front of `behind`; one that cannot be had is said and left out.
     pub(crate) fn start(&self, wires: &'static [Wire], behind: SocketAddr) -> Vec<Running> {
-        let setting =
-            Setting { root: self.root, leno: &self.leno, folder: &self.folder, backend: behind };
+        let setting = Setting {
+            root: self.root,
+            leno: &self.leno,
+            folder: &self.folder,
+            backend: behind,
+            collector: None,
+        };
         let is_wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|n| n == name);
         let mut running = Vec::new();
         for (name, program, template) in PROXIES {
