@@ -110,8 +110,13 @@ impl Bed<'_> {
         wires: &'static [Wire],
         behind: SocketAddr,
     ) -> Result<Running> {
-        let setting =
-            Setting { root: self.root, leno: &self.leno, folder: &self.folder, backend: behind };
+        let setting = Setting {
+            root: self.root,
+            leno: &self.leno,
+            folder: &self.folder,
+            backend: behind,
+            collector: None,
+        };
         let name = if program == Program::Envoy { "envoy" } else { "leno" };
         Contender::new(name, program, "transparent.yaml", wires).start(&setting)
     }
