@@ -260,8 +260,7 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        // Values are short: a look at each byte is cheaper than setting up a search.
-        if value.iter().fold(false, |found, byte| found | ends_line(*byte)) {
+        if may_end_line(value) {
             for byte in &mut self.bytes[start..] {
                 if ends_line(*byte) {
                     *byte = b' ';
@@ -454,6 +453,19 @@ impl Fields {
 }
 
 /// What would end a line, or the text, for some reader.
+/// Whether a byte may be one of [`ends_line`]: a control character below 16. Values are short, so a word at a time is
+/// cheaper than setting up a search.
+fn may_end_line(value: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = value.as_chunks::<8>();
+    let has_control = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        // The high bit of a byte stays after subtracting 16 from one that is less, but for a byte that had it before.
+        word.wrapping_sub(16 * ONES) & !word & 0x80 * ONES != 0
+    };
+    words.iter().any(has_control) || rest.iter().any(|byte| *byte < 16)
+}
+
 const fn ends_line(byte: u8) -> bool {
     (byte == b'\r') | (byte == b'\n') | (byte == 0)
 }
