@@ -452,7 +452,6 @@ impl Fields {
     }
 }
 
-/// What would end a line, or the text, for some reader.
 /// Whether a byte may be one of [`ends_line`]: a control character below 16. Values are short, so a word at a time is
 /// cheaper than setting up a search.
 fn may_end_line(value: &[u8]) -> bool {
@@ -461,11 +460,12 @@ fn may_end_line(value: &[u8]) -> bool {
     let has_control = |word: &[u8; 8]| {
         let word = u64::from_ne_bytes(*word);
         // The high bit of a byte stays after subtracting 16 from one that is less, but for a byte that had it before.
-        word.wrapping_sub(16 * ONES) & !word & 0x80 * ONES != 0
+        word.wrapping_sub(16 * ONES) & !word & (0x80 * ONES) != 0
     };
     words.iter().any(has_control) || rest.iter().any(|byte| *byte < 16)
 }
 
+/// What would end a line, or the text, for some reader.
 const fn ends_line(byte: u8) -> bool {
     (byte == b'\r') | (byte == b'\n') | (byte == 0)
 }
