@@ -546,12 +546,13 @@ fn frames_that_were_under_way_when_a_stream_was_reset_are_let_pass() {
 /// A slow kin of CVE-2024-27316: a head that is begun, goes on a frame or a byte at a time, and never ends.
 #[test]
 fn since_when_a_head_is_owed_is_known_until_it_is_complete() {
+    // What, what came, each a second after the last, and when the wait began, if anything is owed.
+    type Case<'a> = (&'a str, Vec<&'a [u8]>, Option<u32>);
     let begun = frame(HEADERS, END_STREAM, 1, &get(&[]));
     let more = frame(CONTINUATION, 0, 1, &block(&[("a", "b")]));
     let last = frame(CONTINUATION, END_HEADERS, 1, &[]);
     let ping = frame(PING, 0, 0, &[0; 8]);
-    // (what, what came, each a second after the last, when the wait began, if anything is owed)
-    let table: [(&str, Vec<&[u8]>, Option<u32>); 8] = [
+    let table: [Case<'_>; 8] = [
         ("nothing", vec![], None),
         ("a whole block", vec![&begun, &last], None),
         ("a block without its end", vec![&begun], Some(0)),
