@@ -169,6 +169,7 @@ fn run(ends: &mut [End; 2], kind: u8, pick: usize, size: usize, now: Instant) {
         }
         (14, _) => end.machine.ping(size as u64, &mut end.out),
         (15, _) if size > 250 => end.machine.shutdown(&mut end.out),
+        (15, Some(Held { stream, .. })) => end.machine.widen(stream, &mut end.out),
         _ => {}
     }
 }
