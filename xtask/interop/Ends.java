@@ -2,7 +2,8 @@
 // exchanged. The server speaks HTTP/1 alone; the client's HTTP/2 is chosen by ALPN under TLS, by Upgrade without.
 //
 //   Ends server                     prints the port of HTTP/1
-//   Ends client http1|http2 URL     with https, LENO_CA is the file of the authority to believe
+//   Ends client http1|http2 URL     with https, LENO_CA is the file of the authority to believe; LENO_SKIP names exchanges
+//                                   that are not tried
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
@@ -202,7 +203,9 @@ public final class Ends {
         plans.put("early", post(client, "/early", BodyPublishers.ofByteArray(LARGE)));
         plans.put("headers", many);
         plans.put("cookies", client.to("/cookies").header("cookie", "c=3; d=4"));
+        List<String> left = List.of(System.getenv().getOrDefault("LENO_SKIP", "").split(","));
         for (var plan : plans.entrySet()) {
+            if (left.contains(plan.getKey())) continue;
             String seen;
             try {
                 seen = show(client.ask(plan.getValue()));

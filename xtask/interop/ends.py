@@ -226,8 +226,13 @@ class Http2:
         del self.to_send[stream]
 
 
+class Server(ThreadingHTTPServer):
+    # Five connections at once is its default.
+    request_queue_size = 256
+
+
 def serve():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Http1)
+    server = Server(("127.0.0.1", 0), Http1)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     listener = socket.create_server(("127.0.0.1", 0))
     print(server.server_address[1], listener.getsockname()[1], flush=True)
@@ -356,6 +361,10 @@ class Curl:
         command += self.FLAGS[self.version]
         if plan.trailers:
             raise CannotError("curl sends none")
+        if self.version == "http1.0" and (plan.path == "/hints" or "expect" in plan.headers):
+            raise CannotError("RFC 9110 has no interim responses to HTTP/1.0")
+        if self.version == "http2" and plan.path == "/early":
+            raise CannotError("curl 7.88 drops an answer when its stream is reset with NO_ERROR behind it")
         if plan.method == "HEAD":
             command.append("--head")
         for name, value in plan.headers.items():

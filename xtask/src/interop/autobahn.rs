@@ -58,7 +58,7 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         "| side | through | cases | OK | NON-STRICT | INFORMATIONAL | UNIMPLEMENTED | FAILED |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let mut worse = Vec::new();
+    let (mut worse, mut anyway) = (Vec::new(), Vec::new());
     for side in ["server", "client"] {
         let found = if side == "server" {
             test_servers(&bed, &cases, args.short)?
@@ -67,12 +67,18 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         };
         let (_, direct) = found.first().context("a run without a proxy")?;
         ensure!(!direct.is_empty(), "the suite did no case");
+        let fails = direct.iter().filter(|(_, verdict)| rank(verdict) > 1);
+        anyway.extend(fails.map(|(case, verdict)| format!("{side} {case}: {verdict}")));
         for (way, verdicts) in &found {
             println!("| {side} | {way} | {} |", row(verdicts));
             worse.extend(compare(direct, verdicts).map(|case| format!("{side}, {way}: {case}")));
         }
     }
-    println!("\nworse than without a proxy: {}", worse.len());
+    println!("\nfailed without a proxy: {}", anyway.len());
+    for case in &anyway {
+        println!("- {case}");
+    }
+    println!("worse than without a proxy: {}", worse.len());
     for case in &worse {
         println!("- {case}");
     }

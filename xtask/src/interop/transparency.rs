@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// How many of those.
     #[arg(long, default_value_t = 200)]
     generate: usize,
-    /// Show each difference.
+    /// Show what HTTP/2 cannot carry and what Envoy changes, too.
     #[arg(long)]
     differences: bool,
 }
@@ -57,7 +57,7 @@ struct Case {
 impl Args {
     /// What `make test` runs.
     pub(super) fn short(common: super::Common) -> Self {
-        Self { common, seed: 1, generate: 200, differences: true }
+        Self { common, seed: 1, generate: 200, differences: false }
     }
 }
 
@@ -102,8 +102,12 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         for (case, differences) in cases.iter().zip(&found) {
             // Lower case and one order of pseudo-fields are what HTTP/2 is.
             let is_allowed = |difference: &Difference| difference.is_of_http2() && wires == PAIR;
-            failed |= program != Some(Program::Envoy) && !differences.iter().all(is_allowed);
             for difference in differences {
+                let is_failure = program != Some(Program::Envoy) && !is_allowed(difference);
+                failed |= is_failure;
+                if !is_failure && !args.differences {
+                    continue;
+                }
                 let side = if case.is_request { "request" } else { "response" };
                 lines.push(format!(
                     "- {name}: {side}, {}: {}: {difference}",
@@ -112,10 +116,7 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
             }
         }
     }
-    if args.differences {
-        println!();
-        lines.iter().for_each(|line| println!("{}", line.chars().take(400).collect::<String>()));
-    }
+    lines.iter().for_each(|line| println!("{}", line.chars().take(400).collect::<String>()));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

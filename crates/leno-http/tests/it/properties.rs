@@ -76,6 +76,46 @@ fn requests_in(
     }
 }
 
+/// Feeds a client that asked once, in reads of the given lengths, and then the end of the connection.
+fn response(input: &[u8], reads: &[usize]) -> Meaning {
+    let mut meaning = Meaning::default();
+    let (mut client, mut asked) = (Client::new(LIMITS), RequestHead::new());
+    asked.start(Version::Http11, "GET", "x", "/");
+    client.request(&asked, &mut Vec::new());
+    let (mut held, mut fed, mut turn, mut is_over) = (Vec::new(), 0, 0, false);
+    while meaning.end.is_none() && !is_over && fed < input.len() {
+        let length = reads[turn.min(reads.len() - 1)].clamp(1, input.len() - fed);
+        held.extend_from_slice(&input[fed..fed + length]);
+        (fed, turn) = (fed + length, turn + 1);
+        match response_in(&mut client, &mut held, &mut meaning) {
+            Ok(end) => is_over = end,
+            Err(invalid) => meaning.end = Some(invalid),
+        }
+    }
+    if meaning.end.is_none() && !is_over {
+        meaning.end = client.end_of_input().err();
+    }
+    meaning
+}
+
+fn response_in(
+    client: &mut Client,
+    held: &mut Vec<u8>,
+    meaning: &mut Meaning,
+) -> Result<bool, Invalid> {
+    while meaning.bodies.is_empty() {
+        let mut head = ResponseHead::new();
+        let Some(length) = client.response(held, &mut head)? else { return Ok(false) };
+        held.drain(..length);
+        let reason = String::from_utf8_lossy(head.reason()).into_owned();
+        meaning.heads.push((format!("{} {reason}", head.status()), pairs(head.fields())));
+        if !head.is_interim() {
+            meaning.bodies.push(Vec::new());
+        }
+    }
+    body_in(client.response_body(), held, meaning)
+}
+
 fn body_in(
     reader: &mut BodyReader,
     held: &mut Vec<u8>,
@@ -159,6 +199,28 @@ proptest! {
         let whole = requests(&input, &[input.len()]);
         prop_assert_eq!(&requests(&input, &[1]), &whole);
         prop_assert_eq!(&requests(&input, &reads), &whole);
+    }
+
+    #[test]
+    fn any_split_of_a_response_means_the_same(
+        interim in vec(vec(line(), 0..2), 0..2),
+        status in prop_oneof![4 => Just(200_u16), 1 => Just(204), 1 => Just(304), 1 => 200_u16..600],
+        lines in vec(line(), 0..4),
+        body in prop_oneof![3 => body(), 1 => "\r\n[a-z\r\n]{0,30}"],
+        noise in vec((any::<prop::sample::Index>(), any::<u8>()), 0..2),
+        reads in vec(1_usize..40, 1..12),
+    ) {
+        let before: String =
+            interim.iter().map(|lines| format!("HTTP/1.1 103 Early Hints\r\n{}\r\n", lines.concat())).collect();
+        let mut input =
+            format!("{before}HTTP/1.1 {status} Said\r\n{}{body}", lines.concat()).into_bytes();
+        for (at, byte) in noise {
+            let at = at.index(input.len());
+            input[at] = byte;
+        }
+        let whole = response(&input, &[input.len()]);
+        prop_assert_eq!(&response(&input, &[1]), &whole);
+        prop_assert_eq!(&response(&input, &reads), &whole);
     }
 
     #[test]
