@@ -44,6 +44,7 @@ check: portal kubectl
 # The real binaries, the real kubectl, a real browser.
 e2e: build
 	$(CARGO) xtask fuzz --seconds 60
+	$(CARGO) xtask interop short
 	bin/leno demo --check
 	$(CARGO) xtask soak lifecycle --short
 	$(CARGO) xtask docs
