@@ -6,6 +6,7 @@
 
 mod cluster;
 mod endpoint;
+mod http_limits;
 mod listener;
 mod minimal;
 mod path;
@@ -21,6 +22,7 @@ pub use cluster::{
 pub use endpoint::{
     ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
 };
+pub use http_limits::HttpLimits;
 pub use listener::{
     AccessLog, ClientCertForward, Codec, DownstreamTls, FilterChain, FilterChainMatch,
     HttpConnectionManager, HttpFilter, Listener, ListenerAddress, ListenerFilter, NetworkFilter,

@@ -59,6 +59,8 @@ pub enum Failure {
     PayloadTooLarge,
     /// The downstream's head did not arrive in time.
     RequestHeaderTimeout,
+    /// The downstream's body did not arrive in time.
+    RequestTimeout,
     /// There is no `Host` or `:authority`.
     MissingHost,
     /// A path that the listener refuses to read.
@@ -82,7 +84,7 @@ pub enum Failure {
 }
 
 /// Every failure, for tables and documentation.
-pub const ALL: [Failure; 35] = [
+pub const ALL: [Failure; 36] = [
     Failure::RouteConfigurationNotFound,
     Failure::RouteNotFound,
     Failure::FilterChainNotFound,
@@ -108,6 +110,7 @@ pub const ALL: [Failure; 35] = [
     Failure::HeadersTooLarge,
     Failure::PayloadTooLarge,
     Failure::RequestHeaderTimeout,
+    Failure::RequestTimeout,
     Failure::MissingHost,
     Failure::PathRefused,
     Failure::UpgradeNotAllowed,
@@ -340,6 +343,7 @@ impl Failure {
             }
             Self::HeadersTooLarge => (431, "DPE", "request_headers_too_large", Never, App, App),
             Self::PayloadTooLarge => (413, "", "request_payload_too_large", Never, App, App),
+            Self::RequestTimeout => (408, "", "request_overall_timeout", Never, App, Network),
             Self::RequestHeaderTimeout => {
                 (408, "", "request_header_timeout", Never, App, ClientProxy)
             }

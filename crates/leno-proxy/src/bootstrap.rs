@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leno_core::config::{Address, Discovery, UpstreamTransport};
 use leno_core::snapshot::Resources;
-use leno_xds::static_file::{self, AdsSource, StaticFile};
+use leno_xds::static_file::{self, AdsSource, Overload, StaticFile};
 
 use crate::options::{ConfigSource, Mesh, Node};
 use crate::process::Error;
@@ -16,6 +16,8 @@ pub(crate) struct First {
     pub(crate) name: String,
     pub(crate) resources: Resources,
     pub(crate) admin: Option<SocketAddr>,
+    /// What the process may hold, as far as the file says it.
+    pub(crate) overload: Overload,
     /// The control plane that the file names.
     pub(crate) mesh: Option<Mesh>,
 }
@@ -31,6 +33,7 @@ pub(crate) fn first(source: &ConfigSource) -> Result<Option<First>, Error> {
             name: "resources".to_owned(),
             resources: resources.clone(),
             admin: None,
+            overload: Overload::default(),
             mesh: None,
         })),
         ConfigSource::Static(path) => {
@@ -58,7 +61,7 @@ fn bootstrap(text: &str, name: &str) -> Result<First, String> {
         routes: BTreeMap::new(),
         clusters: file.clusters.into_iter().map(|c| (c.name.clone(), Arc::new(c))).collect(),
     };
-    Ok(First { name: name.to_owned(), resources, admin: file.admin, mesh })
+    Ok(First { name: name.to_owned(), resources, admin: file.admin, overload: file.overload, mesh })
 }
 
 /// The control plane that `dynamic_resources.ads_config` names: the first endpoint of its cluster, in plaintext.

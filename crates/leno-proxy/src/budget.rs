@@ -231,9 +231,11 @@ impl Account {
 
     /// Whether more may be read that this connection would hold. If not, the registered task is woken when it may.
     pub(crate) fn may_read(&self) -> bool {
-        if self.0.budget.grade.get() == Grade::Normal
-            || self.held() <= limits::CONNECTION_BYTES + limits::MEMORY_FREE_BYTES
-        {
+        self.may_read_with(self.held().saturating_sub(limits::CONNECTION_BYTES))
+    }
+
+    fn may_read_with(&self, held: usize) -> bool {
+        if self.0.budget.grade.get() == Grade::Normal || held <= limits::MEMORY_FREE_BYTES {
             return true;
         }
         if !self.0.is_paused.replace(true) {
@@ -272,9 +274,18 @@ impl Charge {
     /// So much is held now.
     pub(crate) fn set(&self, bytes: usize) {
         let before = self.bytes.replace(bytes);
-        if before != bytes {
-            self.account.0.change(before, bytes);
+        if before == bytes {
+            return;
         }
+        self.account.0.change(before, bytes);
+        if bytes <= limits::MEMORY_FREE_BYTES && self.account.0.is_paused.replace(false) {
+            self.account.0.wake();
+        }
+    }
+
+    /// Whether its holder, which holds so much, may read more; the account's task is woken when it may.
+    pub(crate) fn may_read(&self, held: usize) -> bool {
+        self.account.may_read_with(held)
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::Instant;
 
 use leno_core::config::Codec;
 
+use crate::limits;
 use crate::wire::Wire;
 use downstream::http1::Recognised;
 use downstream::{Carrier, Http1};
@@ -52,7 +53,8 @@ pub(crate) async fn serve_connection(arrival: Arrival, wire: Wire, inbox: Vec<u8
     if codec == Codec::Http2 || codec == Codec::Auto && arrival.facts.is_http2 {
         return streams::serve_streams(arrival, wire, inbox).await;
     }
-    let mut end = Http1::new(wire, inbox, arrival.watcher.charge());
+    let limits = limits::http::http1(&arrival.manager.settings.limits);
+    let mut end = Http1::new(wire, inbox, limits, arrival.watcher.charge());
     if codec == Codec::Auto {
         match end.recognise(&arrival).await {
             Recognised::Http1 => {}

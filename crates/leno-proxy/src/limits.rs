@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
+pub(crate) mod http;
 mod process;
+mod table;
 
 pub use process::ProcessLimits;
+pub use table::table;
 
 /// Downstream connections one worker accepts at once. Above it the socket's backlog is left to wait, as a full
 /// accept queue is the one back-pressure every client understands. The open-file limit may make it smaller.
@@ -161,6 +164,13 @@ pub const SPAN_FLUSH: Duration = Duration::from_secs(1);
 
 /// How long a batch of spans may take where the provider says nothing.
 pub const SPAN_EXPORT: Duration = Duration::from_secs(10);
+
+/// How long a client may take for [`BODY_PROGRESS_BYTES`] of a body whose length it announced, while they are waited for.
+pub const BODY_PROGRESS: Duration = Duration::from_secs(60);
+
+/// What has to come in that time, or the end: 500 bytes a second, which the slowest of modems could do. A body sent a byte
+/// at a time holds a connection to the endpoint, too.
+pub const BODY_PROGRESS_BYTES: u64 = 30_000;
 
 /// Request body bytes read and thrown away after an early answer, so that the client sees the answer and not a reset.
 pub const LINGER_BYTES: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use leno_core::snapshot::Resources;
 
-use crate::bootstrap;
+use crate::bootstrap::{self, First};
 use crate::handover::Taking;
 use crate::identity::Identity;
 use crate::options::{Admin, ConfigSource, Options};
@@ -64,6 +64,11 @@ fn begin(mut options: Options, signals: Signals) -> Result<Running, Error> {
         Admin::AsConfigured => first.as_ref().and_then(|f| f.admin).or(Some(Admin::DEFAULT)),
         Admin::Off => None,
     };
+    if let Some(First { overload, .. }) = &first {
+        let number = |value: Option<u64>| value.and_then(|value| usize::try_from(value).ok());
+        options.limits =
+            options.limits.with(number(overload.memory_bytes), number(overload.connections));
+    }
     let side = SideSockets::open(admin, &mut options, handed.as_ref())?;
     let admin_address = admin.and(side.admin.first()).and_then(|s| s.0.local_addr().ok());
     let key_log = key_log(&options)?;

@@ -25,8 +25,19 @@ pub struct StaticFile {
     pub clusters: Vec<Cluster>,
     /// Where the admin port listens.
     pub admin: Option<SocketAddr>,
+    /// Where the process stops taking more.
+    pub overload: Overload,
     /// The control plane, if listeners and clusters (also) come from one.
     pub ads: Option<AdsSource>,
+}
+
+/// What `overload_manager.resource_monitors` bound; what is done at which share of them is the proxy's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overload {
+    /// Bytes that connections may make it hold (`fixed_heap.max_heap_size_bytes`).
+    pub memory_bytes: Option<u64>,
+    /// Downstream connections (`downstream_connections.max_active_downstream_connections`).
+    pub connections: Option<u64>,
 }
 
 /// `dynamic_resources.ads_config`.
@@ -47,7 +58,6 @@ const HARMLESS: &Names = &[
     (8, "watchdog"),
     (9, "tracing"),
     (13, "stats_config"),
-    (15, "overload_manager"),
     (16, "enable_dispatcher_stats"),
     (17, "layered_runtime"),
     (21, "bootstrap_extensions"),
@@ -60,6 +70,10 @@ const HARMLESS: &Names = &[
     (39, "deferred_stat_options"),
     (41, "memory_allocator_manager"),
 ];
+
+const HEAP: &str = "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig";
+const CONNECTIONS: &str =
+    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
 
 /// How a file says it, and what is meant.
 const API_TYPES: [(u32, &str, Variant); 4] = [
@@ -102,8 +116,41 @@ fn bootstrap(r: &mut Reader<'_, '_>) -> StaticFile {
         listeners,
         clusters,
         admin: admin.flatten(),
+        overload: r.message(15, "overload_manager", overload).unwrap_or_default(),
         ads,
     }
+}
+
+fn overload(r: &mut Reader<'_, '_>) -> Overload {
+    r.harmless(&[(1, "refresh_interval"), (3, "actions"), (4, "loadshed_points")]);
+    r.harmless(&[(5, "buffer_factory_config")]);
+    let monitors = r.messages(2, "resource_monitors", |r| {
+        r.string(1, "name");
+        let mut overload = Overload::default();
+        r.any(3, "typed_config", |kind, r| match kind {
+            HEAP => overload.memory_bytes = positive(r, 1, "max_heap_size_bytes"),
+            CONNECTIONS => {
+                overload.connections = positive(r, 1, "max_active_downstream_connections");
+            }
+            other => {
+                r.leave_out(&format!("{other} is not a supported resource monitor"));
+            }
+        });
+        overload
+    });
+    monitors.into_iter().fold(Overload::default(), |all, one| Overload {
+        memory_bytes: one.memory_bytes.or(all.memory_bytes),
+        connections: one.connections.or(all.connections),
+    })
+}
+
+fn positive(r: &mut Reader<'_, '_>, number: u32, name: &str) -> Option<u64> {
+    let value = r.field(number, name).and_then(|field| field.i64());
+    let value = value.and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0);
+    if value.is_none() {
+        r.problem_at(name, "is no positive number");
+    }
+    value
 }
 
 fn node(r: &mut Reader<'_, '_>) -> Node {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, Codec, HttpConnectionManager, HttpFilter,
-    NetworkFilter, PathNormalization, RouteSource, SchemeRewrite, ServerHeader, TcpProxy,
-    TrafficDirection,
+    HttpLimits, NetworkFilter, PathNormalization, RouteSource, SchemeRewrite, ServerHeader,
+    TcpProxy, TrafficDirection,
 };
 
 pub(super) fn http(
@@ -26,6 +26,7 @@ pub(super) fn http(
         access_log: access_log(),
         idle_timeout: None,
         request_headers_timeout: None,
+        limits: HttpLimits::default(),
         use_remote_address: false,
         generate_request_id: true,
         forward_client_cert: match direction {

@@ -215,6 +215,8 @@ pub struct HttpConnectionManager {
     pub max_requests_per_connection: Option<u32>,
     /// How long a request's head may take to arrive; `None` is the limit of `limits.rs`.
     pub request_headers_timeout: Option<Duration>,
+    /// What it sets of the limits on requests and streams.
+    pub limits: super::HttpLimits,
     /// Take the connection's address as the client's and set `x-forwarded-for`.
     pub use_remote_address: bool,
     /// Make an `x-request-id` where there is none. Default true.

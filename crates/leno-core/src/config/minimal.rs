@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{
     CircuitLimits, ClientCertForward, Cluster, ClusterSpecifier, Codec, Discovery, FilterChain,
-    FilterChainMatch, Forward, HeaderMutations, HttpConnectionManager, HttpFilter, LbPolicy,
-    Listener, NetworkFilter, PathMatch, PathNormalization, Route, RouteAction, RouteConfiguration,
-    RouteMatch, RouteSource, SchemeRewrite, ServerHeader, TcpProxy, TrafficDirection, UpstreamHttp,
-    UpstreamProtocol, UpstreamTransport, VirtualHost,
+    FilterChainMatch, Forward, HeaderMutations, HttpConnectionManager, HttpFilter, HttpLimits,
+    LbPolicy, Listener, NetworkFilter, PathMatch, PathNormalization, Route, RouteAction,
+    RouteConfiguration, RouteMatch, RouteSource, SchemeRewrite, ServerHeader, TcpProxy,
+    TrafficDirection, UpstreamHttp, UpstreamProtocol, UpstreamTransport, VirtualHost,
 };
 
 /// Envoy's default for the time a request may take and for what listener filters may wait.
@@ -62,6 +62,7 @@ impl HttpConnectionManager {
             max_connection_duration: None,
             max_requests_per_connection: None,
             request_headers_timeout: None,
+            limits: HttpLimits::default(),
             use_remote_address: false,
             generate_request_id: true,
             forward_client_cert: ClientCertForward::Sanitize,

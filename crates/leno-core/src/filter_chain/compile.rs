@@ -194,6 +194,8 @@ fn compile_manager(
 ) -> Option<HttpManager> {
     report.check_duration("idle_timeout", manager.idle_timeout);
     report.check_duration("request_headers_timeout", manager.request_headers_timeout);
+    report.check_duration("stream_idle_timeout", manager.limits.stream_idle_timeout);
+    report.check_duration("request_timeout", manager.limits.request_timeout);
     let filters = http_filter::compile(&manager.http_filters, report);
     let routes = match &manager.routes {
         config::RouteSource::Rds(name) => {

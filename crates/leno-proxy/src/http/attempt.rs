@@ -197,7 +197,7 @@ impl Attempt {
             if self.is_sent && downstream.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Broken::Downstream));
             }
-            downstream.hold(self.held(downstream, kept.replay));
+            downstream.hold(self.held(kept.replay));
             return downstream.poll_expired(cx, kept.timers).map(Err);
         }
     }
@@ -244,7 +244,7 @@ impl Attempt {
             } else {
                 kept.timers.flows();
             }
-            downstream.hold(self.held(downstream, kept.replay));
+            downstream.hold(self.held(kept.replay));
             return downstream.poll_expired(cx, kept.timers).map(Err);
         }
     }
@@ -256,13 +256,27 @@ impl Attempt {
         downstream: &mut Downstream,
         kept: &mut Kept<'_>,
     ) -> Result<(), Broken> {
+        let is_awaited = self.send(cx, downstream, kept)?;
+        if kept.timers.watches_body() {
+            kept.timers.body_came(Instant::now(), self.sent(), is_awaited);
+        }
+        Ok(())
+    }
+
+    /// The same; tells whether more of the request is waited for.
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut Downstream,
+        kept: &mut Kept<'_>,
+    ) -> Result<bool, Broken> {
         while !self.is_sent && self.write_error.is_none() {
             let ends = (downstream.source(), self.upstream.sink());
             match self.request.poll(cx, ends, Some(kept.replay)) {
                 Poll::Ready(Ok(Step::Done)) => {
                     self.is_sent = true;
                     kept.timers.request_received();
-                    return Ok(());
+                    return Ok(false);
                 }
                 Poll::Ready(Ok(Step::Starved)) => {}
                 Poll::Ready(Err(PumpError::Invalid(invalid))) => {
@@ -270,24 +284,24 @@ impl Attempt {
                 }
                 Poll::Ready(Err(PumpError::Write(error))) => {
                     self.write_error = Some(error);
-                    return Ok(());
+                    return Ok(false);
                 }
                 Poll::Pending if downstream.poll_parted(cx).is_ready() => return Err(self.left()),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(false),
             }
             match downstream.poll_fill(cx) {
                 Poll::Ready(false) => return Err(self.left()),
                 Poll::Ready(true) => kept.timers.moved(Instant::now()),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(true),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Bytes that it holds now, in `downstream`'s stream and the copy for another attempt, too.
-    fn held(&self, downstream: &Downstream, replay: &Replay) -> usize {
-        let transfers = self.request.held() + self.response.held();
-        self.upstream.held() + transfers + downstream.held() + replay.held()
+    /// Bytes that it holds now, the copy for another attempt included. What the downstream connection holds is on the books
+    /// by itself.
+    fn held(&self, replay: &Replay) -> usize {
+        self.upstream.held() + self.request.held() + self.response.held() + replay.held()
     }
 
     /// The client left in the middle of its request: nobody must take what was sent of it for the whole.

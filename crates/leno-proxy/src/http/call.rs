@@ -91,7 +91,8 @@ impl<'a> Call<'a> {
         let now = session.record.now();
         let policy = plan.forward.retry.clone();
         let per_try = policy.as_ref().and_then(|policy| policy.per_try_timeout);
-        let idle = plan.forward.idle_timeout.unwrap_or(limits::STREAM_IDLE);
+        let set = &session.manager.settings.limits;
+        let idle = limits::http::stream_idle(plan.forward.idle_timeout, set);
         plan.cluster.budget.borrow_mut().on_request(now);
         let has_body =
             session.request.body() != BodyLength::Empty && !asks_for_tunnel(&session.request);
@@ -101,6 +102,10 @@ impl<'a> Call<'a> {
         let mut timers = Timers::new(now.into(), timeout, per_try, idle);
         if !has_body {
             timers.begin(now.into());
+        } else {
+            let is_announced = matches!(session.request.body(), BodyLength::Exactly(_))
+                && session.downstream.ends_with_exchange();
+            timers.expect_body(now.into(), set.request_timeout, is_announced);
         }
         Self {
             timers,

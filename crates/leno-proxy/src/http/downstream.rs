@@ -154,15 +154,6 @@ impl Downstream {
         After::Close
     }
 
-    /// Bytes of the request that wait in its stream.
-    pub(super) fn held(&self) -> usize {
-        match &self.carrier {
-            // Its buffers are on the books already.
-            Carrier::Http1(_) => 0,
-            Carrier::Http2(end) => end.stream().held(),
-        }
-    }
-
     /// Whether nothing can follow an exchange that went wrong.
     pub(super) fn ends_with_exchange(&self) -> bool {
         matches!(self.carrier, Carrier::Http1(_))

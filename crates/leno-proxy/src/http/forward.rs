@@ -13,7 +13,7 @@ use leno_core::keep_alive::announced_timeout;
 use leno_core::reply::Failure;
 use leno_core::route_table::{Forward, VirtualHost};
 use leno_http::{BodyLength, Known};
-use leno_telemetry::{ClusterStat, ClusterStats};
+use leno_telemetry::{ClusterStat, ClusterStats, LimitReached};
 
 use super::attempt::{Attempt, Broken, Kept, asks_for_tunnel};
 use super::call::Call;
@@ -122,6 +122,11 @@ fn cut_off(session: &mut Session, broken: Broken) -> After {
         | Broken::Reset
         | Broken::Refused => Failure::ConnectionTerminationInResponse,
         Broken::Expired(Expired::Idle) => Failure::StreamIdleTimeout,
+        Broken::Expired(Expired::Request) => Failure::RequestTimeout,
+        Broken::Expired(Expired::SlowBody) => {
+            session.worker.process.metrics.reached(LimitReached::SlowBody);
+            Failure::RequestTimeout
+        }
         Broken::Expired(_) => Failure::ResponseTimeout,
     };
     session.record.failed(failure, session.facts.side());

@@ -34,7 +34,9 @@ struct Rest {
 
 /// Serves a connection until it ends. `inbox` holds what the inspectors read.
 pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) {
-    let connection = Connection::server(&arrival.worker, wire, &inbox);
+    let limits = limits::http::http2(&arrival.manager.settings.limits);
+    let connection =
+        Connection::server(&arrival.worker, wire, &inbox, (limits, arrival.watcher.charge()));
     arrival.worker.buffers.give(inbox);
     let rest = Rest { deadline: Deadline::new(), since: Instant::now(), served: 0 };
     let places = Rc::default();

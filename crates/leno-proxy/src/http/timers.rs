@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits::STALL_BYTES;
+use crate::limits;
 
 /// Which deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub(super) enum Expired {
     Attempt,
     /// No byte moved for too long, or the receiver took next to nothing of what waits for it (flag `SI`).
     Idle,
+    /// The request did not arrive in the time that the listener gives it (`request_timeout`).
+    Request,
+    /// The request's body comes too slowly.
+    SlowBody,
 }
 
 /// All deadlines of one exchange.
@@ -31,6 +35,9 @@ pub(super) struct Timers {
     attempt_at: Option<Instant>,
     idle_at: Instant,
     stall: Option<Stall>,
+    /// When all of the request has to be there.
+    request_at: Option<Instant>,
+    progress: Option<Progress>,
 }
 
 /// A receiver that does not take all there is: until when it may do so, and what it had taken when that began.
@@ -38,6 +45,15 @@ pub(super) struct Timers {
 struct Stall {
     at: Instant,
     taken: u64,
+}
+
+/// How a body comes that was announced to be of some length.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// Since when enough of it is waited for.
+    since: Instant,
+    /// What had come by then.
+    from: u64,
 }
 
 impl Timers {
@@ -49,6 +65,7 @@ impl Timers {
         idle: Duration,
     ) -> Self {
         let (route_at, attempt_at, idle_at) = (None, None, now + idle);
+        let (request_at, progress) = (None, None);
         Self {
             route,
             attempt,
@@ -58,6 +75,36 @@ impl Timers {
             attempt_at,
             idle_at,
             stall: None,
+            request_at,
+            progress,
+        }
+    }
+
+    /// The request has a body still to come: all of it within `timeout`, and never too slowly if `is_announced` how long
+    /// it is. What is sent as it arises may take its time.
+    pub(super) fn expect_body(
+        &mut self,
+        now: Instant,
+        timeout: Option<Duration>,
+        is_announced: bool,
+    ) {
+        self.request_at = timeout.map(|timeout| now + timeout);
+        self.progress = is_announced.then_some(Progress { since: now, from: 0 });
+    }
+
+    /// Whether it matters how fast the body comes.
+    pub(super) fn watches_body(&self) -> bool {
+        self.progress.is_some()
+    }
+
+    /// So much of the body has come, and more is waited for, or not because the endpoint takes no more now.
+    pub(super) fn body_came(&mut self, now: Instant, bytes: u64, is_awaited: bool) {
+        if let Some(progress) = &mut self.progress
+            && (!is_awaited
+                || bytes < progress.from
+                || bytes >= progress.from + limits::BODY_PROGRESS_BYTES)
+        {
+            *progress = Progress { since: now, from: bytes };
         }
     }
 
@@ -71,6 +118,7 @@ impl Timers {
     /// The same at a known time.
     pub(super) fn begin(&mut self, now: Instant) {
         self.is_complete = true;
+        (self.request_at, self.progress) = (None, None);
         self.route_at = self.route_at.or_else(|| self.route.map(|timeout| now + timeout));
         self.attempt_at = self.attempt_at.or_else(|| self.attempt.map(|timeout| now + timeout));
     }
@@ -99,9 +147,9 @@ impl Timers {
     }
 
     /// The receiver, which has taken so many bytes in all, does not take what is there. It has the idle time to take
-    /// [`STALL_BYTES`] or all of it: a window that opens by a byte at a time is one that stays closed.
+    /// [`limits::STALL_BYTES`] or all of it: a window that opens by a byte at a time is one that stays closed.
     pub(super) fn blocked(&mut self, now: Instant, taken: u64) {
-        if self.stall.is_none_or(|stall| taken - stall.taken >= STALL_BYTES) {
+        if self.stall.is_none_or(|stall| taken - stall.taken >= limits::STALL_BYTES) {
             self.stall = Some(Stall { at: now + self.idle, taken });
         }
     }
@@ -114,8 +162,8 @@ impl Timers {
     /// The earliest deadline.
     pub(super) fn next(&self) -> Instant {
         let stall_at = self.stall.map(|stall| stall.at);
-        let others = [self.route_at, self.attempt_at, stall_at];
-        others.into_iter().flatten().fold(self.idle_at, Instant::min)
+        let all = [self.route_at, self.attempt_at, stall_at, self.request_at, self.slow_at()];
+        all.into_iter().flatten().fold(self.idle_at, Instant::min)
     }
 
     /// Which deadline passed first; the route's wins a tie, since no attempt may follow it.
@@ -125,11 +173,19 @@ impl Timers {
             Some(Expired::Route)
         } else if passed(self.attempt_at) {
             Some(Expired::Attempt)
+        } else if passed(self.request_at) {
+            Some(Expired::Request)
+        } else if passed(self.slow_at()) {
+            Some(Expired::SlowBody)
         } else if self.idle_at <= now || passed(self.stall.map(|stall| stall.at)) {
             Some(Expired::Idle)
         } else {
             None
         }
+    }
+
+    fn slow_at(&self) -> Option<Instant> {
+        self.progress.map(|progress| progress.since + limits::BODY_PROGRESS)
     }
 
     /// When the route's time is over.
@@ -144,7 +200,8 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Expired, STALL_BYTES, Timers};
+    use super::{Expired, Timers};
+    use crate::limits::STALL_BYTES;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -159,6 +216,28 @@ mod tests {
         timers.next_attempt(start + 4 * SECOND);
         assert_eq!(timers.next(), start + 5 * SECOND);
         assert_eq!(timers.expired(start + 6 * SECOND), Some(Expired::Route));
+    }
+
+    #[test]
+    fn an_announced_body_has_to_come_on_unless_nobody_takes_it() {
+        let start = Instant::now();
+        let period = crate::limits::BODY_PROGRESS;
+        let enough = crate::limits::BODY_PROGRESS_BYTES;
+        let mut timers = Timers::new(start, None, None, 100 * period);
+        timers.expect_body(start, Some(5 * period), true);
+        timers.body_came(start + period / 2, enough - 1, true);
+        assert_eq!(timers.expired(start + period), Some(Expired::SlowBody));
+        timers.body_came(start + period / 2, enough, true);
+        assert_eq!(timers.expired(start + period), None);
+        timers.body_came(start + 3 * period, enough, false);
+        assert_eq!(timers.expired(start + 3 * period), None, "the endpoint was slow");
+        assert_eq!(timers.expired(start + 4 * period), Some(Expired::SlowBody));
+        assert_eq!(timers.expired(start + 5 * period), Some(Expired::Request));
+        timers.request_received();
+        assert_eq!(timers.expired(start + 9 * period), None, "it is all there");
+        let mut streaming = Timers::new(start, None, None, 100 * period);
+        streaming.expect_body(start, None, false);
+        assert_eq!(streaming.expired(start + 9 * period), None);
     }
 
     #[test]

@@ -11,12 +11,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use leno_http::RequestHead;
 use leno_http::h2::{self, NotNow, Settings, Then};
+use leno_http::{Http2Limits, RequestHead};
 
 use super::changes::Changes;
 use super::state::State;
 use super::stream::Stream;
+use crate::budget::Charge;
 use crate::limits;
 use crate::listener::Proof;
 use crate::wire::Wire;
@@ -47,13 +48,20 @@ pub(crate) struct Connection {
     peerage: Peerage,
     /// Streams begun on it.
     pub(crate) served: Cell<u32>,
+    /// For what it holds, where a downstream peer is the cause.
+    charge: Option<Charge>,
 }
 
 impl Connection {
     /// The server's end; `early` was read from the socket before.
-    pub(crate) fn server(worker: &Rc<Worker>, wire: Wire, early: &[u8]) -> Rc<Self> {
-        let machine = h2::Connection::server(Settings::DEFAULT);
-        let connection = Self::new(worker, wire, machine, Peerage::default());
+    pub(crate) fn server(
+        worker: &Rc<Worker>,
+        wire: Wire,
+        early: &[u8],
+        (limits, charge): (Http2Limits, Option<Charge>),
+    ) -> Rc<Self> {
+        let machine = h2::Connection::server(Settings { limits, ..Settings::DEFAULT });
+        let connection = Self::new(worker, wire, machine, (Peerage::default(), charge));
         {
             let mut state = connection.state.borrow_mut();
             let State { machine, out, .. } = &mut *state;
@@ -72,7 +80,7 @@ impl Connection {
         place: Rc<Changes>,
     ) -> Rc<Self> {
         let machine = h2::Connection::client(Settings::DEFAULT);
-        let connection = Self::new(worker, wire, machine, peerage);
+        let connection = Self::new(worker, wire, machine, (peerage, None));
         {
             let mut state = connection.state.borrow_mut();
             state.place = Some(place);
@@ -83,10 +91,15 @@ impl Connection {
         connection
     }
 
-    fn new(worker: &Rc<Worker>, wire: Wire, machine: h2::Connection, peerage: Peerage) -> Rc<Self> {
+    fn new(
+        worker: &Rc<Worker>,
+        wire: Wire,
+        machine: h2::Connection,
+        (peerage, charge): (Peerage, Option<Charge>),
+    ) -> Rc<Self> {
         let state = State::new(machine, wire, &worker.buffers);
         let (worker, state, served) = (Rc::clone(worker), RefCell::new(state), Cell::new(0));
-        Rc::new(Self { worker, state, peerage, served })
+        Rc::new(Self { worker, state, peerage, served, charge })
     }
 
     /// Who is at the other end.
@@ -108,7 +121,7 @@ impl Connection {
         }
         let mut buffer = self.worker.read_buffer.take();
         let mut read = 0;
-        while state.ended.is_none() && !state.is_closing {
+        while state.ended.is_none() && !state.is_closing && self.may_read(&state) {
             if state.out.pending() >= limits::HTTP2_OUT_BYTES {
                 state.is_paused = true;
                 break;
@@ -129,6 +142,7 @@ impl Connection {
             }
         }
         self.worker.read_buffer.replace(buffer);
+        self.settle(&state);
         if !state.out.is_empty() || state.is_closing {
             self.mark(&mut state);
         }
@@ -271,6 +285,20 @@ impl Connection {
         {
             driver.wake_by_ref();
         }
+        self.settle(&state);
+    }
+
+    /// Puts what it holds on the books.
+    fn settle(&self, state: &State) {
+        if let Some(charge) = &self.charge {
+            charge.set(state.held());
+        }
+    }
+
+    /// Whether the memory budget allows more. What waits for the peer's windows does not count: they open only when it is
+    /// read from.
+    fn may_read(&self, state: &State) -> bool {
+        self.charge.as_ref().is_none_or(|charge| charge.may_read(state.held()))
     }
 
     /// Waits in order: what was written must arrive.

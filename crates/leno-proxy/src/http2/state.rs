@@ -16,6 +16,7 @@ use crate::limits;
 use crate::wire::{Outgoing, Wire};
 use crate::worker::Worker;
 use leno_http::h2::{self, Event, Then};
+use leno_telemetry::LimitReached;
 
 /// What changes.
 pub(super) struct State {
@@ -204,6 +205,9 @@ impl State {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(why = error.why.code(), "HTTP/2 connection error");
+                    if error.code() == h2::Code::ENHANCE_YOUR_CALM {
+                        worker.process.metrics.reached(LimitReached::Http2);
+                    }
                     self.is_closing = true;
                     return;
                 }

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use leno_core::config::HttpLimits;
 use leno_proxy::Running;
-use leno_proxy::limits::ProcessLimits;
+use leno_proxy::limits::{ProcessLimits, table};
 
 use crate::admin::page;
 use crate::basic::{GET, OK};
-use crate::config::{options, start_as, to};
+use crate::config::{
+    cluster, edited, forward, http_listener, options, route, start as start_resources, start_as,
+    to, with_listener,
+};
 use crate::origin::{Peer, answering};
 
 /// Longer than anything here takes.
@@ -142,4 +146,53 @@ fn memory_is_given_by_grades_and_taken_back() {
     assert_eq!(good.call(GET), OK, "on the same connection");
     assert!(gets_in(address));
     eventually("nothing is left on the books", || held() < 200_000);
+}
+
+/// Over one listener with these limits.
+fn limited(limits: HttpLimits) -> (Running, SocketAddr) {
+    let (origin, _requests) = answering(OK);
+    let listener = http_listener(vec![route("/", forward("origin"))]);
+    let listener = edited(listener, |manager| manager.limits = limits);
+    start_resources(with_listener(listener, vec![cluster("origin", &[origin])]))
+}
+
+#[test]
+fn a_listeners_own_limits_on_heads_hold() {
+    let limits = HttpLimits {
+        max_request_headers_kb: Some(1),
+        max_headers_count: Some(5),
+        ..HttpLimits::default()
+    };
+    let (proxy, address) = limited(limits);
+    // (fields, status)
+    let table = [
+        (format!("a: {}\r\n", "a".repeat(500)), "200"),
+        (format!("a: {}\r\n", "a".repeat(2000)), "431"),
+        ("a: b\r\n".repeat(4), "200"),
+        ("a: b\r\n".repeat(5), "431"),
+    ];
+    for (fields, status) in table {
+        let mut client = Peer::connect(address);
+        let answer = client.call(&format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{fields}: {answer}");
+    }
+    assert_eq!(reached(&proxy, "request_head"), 2);
+}
+
+#[test]
+fn a_request_that_does_not_arrive_in_time_is_answered_408() {
+    let request_timeout = Some(Duration::from_millis(50));
+    let (_proxy, address) = limited(HttpLimits { request_timeout, ..HttpLimits::default() });
+    let mut client = Peer::connect(address);
+    assert_eq!(client.call(GET), OK, "what is there needs no time");
+    let answer = client.call("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[test]
+fn the_page_on_limits_says_what_is_in_force() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/limits.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let table = table();
+    assert!(page.contains(&table), "docs/limits.md should have:\n{table}");
 }

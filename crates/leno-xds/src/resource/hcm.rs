@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, Codec, EscapedSlashes, HeaderMutations,
-    HttpConnectionManager, HttpFilter, NetworkFilter, PathNormalization, RouteSource,
+    HttpConnectionManager, HttpFilter, HttpLimits, NetworkFilter, PathNormalization, RouteSource,
     SchemeRewrite, ServerHeader, TcpProxy, Tunneling, WeightedCluster,
 };
 
-use super::upstream::{HARMLESS_HTTP, http1, http2};
+use super::upstream::{HARMLESS_HTTP, http1};
 use super::value::HeaderFields;
 use super::{fault, route, route_action, tracing, value};
 use crate::read::{Field, Names, Reader};
@@ -33,9 +33,7 @@ const TELEMETRY: [&str; 3] = [
 const HARMLESS: &Names = &[
     (12, "drain_timeout"),
     (17, "set_current_client_cert_details"),
-    (24, "stream_idle_timeout"),
     (26, "delayed_close_timeout"),
-    (29, "max_request_headers_kb"),
     (36, "request_id_extension"),
     (54, "access_log_flush_interval"),
     (55, "flush_access_log_on_new_request"),
@@ -130,10 +128,14 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     r.harmless(HARMLESS);
     let codec = r.choice(1, "codec_type", &CODEC).unwrap_or_default();
     r.message(8, "http_protocol_options", http1);
-    r.message(9, "http2_protocol_options", http2);
+    let mut limits = r.message(9, "http2_protocol_options", http2_limits).unwrap_or_default();
+    limits.max_request_headers_kb = r.wrapped_u32(29, "max_request_headers_kb");
+    limits.stream_idle_timeout = r.duration(24, "stream_idle_timeout");
+    limits.request_timeout = r.duration(28, "request_timeout").filter(|time| !time.is_zero());
     let some = |duration: Option<Duration>| duration.filter(|duration| !duration.is_zero());
     let bounds = r.message(35, "common_http_protocol_options", |r| {
         r.harmless(HARMLESS_HTTP);
+        limits.max_headers_count = r.wrapped_u32(2, "max_headers_count").filter(|max| *max > 0);
         let idle_timeout = r.duration(1, "idle_timeout");
         let max_duration = some(r.duration(3, "max_connection_duration"));
         let max_requests = r.wrapped_u32(6, "max_requests_per_connection");
@@ -156,6 +158,7 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         max_connection_duration,
         max_requests_per_connection,
         request_headers_timeout: some(r.duration(41, "request_headers_timeout")),
+        limits,
         use_remote_address: r.wrapped_bool(14, "use_remote_address").unwrap_or(false),
         generate_request_id: r.wrapped_bool(15, "generate_request_id").unwrap_or(true),
         forward_client_cert: r
@@ -220,6 +223,23 @@ fn scheme(r: &mut Reader<'_, '_>) -> SchemeRewrite {
         }
     });
     rewrite.unwrap_or_default()
+}
+
+/// `Http2ProtocolOptions` of a listener; flood protection is our own.
+fn http2_limits(r: &mut Reader<'_, '_>) -> HttpLimits {
+    const NAMES: &Names = &[
+        (7, "max_outbound_frames"),
+        (8, "max_outbound_control_frames"),
+        (15, "connection_keepalive"),
+    ];
+    r.harmless(NAMES);
+    HttpLimits {
+        hpack_table_bytes: r.wrapped_u32(1, "hpack_table_size"),
+        max_concurrent_streams: r.wrapped_u32(2, "max_concurrent_streams").filter(|max| *max > 0),
+        initial_stream_window_bytes: r.wrapped_u32(3, "initial_stream_window_size"),
+        initial_connection_window_bytes: r.wrapped_u32(4, "initial_connection_window_size"),
+        ..HttpLimits::default()
+    }
 }
 
 fn routes(r: &mut Reader<'_, '_>) -> RouteSource {
@@ -433,6 +453,7 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
         w.message(23, |w| w.string(1, "CONNECT"));
     }
     write_scheme(w, manager.scheme);
+    write_limits(w, &manager.limits);
     write_connection_bounds(w, manager);
     if let Some(timeout) = manager.request_headers_timeout {
         w.duration(41, timeout);
@@ -448,16 +469,38 @@ fn write_scheme(w: &mut Writer, scheme: SchemeRewrite) {
     }
 }
 
+fn write_limits(w: &mut Writer, limits: &HttpLimits) {
+    let HttpLimits { hpack_table_bytes: table, max_concurrent_streams: streams, .. } = *limits;
+    let windows = [limits.initial_stream_window_bytes, limits.initial_connection_window_bytes];
+    if table.is_some() || streams.is_some() || windows.iter().any(Option::is_some) {
+        w.message(9, |w| {
+            w.wrapped(1, table);
+            w.wrapped(2, streams);
+            w.wrapped(3, windows[0]);
+            w.wrapped(4, windows[1]);
+        });
+    }
+    if let Some(idle) = limits.stream_idle_timeout {
+        w.duration(24, idle);
+    }
+    if let Some(timeout) = limits.request_timeout {
+        w.duration(28, timeout);
+    }
+    w.wrapped(29, limits.max_request_headers_kb);
+}
+
 fn write_connection_bounds(w: &mut Writer, manager: &HttpConnectionManager) {
     let (idle, duration) = (manager.idle_timeout, manager.max_connection_duration);
     let requests = manager.max_requests_per_connection;
-    if idle.is_none() && duration.is_none() && requests.is_none() {
+    let fields = manager.limits.max_headers_count;
+    if idle.is_none() && duration.is_none() && requests.is_none() && fields.is_none() {
         return;
     }
     w.message(35, |w| {
         if let Some(idle) = idle {
             w.duration(1, idle);
         }
+        w.wrapped(2, fields);
         if let Some(duration) = duration {
             w.duration(3, duration);
         }

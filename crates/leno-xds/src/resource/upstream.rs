@@ -28,11 +28,8 @@ const HARMLESS_OUTLIER: &Names = &[
 ];
 
 /// Limits of our own apply to heads and connections; frame sizes and windows are ours.
-pub(super) const HARMLESS_HTTP: &Names = &[
-    (2, "max_headers_count"),
-    (7, "max_response_headers_kb"),
-    (8, "max_connection_duration_jitter"),
-];
+pub(super) const HARMLESS_HTTP: &Names =
+    &[(7, "max_response_headers_kb"), (8, "max_connection_duration_jitter")];
 
 /// `CircuitBreakers`.
 pub(crate) fn circuit(r: &mut Reader<'_, '_>) -> CircuitLimits {
@@ -208,7 +205,7 @@ fn http_options(r: &mut Reader<'_, '_>) -> UpstreamHttp {
 
 fn common(r: &mut Reader<'_, '_>) -> (Option<Duration>, Option<u32>) {
     r.harmless(HARMLESS_HTTP);
-    r.harmless(&[(3, "max_connection_duration")]);
+    r.harmless(&[(2, "max_headers_count"), (3, "max_connection_duration")]);
     let idle_timeout = r.duration(1, "idle_timeout");
     (idle_timeout, r.wrapped_u32(6, "max_requests_per_connection").filter(|max| *max > 0))
 }
@@ -219,7 +216,7 @@ pub(super) fn http1(r: &mut Reader<'_, '_>) {
 }
 
 /// `Http2ProtocolOptions`, of which streams at once are read: frames, windows and flood protection are our own.
-pub(super) fn http2(r: &mut Reader<'_, '_>) -> Option<u32> {
+fn http2(r: &mut Reader<'_, '_>) -> Option<u32> {
     const NAMES: &Names = &[
         (1, "hpack_table_size"),
         (3, "initial_stream_window_size"),

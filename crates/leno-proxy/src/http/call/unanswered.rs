@@ -10,6 +10,8 @@ use leno_core::reply::Failure;
 use leno_core::retry::{AttemptOutcome, Idempotence};
 
 use super::Call;
+use leno_telemetry::LimitReached;
+
 use crate::http::attempt::{Attempt, Broken};
 use crate::http::session::Session;
 use crate::http::timers::Expired;
@@ -97,6 +99,14 @@ impl Call<'_> {
             Broken::Expired(Expired::Route) => (Failure::ResponseTimeout, AttemptOutcome::Overflow),
             Broken::Expired(Expired::Attempt) => {
                 (Failure::PerTryTimeout, AttemptOutcome::PerTryTimeout)
+            }
+            Broken::Expired(Expired::Request) => {
+                (Failure::RequestTimeout, AttemptOutcome::Overflow)
+            }
+            Broken::Expired(Expired::SlowBody) => {
+                session.worker.process.metrics.reached(LimitReached::SlowBody);
+                session.record.detail("request_body_too_slow");
+                (Failure::RequestTimeout, AttemptOutcome::Overflow)
             }
             Broken::Expired(Expired::Idle) => {
                 (Failure::StreamIdleTimeout, AttemptOutcome::Overflow)

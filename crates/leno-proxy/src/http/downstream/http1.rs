@@ -64,8 +64,13 @@ pub(in crate::http) struct Wait<'a> {
 
 impl Http1 {
     /// `inbox` holds what the inspectors read.
-    pub(in crate::http) fn new(wire: Wire, inbox: Vec<u8>, charge: Option<Charge>) -> Self {
-        let (out, server) = (Outgoing::default(), Server::new(Limits::DEFAULT));
+    pub(in crate::http) fn new(
+        wire: Wire,
+        inbox: Vec<u8>,
+        limits: Limits,
+        charge: Option<Charge>,
+    ) -> Self {
+        let (out, server) = (Outgoing::default(), Server::new(limits));
         Self { wire, inbox, out, server, charge, hangup: Hangup::default() }
     }
 

@@ -126,10 +126,10 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         (of(duration()), of(some_time()), of(some_time()), of(1..=u32::MAX)),
         (any::<bool>(), any::<bool>(), forward, any::<bool>(), any::<bool>(), scheme),
         (server, "[a-z]{0,4}", "[a-z]{0,4}", any::<bool>()),
-        path_normalization(),
+        (path_normalization(), http_limits()),
         of(tracing()),
     )
-        .prop_map(|(a, b, c, d, path, tracing)| {
+        .prop_map(|(a, b, c, d, (path, limits), tracing)| {
             let has_router = a.2.contains(&HttpFilter::Router);
             HttpConnectionManager {
                 codec: a.4,
@@ -141,6 +141,7 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
                 max_connection_duration: b.2,
                 max_requests_per_connection: b.3,
                 request_headers_timeout: b.1,
+                limits,
                 use_remote_address: c.0,
                 generate_request_id: c.1,
                 forward_client_cert: c.2,
@@ -182,6 +183,24 @@ fn tracing() -> impl Strategy<Value = Tracing> {
             max_path_bytes,
         },
     )
+}
+
+fn http_limits() -> impl Strategy<Value = HttpLimits> {
+    let number = || of(any::<u32>());
+    (
+        (number(), of(1..=u32::MAX), of(1..=u32::MAX), number()),
+        (number(), number(), of(duration()), of(some_time())),
+    )
+        .prop_map(|(a, b)| HttpLimits {
+            max_request_headers_kb: a.0,
+            max_headers_count: a.1,
+            max_concurrent_streams: a.2,
+            hpack_table_bytes: a.3,
+            initial_stream_window_bytes: b.0,
+            initial_connection_window_bytes: b.1,
+            stream_idle_timeout: b.2,
+            request_timeout: b.3,
+        })
 }
 
 fn path_normalization() -> impl Strategy<Value = PathNormalization> {
