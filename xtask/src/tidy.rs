@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 mod docs;
 mod imports;
+mod named;
 mod sizes;
 mod source;
 mod words;
@@ -53,6 +54,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     findings.extend(source::check(&files));
     findings.extend(words::check(&files));
     findings.extend(docs::check(root, &files));
+    findings.extend(named::check(&files));
     Ok(findings)
 }
 

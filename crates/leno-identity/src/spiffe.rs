@@ -169,6 +169,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_nul_in_an_identity_is_no_end_of_it_cve_2025_66220() {
+        for text in
+            ["spiffe://cluster.local/ns/a/sa/b\0", "spiffe://cluster.local\0.evil/ns/a/sa/b"]
+        {
+            assert!(text.parse::<SpiffeId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn ids_are_taken_and_refused_as_the_specification_says() {
         // (text, is valid)
         let table = [

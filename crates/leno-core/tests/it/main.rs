@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 mod bookinfo;
+mod cve;
 mod hostile;
 mod requests;

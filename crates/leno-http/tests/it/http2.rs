@@ -2,8 +2,8 @@
 
 mod exchange;
 mod heads;
-mod pair;
+pub(crate) mod pair;
 mod rules;
 mod simulation;
 mod splits;
-mod wire;
+pub(crate) mod wire;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 mod corpus;
+mod cve;
 mod exchange;
 mod fields;
 mod http2;
