@@ -47,6 +47,7 @@ e2e: build
 	$(CARGO) xtask interop short
 	bin/leno demo --check
 	$(CARGO) xtask soak lifecycle --short
+	$(CARGO) xtask attack --short
 	$(CARGO) xtask docs
 	$(CARGO) xtask bench instructions
 	cd portal && npm run --silent e2e

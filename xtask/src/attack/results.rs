@@ -1,0 +1,89 @@
+//! The table of an attack run, and its files.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::harm::Harm;
+use crate::bench::describe_machine;
+
+#[derive(Serialize)]
+struct Line {
+    attack: &'static str,
+    proxy: &'static str,
+    #[serde(flatten)]
+    harm: Option<Harm>,
+    /// Why there are no figures.
+    error: Option<String>,
+}
+
+/// Every attack on every proxy.
+pub(super) struct Results {
+    time: Duration,
+    lines: Vec<Line>,
+}
+
+const NOTES: &str = "\
+`processor` is the proxy's time on a core for each byte that the attacker puts on the wire (payload, 52 bytes of headers for each \
+packet, three packets for a connection), in multiples of what a byte of an ordinary client costs the same proxy (one request after \
+the other on one connection); 1 is a client that could as well have asked politely. `÷ attacker` is the same time over the \
+attacker's own, which says what a loop over a buffer costs, not what the attack does. `held` is resident memory beyond that before, \
+at the worst moment; `memory` is that over what the attacker sends plus 4 KiB for each connection it keeps open. The good client \
+asks every 5 ms on a new connection. Proxy on core 0, everything else on core 1.";
+
+impl Results {
+    pub(super) fn new(time: Duration) -> Self {
+        Self { time, lines: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, attack: &'static str, proxy: &'static str, harm: Result<Harm>) {
+        let (harm, error) = match harm {
+            Ok(harm) => (Some(harm), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        self.lines.push(Line { attack, proxy, harm, error });
+    }
+
+    pub(super) fn table(&self) -> String {
+        let mut table = "| attack | proxy | processor | ÷ attacker | held MiB | memory | good client's p99 µs, before → during | unanswered |\n\
+                         |---|---|---|---|---|---|---|---|\n"
+            .to_owned();
+        for Line { attack, proxy, harm, error } in &self.lines {
+            let Some(harm) = harm else {
+                let why = error.as_deref().unwrap_or_default();
+                let _ = writeln!(table, "| {attack} | {proxy} | {why} | | | | | |");
+                continue;
+            };
+            let Harm { raw, processor, held_kib, memory, p99_us: (before, during), .. } = harm;
+            let held = *held_kib as f64 / 1024.0;
+            let times = during / before;
+            let _ = writeln!(
+                table,
+                "| {attack} | {proxy} | {processor:.2} | {raw:.1} | {held:.1} | {memory:.2} | \
+                 {before:.0} → {during:.0} ({times:.1}×) | {} |",
+                harm.unanswered
+            );
+        }
+        table
+    }
+
+    /// The figures as `attack.json` and `attack.md`.
+    pub(super) fn write(&self, folder: &Path, versions: &[(String, String)]) -> Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let json = format!("{}\n", serde_json::to_string_pretty(&self.lines)?);
+        std::fs::write(folder.join("attack.json"), json)?;
+        let seconds = self.time.as_secs();
+        let versions: Vec<_> =
+            versions.iter().map(|(name, said)| format!("{name} ({said})")).collect();
+        let text = format!(
+            "# attack\n\n`cargo xtask attack --seconds {seconds}` on {}.\n\n{}\n{NOTES}\n\nVersions: {}.\n",
+            describe_machine(),
+            self.table(),
+            versions.join(", "),
+        );
+        Ok(std::fs::write(folder.join("attack.md"), text)?)
+    }
+}
