@@ -91,9 +91,10 @@ impl Translator {
             translated.listeners.insert(listener.name.as_str().into(), listener.clone());
             translated.routes.insert(routes.name.as_str().into(), routes.clone());
         }
+        let by_authority = proxy.http_proxy.map(|_| cluster::ClusterInputs::ByAuthority);
         let clusters =
             cluster::outbound(&scope, proxy).into_iter().chain(cluster::inbound(&inbound));
-        for inputs in clusters {
+        for inputs in clusters.chain(by_authority) {
             let cluster = self.clusters.get_or_make(&inputs, cluster::translate);
             let name: Arc<str> = cluster.name.as_str().into();
             if let Some(inputs) = endpoint::inputs(&scope, &inputs) {

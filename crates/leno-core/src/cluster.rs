@@ -115,7 +115,8 @@ impl Cluster {
             Discovery::Static(_)
             | Discovery::StrictDns(_)
             | Discovery::LogicalDns(_)
-            | Discovery::OriginalDst { .. } => None,
+            | Discovery::OriginalDst { .. }
+            | Discovery::DynamicForwardProxy => None,
         }
     }
 
@@ -191,7 +192,7 @@ fn check_outlier(source: &config::Cluster, report: &mut Report) {
 
 fn check_discovery(discovery: &Discovery, report: &mut Report) {
     match discovery {
-        Discovery::Eds { .. } | Discovery::OriginalDst { .. } => {}
+        Discovery::Eds { .. } | Discovery::OriginalDst { .. } | Discovery::DynamicForwardProxy => {}
         Discovery::Static(assignment) => report.within(format_args!(".endpoints"), |report| {
             check_assignment(assignment, ResolvedBy::Nobody, report);
         }),

@@ -16,6 +16,8 @@ pub enum Filter {
     Fault(FaultFilter),
     /// Peers tell each other over headers whom they stand for.
     PeerMetadata,
+    /// Resolves the authority once the cluster is known; wherever the filter stands, and only for clusters that ask for it.
+    DynamicForwardProxy,
     /// Istio's metrics. They are counted when the exchange ends, wherever the filter stands.
     Stats,
     /// Ends the list: the route's action.
@@ -75,6 +77,7 @@ pub(crate) fn compile(filters: &[config::HttpFilter], report: &mut Report) -> Bo
         }
         config::HttpFilter::IstioStats => Filter::Stats,
         config::HttpFilter::PeerMetadata => Filter::PeerMetadata,
+        config::HttpFilter::DynamicForwardProxy => Filter::DynamicForwardProxy,
         config::HttpFilter::Router => Filter::Router,
     };
     filters.iter().enumerate().map(compile_one).collect()

@@ -76,7 +76,7 @@ fn mesh(file: &StaticFile, ads: &AdsSource) -> Result<Mesh, String> {
     }
     let assignment = match &cluster.discovery {
         Discovery::Static(one) | Discovery::StrictDns(one) | Discovery::LogicalDns(one) => one,
-        Discovery::Eds { .. } | Discovery::OriginalDst { .. } => {
+        Discovery::Eds { .. } | Discovery::OriginalDst { .. } | Discovery::DynamicForwardProxy => {
             return Err(format!(
                 "{at}.type: the control plane needs an address: STATIC, STRICT_DNS"
             ));

@@ -352,9 +352,10 @@ fn compile_set(state: &State, cluster: &Arc<Cluster>) -> Option<Result<EndpointS
     let assignment = match &cluster.source().discovery {
         Discovery::Static(assignment) => Arc::clone(assignment),
         Discovery::Eds { .. } => Arc::clone(state.assignments.get(cluster.eds_name()?)?),
-        Discovery::StrictDns(_) | Discovery::LogicalDns(_) | Discovery::OriginalDst { .. } => {
-            return None;
-        }
+        Discovery::StrictDns(_)
+        | Discovery::LogicalDns(_)
+        | Discovery::OriginalDst { .. }
+        | Discovery::DynamicForwardProxy => return None,
     };
     let previous = state.shared.get(name).map(|shared| shared.endpoints.load_full());
     Some(EndpointSet::compile(cluster, &assignment, previous.as_deref(), Instant::now()))

@@ -1,5 +1,6 @@
 //! The upstream side: clusters' live state, pools of connections, dialling.
 
+pub(crate) mod by_authority;
 pub(crate) mod cluster;
 pub(crate) mod connect;
 pub(crate) mod connectors;

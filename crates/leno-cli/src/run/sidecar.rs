@@ -346,6 +346,7 @@ mod tests {
             namespace: None,
             account: "bookinfo".into(),
             port: Some(9080),
+            listened: Some(9080),
             protocol: Protocol::Http,
         };
         let settings = Settings {

@@ -39,16 +39,17 @@ pub(super) async fn supervise(
     signals: Signals,
 ) -> Result<ExitCode> {
     let address = address::allocate()?;
+    let is_captured = prepared.supply.is_some();
+    let workload = if is_captured { workload } else { workload.beside_its_sidecar() };
     let kubeconfig = args.connection.path();
     let mut registration = Registration::new(&kubeconfig, workload.clone(), address.ip)?;
     // Also for a workload that only calls: its sidecar must not take the port on every address of the host.
     let mut inbound = vec![address::listen(address.ip, INBOUND_PORT)?];
-    if let Some(port) = workload.port {
-        for ip in std::iter::once(address.ip).chain(args.expose) {
-            inbound.push(address::listen(ip, port)?);
-        }
+    let own = workload.listened.map(|port| (address.ip, port));
+    let exposed = args.expose.zip(workload.port);
+    for (ip, port) in own.into_iter().chain(exposed) {
+        inbound.push(address::listen(ip, port)?);
     }
-    let is_captured = prepared.supply.is_some();
     let http_proxy =
         (!is_captured).then(|| address::listen(address.ip, HTTP_PROXY_PORT)).transpose()?;
     let control = registration.discovery().await?;

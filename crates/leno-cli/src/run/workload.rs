@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Args, Protocol};
 
+/// Where a sidecar listens that must leave the program's port to the program; an address of its own sets it apart.
+const OWN_PORT: u16 = 15016;
 /// Characters that do not look like each other, as Kubernetes uses for generated names.
 const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
@@ -23,6 +25,8 @@ pub(super) struct Workload {
     pub(super) namespace: Option<String>,
     pub(super) account: String,
     pub(super) port: Option<u16>,
+    /// Where its sidecar takes what is sent to that port.
+    pub(super) listened: Option<u16>,
     pub(super) protocol: Protocol,
 }
 
@@ -60,8 +64,17 @@ impl Workload {
             namespace: args.namespace.clone(),
             account,
             port: args.port,
+            listened: args.port,
             protocol: args.protocol,
         })
+    }
+
+    /// The same for a program that shares the host's network: it may take its port on every address, so its sidecar
+    /// listens elsewhere.
+    pub(super) fn beside_its_sidecar(mut self) -> Self {
+        self.listened =
+            self.port.map(|port| if port == OWN_PORT { OWN_PORT + 1 } else { OWN_PORT });
+        self
     }
 
     /// The labels that services and subsets choose by.
@@ -108,6 +121,12 @@ mod tests {
         assert!(is_dns_label(&found.pod) && found.pod.starts_with("reviews-v2-"), "{}", found.pod);
         assert_ne!(found.pod, workload("--service reviews --version v2").unwrap().pod);
         assert_eq!(workload("--service x --service-account y").unwrap().account, "y");
+        for (line, listened) in
+            [("", None), ("--port 80", Some(15016)), ("--port 15016", Some(15017))]
+        {
+            let beside = workload(&format!("--service x {line}")).unwrap().beside_its_sidecar();
+            assert_eq!(beside.listened, listened, "{line}");
+        }
     }
 
     #[test]

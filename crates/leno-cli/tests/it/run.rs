@@ -46,9 +46,7 @@ impl Mesh {
         let mut words = vec!["run", "--service", "hello", "--port", "8000"];
         words.extend(flags);
         words.extend(["--", "python3", "-c", SERVER]);
-        let mut child = self.leno(&words).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let served = Served { child, stderr };
+        let served = Served::of(self.leno(&words).spawn().unwrap());
         self.until("an endpoint", || self.names("endpointslices").len() == 1);
         served
     }
@@ -73,6 +71,11 @@ struct Served {
 }
 
 impl Served {
+    fn of(mut child: Child) -> Self {
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr }
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -297,6 +300,68 @@ fn without_namespaces_the_environment_is_used_and_the_setting_named() {
     let output = forbidden("netns");
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("user.max_user_namespaces"));
+}
+
+/// Takes every address of the host, as most programs do.
+const SERVER_EVERYWHERE: &str = "
+import http.server, os, sys
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'hello from everywhere'
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(('0.0.0.0', int(os.environ['PORT'])), Hello).serve_forever()
+";
+
+#[test]
+fn without_namespaces_a_program_keeps_its_port_and_reaches_what_is_outside_of_the_mesh() {
+    let mesh = Mesh::start();
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = outside.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in outside.incoming().flatten() {
+            let mut lines = std::io::BufRead::lines(BufReader::new(&stream));
+            let first = lines.next().unwrap().unwrap();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", first.len());
+            std::io::Write::write_all(&mut &stream, (head + &first).as_bytes()).unwrap();
+        }
+    });
+    let port = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let port = port.to_string();
+    let words = ["run", "--capture", "env", "--service", "hello", "--port", &port, "--"];
+    let server = ["python3", "-c", SERVER_EVERYWHERE];
+    let child = mesh.leno(&[&words[..], &server].concat()).spawn().unwrap();
+    let mut served = Served::of(child);
+    mesh.until("an endpoint", || {
+        assert!(served.child.try_wait().unwrap().is_none(), "it ended");
+        mesh.names("endpointslices").len() == 1
+    });
+    let log = mesh.folder.path().join("shell.log");
+    let (meshed, other) = (format!("http://hello:{port}/"), format!("http://{address}/a?b"));
+    let mut command = mesh.leno(&["run", "--service", "shell", "--quiet", "--capture", "env"]);
+    command.arg("--access-log").arg(&log).args(["--", "python3", "-c", CLIENT]);
+    command.args([&meshed, &other, "http://no-such-host.invalid/"]);
+    command.env_remove("no_proxy").env_remove("NO_PROXY");
+    let output = command.output().unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(stdout, "hello from everywhere\nGET /a?b HTTP/1.1", "{stderr}");
+    assert!(stderr.contains("503"), "a name that is nowhere: {stderr}");
+    let records: Vec<Value> = fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let said: Vec<String> = records
+        .iter()
+        .map(|record| format!("{} {}", record["upstream_cluster"], record["response_flags"]))
+        .collect();
+    let service = format!("\"outbound|{port}||hello.default.svc.cluster.local\" \"-\"");
+    let rest = "\"ForwardProxyCluster\"";
+    assert_eq!(said, [service, format!("{rest} \"-\""), format!("{rest} \"DF\"")]);
 }
 
 fn children(pid: u32) -> Vec<u32> {

@@ -32,6 +32,8 @@ pub(super) enum ClusterInputs {
     },
     Passthrough,
     InboundPassthrough,
+    /// Where requests say that they go.
+    ByAuthority,
     BlackHole,
 }
 
@@ -112,6 +114,10 @@ pub(super) fn translate(inputs: &ClusterInputs) -> Cluster {
         }
         ClusterInputs::Passthrough => original(name::PASSTHROUGH),
         ClusterInputs::InboundPassthrough => original(name::INBOUND_PASSTHROUGH),
+        ClusterInputs::ByAuthority => Cluster {
+            lb_policy: LbPolicy::ClusterProvided,
+            ..plain(name::BY_AUTHORITY.to_owned(), Discovery::DynamicForwardProxy)
+        },
         ClusterInputs::BlackHole => {
             let empty = ClusterLoadAssignment {
                 cluster_name: name::BLACK_HOLE.to_owned(),

@@ -44,11 +44,15 @@ pub(super) fn inputs(scope: &Scope<'_>, cluster: &ClusterInputs) -> Option<Endpo
 /// A sidecar whose port was told to take plain text only does not count as meshed there.
 fn without_refused_tls(world: &World, endpoints: Arc<Endpoints>) -> Arc<Endpoints> {
     let refuses = |endpoint: &Endpoint| {
-        let (Some((namespace, _)), Address::Socket(address)) = (&endpoint.pod, &endpoint.address)
+        let (Some((namespace, name)), Address::Socket(address)) =
+            (&endpoint.pod, &endpoint.address)
         else {
             return false;
         };
-        let mode = mode_of(world, namespace, &endpoint.labels, Some(address.port()));
+        let workload = world.workload(namespace, name);
+        let port =
+            workload.map_or(address.port(), |workload| workload.program_port(address.port()));
+        let mode = mode_of(world, namespace, &endpoint.labels, Some(port));
         endpoint.is_meshed && mode == MutualTlsMode::Disable
     };
     if world.peer_authentications().is_empty() || !endpoints.by_port.values().flatten().any(refuses)

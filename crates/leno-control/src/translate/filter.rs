@@ -50,6 +50,16 @@ pub(super) fn http(
     }))
 }
 
+/// The same, for requests that may go where their authority says.
+pub(super) fn http_by_authority(stat_prefix: String, routes: RouteSource) -> NetworkFilter {
+    let mut filter = http(stat_prefix, routes, TrafficDirection::Outbound);
+    if let NetworkFilter::Http(manager) = &mut filter {
+        let router = manager.http_filters.len() - 1;
+        manager.http_filters.insert(router, HttpFilter::DynamicForwardProxy);
+    }
+    filter
+}
+
 pub(super) fn tcp(
     stat_prefix: String,
     cluster: ClusterSpecifier,

@@ -1,20 +1,20 @@
 //! For a workload without a network namespace: a listener that takes what `HTTP_PROXY` brings.
 //!
 //! As in Istio, asked for by the node's `HTTP_PROXY_PORT`. Such a call has no original destination, so its authority
-//! must name a service and its port; the routes are those that a captured call to that port would find.
+//! says where it goes. One that names a service and its port finds the routes that a captured call to that port would;
+//! any other goes to the host it names, as a captured connection that nobody stands for goes where it was going.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_core::config::{
-    DirectResponse, HeaderMutations, Listener, RouteAction, RouteConfiguration, RouteSource,
-    TrafficDirection, VirtualHost,
-};
+use leno_core::config::{HeaderMutations, Listener, RouteConfiguration, RouteSource, VirtualHost};
 
 use super::filter;
+use super::name;
 use super::outbound::{chain, listener};
 use super::proxy::Proxy;
 use super::route::plain;
+use super::route_action::forward_to;
 use super::virtual_host::{RouteInputs, named, routes, translate};
 use crate::scope::Scope;
 
@@ -22,9 +22,6 @@ use crate::scope::Scope;
 const NAME: &str = "http_proxy";
 /// A URL without a port means this one.
 const DEFAULT_PORT: u16 = 80;
-
-const NOT_A_SERVICE: &str = "the mesh has no service of this name and port; without a network namespace a program reaches \
-     others only when NO_PROXY names them\n";
 
 /// Everything that may influence the pair, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +40,7 @@ pub(super) fn inputs(scope: &Scope<'_>, proxy: &Proxy) -> Option<HttpProxyInputs
 /// The listener and its routes.
 pub(super) fn make(inputs: &HttpProxyInputs) -> (Arc<Listener>, Arc<RouteConfiguration>) {
     let source = RouteSource::Rds(NAME.to_owned());
-    let filter = filter::http(NAME.to_owned(), source, TrafficDirection::Outbound);
+    let filter = filter::http_by_authority(NAME.to_owned(), source);
     let listener = Listener {
         bind_to_port: true,
         default_filter_chain: Some(chain(NAME, filter)),
@@ -75,8 +72,8 @@ fn of_port(inputs: &RouteInputs) -> Vec<VirtualHost> {
     hosts
 }
 
+/// What is not of the mesh (Istio's name for it).
 fn rest() -> VirtualHost {
-    let answer = DirectResponse { status: 404, body: NOT_A_SERVICE.as_bytes().to_vec() };
-    let route = plain("not_a_service", RouteAction::DirectResponse(answer));
-    named("not_a_service".to_owned(), vec!["*".to_owned()], vec![route])
+    let route = plain("allow_any", forward_to(name::BY_AUTHORITY.to_owned()));
+    named("allow_any".to_owned(), vec!["*".to_owned()], vec![route])
 }

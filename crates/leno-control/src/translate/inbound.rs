@@ -35,6 +35,8 @@ pub(super) struct InboundInputs {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct InboundPort {
     pub(super) number: u16,
+    /// Where the sidecar listens for it, if that is another one.
+    listened: Option<u16>,
     pub(super) protocol: Protocol,
     mode: MutualTlsMode,
     pub(super) services: Vec<ServiceRef>,
@@ -47,6 +49,7 @@ const MESH_TCP: [&str; 2] = ["istio-peer-exchange", "istio"];
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn inputs(world: &World, proxy: &Proxy) -> InboundInputs {
+    let own = world.workload(&proxy.namespace, &proxy.name);
     let mode = |port| mode_of(world, &proxy.namespace, &proxy.labels, port);
     let mut ports: BTreeMap<u16, InboundPort> = BTreeMap::new();
     for ((host, namespace), endpoints) in world.all_endpoints() {
@@ -60,10 +63,12 @@ pub(super) fn inputs(world: &World, proxy: &Proxy) -> InboundInputs {
                 continue;
             }
             for target in endpoints.iter().filter_map(|endpoint| own_port(endpoint, proxy)) {
-                let known = ports.entry(target).or_insert_with(|| InboundPort {
-                    number: target,
+                let number = own.map_or(target, |own| own.program_port(target));
+                let known = ports.entry(number).or_insert_with(|| InboundPort {
+                    number,
+                    listened: (target != number).then_some(target),
                     protocol: port.protocol,
-                    mode: mode(Some(target)),
+                    mode: mode(Some(number)),
                     services: Vec::new(),
                 });
                 let service = super::cluster::service_ref(service);
@@ -125,11 +130,17 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
     })]
 }
 
+/// For what arrives at the program's port, and at the one the sidecar has in its place.
 fn of_port(port: &InboundPort, engine: Engine) -> Vec<FilterChain> {
-    let name = format!("0.0.0.0_{}", port.number);
+    let arrived_at = [Some(port.number), port.listened];
+    arrived_at.into_iter().flatten().flat_map(|number| arriving(port, number, engine)).collect()
+}
+
+fn arriving(port: &InboundPort, number: u16, engine: Engine) -> Vec<FilterChain> {
+    let name = format!("0.0.0.0_{number}");
     let cluster = name::inbound_cluster(port.number);
     let tcp = filter::tcp_to(&cluster);
-    let way = Way { name, port: Some(port.number), mode: port.mode, engine };
+    let way = Way { name, port: Some(number), mode: port.mode, engine };
     match port.protocol {
         Protocol::Http | Protocol::Http2 => {
             way.chains(&http(port.number), &tcp, &MESH_HTTP, &mesh_words())

@@ -17,6 +17,8 @@ pub(super) fn sni(port: u16, subset: &str, host: &str) -> String {
 
 /// What is not of the mesh goes where it was going.
 pub(super) const PASSTHROUGH: &str = "PassthroughCluster";
+/// What a program without a namespace asks for that is not of the mesh goes where it says.
+pub(super) const BY_AUTHORITY: &str = "ForwardProxyCluster";
 /// What must go nowhere.
 pub(super) const BLACK_HOLE: &str = "BlackHoleCluster";
 /// To the workload, on a port that no service names.

@@ -133,6 +133,7 @@ fn add_selected(service: &KubernetesService, sources: &Sources<'_>, to: &mut End
             };
             let Some(number) = number else { continue };
             to.identities.insert(workload.identity());
+            let number = workload.listened_port(number);
             let address = Address::Socket(SocketAddr::new(address, number));
             to.add(port.number, of_workload(address, Some(workload), Locality::default()));
         }

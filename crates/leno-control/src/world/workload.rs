@@ -1,5 +1,6 @@
 //! Workloads: one per Pod. A proxy belongs to one; endpoints take labels, identity and name from it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use super::CLUSTER_DOMAIN;
 
 /// The label that says that a sidecar takes mutual TLS for the pod (Istio's injector sets it).
 const TLS_MODE_LABEL: &str = "security.istio.io/tlsMode";
+
+/// Where a sidecar that shares its program's network listens for it: `LISTENED=PROGRAM`, by commas.
+const PROGRAM_PORTS: &str = "leno.dev/program-ports";
 
 /// One running instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +33,8 @@ pub struct Workload {
     pub is_leaving: bool,
     /// Ports that have a name.
     pub named_ports: Vec<(String, u16)>,
+    /// The program's port by the one at which its sidecar listens for it, where the two differ.
+    pub program_ports: BTreeMap<u16, u16>,
     /// How it is called in metrics and records.
     pub reference: WorkloadRef,
 }
@@ -67,8 +73,26 @@ impl Workload {
                 .filter(|port| !port.name.is_empty())
                 .map(|port| (port.name.clone(), port.container_port))
                 .collect(),
+            program_ports: metadata
+                .annotations
+                .get(PROGRAM_PORTS)
+                .map(|text| text.split(',').filter_map(port_pair).collect())
+                .unwrap_or_default(),
             reference,
         }
+    }
+
+    /// The program's port behind a port that endpoints name.
+    #[must_use]
+    pub fn program_port(&self, listened: u16) -> u16 {
+        self.program_ports.get(&listened).copied().unwrap_or(listened)
+    }
+
+    /// The port that endpoints name for a port of the program.
+    #[must_use]
+    pub fn listened_port(&self, program: u16) -> u16 {
+        let mut pairs = self.program_ports.iter();
+        pairs.find(|(_, port)| **port == program).map_or(program, |(listened, _)| *listened)
     }
 
     /// Whether a sidecar takes mutual TLS for it.
@@ -82,6 +106,11 @@ impl Workload {
     pub fn identity(&self) -> String {
         identity(&self.namespace, &self.service_account)
     }
+}
+
+fn port_pair(text: &str) -> Option<(u16, u16)> {
+    let (listened, program) = text.split_once('=')?;
+    Some((listened.trim().parse().ok()?, program.trim().parse().ok()?))
 }
 
 /// `spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT`.

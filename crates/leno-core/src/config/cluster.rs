@@ -56,6 +56,8 @@ pub enum Discovery {
         /// The port that takes the place of the destination's (`original_dst_lb_config.upstream_port_override`).
         port: Option<u16>,
     },
+    /// Where the request's own authority says, resolved by the proxy (`envoy.clusters.dynamic_forward_proxy`).
+    DynamicForwardProxy,
 }
 
 /// `Cluster.lb_policy`.

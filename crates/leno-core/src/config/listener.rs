@@ -299,6 +299,8 @@ pub enum HttpFilter {
     IstioStats,
     /// Istio's peer metadata exchange over headers (`istio.peer_metadata`).
     PeerMetadata,
+    /// Resolves authorities for clusters that go where these say (`envoy.filters.http.dynamic_forward_proxy`).
+    DynamicForwardProxy,
     /// Terminal (`envoy.filters.http.router`).
     Router,
 }

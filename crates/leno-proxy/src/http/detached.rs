@@ -53,7 +53,8 @@ impl Detached {
         let _request = self.cluster.acquire(Limited::Requests).ok()?;
         let now = Instant::now();
         let pick = Pick { now, tried: &[] };
-        let picked = self.cluster.pick(pick, self.destination, &mut *worker.random.borrow_mut());
+        let picked =
+            self.cluster.pick(pick, self.destination.into(), &mut *worker.random.borrow_mut());
         let endpoint = picked?;
         let _active = endpoint.live.begin();
         let spoken = self.cluster.spoken(&endpoint, self.head.version());

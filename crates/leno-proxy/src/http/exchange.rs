@@ -1,5 +1,6 @@
 //! The path of a request, top to bottom. Every stage is a line here; what a stage does is in its own file.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use super::session::Session;
 use super::view::View;
 use super::{After, grpc, headers, mirror, reply, spans, terminate, tunnel};
 use crate::budget::Grade;
+use crate::upstream::cluster::ClusterState;
 use crate::worker::View as Configuration;
 
 /// One request and its response, and what may follow on the connection.
@@ -100,7 +102,9 @@ async fn forward_to(
     }
     edit_request(session, matched, target);
     let mirrors = mirror::choose(session, configuration, forward);
-    let plan = Plan { cluster, forward, virtual_host: matched.virtual_host, mirrors };
+    let resolved = resolve(session, cluster).await?;
+    let virtual_host = matched.virtual_host;
+    let plan = Plan { cluster, forward, virtual_host, mirrors, resolved };
     let answered = forward::forward(session, plan).await?;
     headers::note_service_time(session);
     if matched.edits_response(Some(target)) {
@@ -132,6 +136,17 @@ fn may_tunnel(session: &Session, forward: &Forward) -> Result<Connect, Failure> 
     Ok(connect)
 }
 
+/// Where the authority says the request goes, for a cluster that asks for it.
+async fn resolve(
+    session: &Session,
+    cluster: &ClusterState,
+) -> Result<Option<Arc<[SocketAddr]>>, Failure> {
+    let Some(names) = cluster.by_authority() else { return Ok(None) };
+    let (authority, own) = (session.request.authority(), session.facts.destination);
+    // Boxed: rare, and the future of every exchange would carry it.
+    Box::pin(names.resolve(authority, own)).await.map(Some)
+}
+
 /// What the route changes of the request before it leaves.
 fn edit_request(session: &mut Session, matched: &Matched<'_>, target: &ClusterTarget) {
     // Operators see the path and the host as they came, as in Envoy.
@@ -161,7 +176,7 @@ async fn run_filters(
                 }
             }
             Filter::PeerMetadata => headers::receive_peer(session),
-            Filter::Stats | Filter::Router => {}
+            Filter::Stats | Filter::DynamicForwardProxy | Filter::Router => {}
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! [`Session::response`]; [`respond`] passes the rest on.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub(super) struct Plan<'a> {
     pub(super) forward: &'a Forward,
     pub(super) virtual_host: &'a VirtualHost,
     pub(super) mirrors: Mirrors,
+    /// What the authority was resolved to, for a cluster that goes there.
+    pub(super) resolved: Option<Arc<[SocketAddr]>>,
 }
 
 /// An attempt whose response has begun, with everything it holds.

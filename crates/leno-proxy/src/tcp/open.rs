@@ -61,7 +61,8 @@ pub(crate) async fn open_to(
     let mut tried = Vec::new();
     loop {
         let pick = Pick { now: Instant::now(), tried: &tried };
-        let endpoint = cluster.pick(pick, ends.destination, &mut *worker.random.borrow_mut());
+        let endpoint =
+            cluster.pick(pick, ends.destination.into(), &mut *worker.random.borrow_mut());
         let unopened =
             |failure| Unopened { cluster: Some(Rc::clone(cluster)), ..Unopened::from(failure) };
         let endpoint = endpoint.ok_or_else(|| unopened(Failure::NoHealthyUpstream))?;

@@ -35,6 +35,7 @@ use leno_telemetry::{
 
 use self::pools::{PoolOf, Pools, key};
 pub(crate) use self::process::{SharedCluster, Slot};
+use super::by_authority::Names;
 use super::connect::{ConnectError, Link};
 use super::dial::DialError;
 use super::pool::{Connection, Wanted};
@@ -60,6 +61,23 @@ pub(crate) struct ClusterState {
     service: Cell<ServiceId>,
     /// One set of one endpoint per original destination met.
     originals: RefCell<HashMap<SocketAddr, Arc<EndpointSet>>>,
+    /// Names met, for clusters that go where a request's authority says.
+    names: Names,
+}
+
+/// Where a request or connection was going by itself, for clusters without endpoints of their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Towards<'a> {
+    /// The connection's original destination.
+    pub(crate) original: SocketAddr,
+    /// What the request's authority was resolved to.
+    pub(crate) resolved: &'a [SocketAddr],
+}
+
+impl From<SocketAddr> for Towards<'static> {
+    fn from(original: SocketAddr) -> Self {
+        Self { original, resolved: &[] }
+    }
 }
 
 impl ClusterState {
@@ -78,6 +96,7 @@ impl ClusterState {
             pools: RefCell::default(),
             connections: Rc::default(),
             originals: RefCell::default(),
+            names: Names::default(),
             settings: RefCell::new(settings),
             shared,
         }
@@ -99,27 +118,46 @@ impl ClusterState {
         self.settings.borrow()
     }
 
-    /// The endpoint for one attempt. `destination` is the connection's original one, for clusters that go there.
+    /// The endpoint for one attempt. `towards` counts for clusters that have none of their own.
     pub(crate) fn pick(
         &self,
         pick: Pick<'_>,
-        destination: SocketAddr,
+        towards: Towards<'_>,
         random: &mut impl Random,
     ) -> Option<Arc<Endpoint>> {
-        if matches!(self.settings.borrow().source().discovery, Discovery::OriginalDst { .. }) {
-            return self.original(destination, pick.now);
+        match &self.settings.borrow().source().discovery {
+            Discovery::OriginalDst { .. } => return self.original(towards.original, &[], pick.now),
+            Discovery::DynamicForwardProxy => {
+                let (first, more) = towards.resolved.split_first()?;
+                return self.original(*first, more, pick.now);
+            }
+            Discovery::Eds { .. }
+            | Discovery::Static(_)
+            | Discovery::StrictDns(_)
+            | Discovery::LogicalDns(_) => {}
         }
         let mut endpoints = self.endpoints.borrow_mut();
         self.balancer.borrow_mut().pick(endpoints.load(), pick, random).cloned()
     }
 
-    fn original(&self, destination: SocketAddr, now: Instant) -> Option<Arc<Endpoint>> {
+    /// The names to resolve authorities with, where they say where requests go.
+    pub(crate) fn by_authority(&self) -> Option<&Names> {
+        let settings = self.settings.borrow();
+        (settings.source().discovery == Discovery::DynamicForwardProxy).then_some(&self.names)
+    }
+
+    fn original(
+        &self,
+        destination: SocketAddr,
+        more: &[SocketAddr],
+        now: Instant,
+    ) -> Option<Arc<Endpoint>> {
         let mut originals = self.originals.borrow_mut();
         if let Some(known) = originals.get(&destination) {
             return known.endpoints().first().cloned();
         }
         let endpoint = LbEndpoint {
-            additional_addresses: Vec::new(),
+            additional_addresses: more.to_vec(),
             address: Address::Socket(destination),
             health: EndpointHealth::Unknown,
             weight: 1,

@@ -57,7 +57,10 @@ fn names(discovery: &Discovery) -> Option<(&ClusterLoadAssignment, Taken)> {
     match discovery {
         Discovery::StrictDns(assignment) => Some((assignment, Taken::All)),
         Discovery::LogicalDns(assignment) => Some((assignment, Taken::One)),
-        Discovery::Eds { .. } | Discovery::Static(_) | Discovery::OriginalDst { .. } => None,
+        Discovery::Eds { .. }
+        | Discovery::Static(_)
+        | Discovery::OriginalDst { .. }
+        | Discovery::DynamicForwardProxy => None,
     }
 }
 

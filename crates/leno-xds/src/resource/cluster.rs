@@ -48,6 +48,7 @@ enum Kind {
     LogicalDns,
     Eds,
     OriginalDst,
+    ForwardProxy,
 }
 
 const KINDS: [(u32, &str, Kind); 5] = [
@@ -57,6 +58,14 @@ const KINDS: [(u32, &str, Kind); 5] = [
     (3, "EDS", Kind::Eds),
     (4, "ORIGINAL_DST", Kind::OriginalDst),
 ];
+
+/// The one `cluster_type` beside the numbered ones.
+const FORWARD_PROXY: &str = "envoy.clusters.dynamic_forward_proxy";
+const FORWARD_PROXY_CONFIG: &str =
+    "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
+/// How many connections may be coalesced, and which TLS names are checked: there is no TLS to such hosts.
+const HARMLESS_FORWARD_PROXY: &Names =
+    &[(2, "allow_insecure_cluster_options"), (3, "allow_coalesced_connections")];
 
 const LEAST_REQUEST: u32 = 1;
 const POLICIES: [(u32, &str, LbPolicy); 4] = [
@@ -103,7 +112,11 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Cluster {
 }
 
 fn discovery(r: &mut Reader<'_, '_>) -> Discovery {
-    let kind = r.choice(2, "type", &KINDS).unwrap_or(Kind::Static);
+    let custom = r.message(38, "cluster_type", custom_type);
+    let kind = match custom {
+        Some(kind) => kind,
+        None => r.choice(2, "type", &KINDS).unwrap_or(Kind::Static),
+    };
     let eds = r.message(3, "eds_cluster_config", |r| {
         if r.message(1, "eds_config", value::from_ads).is_none() {
             r.problem_at("eds_config", "is missing");
@@ -114,7 +127,7 @@ fn discovery(r: &mut Reader<'_, '_>) -> Discovery {
     if written.is_none() && matches!(kind, Kind::Static | Kind::StrictDns | Kind::LogicalDns) {
         r.problem_at("load_assignment", "is missing");
     }
-    if written.is_some() && matches!(kind, Kind::Eds | Kind::OriginalDst) {
+    if written.is_some() && matches!(kind, Kind::Eds | Kind::OriginalDst | Kind::ForwardProxy) {
         r.problem_at("load_assignment", "is for clusters that are not discovered");
     }
     if eds.is_some() != (kind == Kind::Eds) {
@@ -134,7 +147,26 @@ fn discovery(r: &mut Reader<'_, '_>) -> Discovery {
         Kind::LogicalDns => Discovery::LogicalDns(written),
         Kind::Eds => Discovery::Eds { service_name: eds.flatten() },
         Kind::OriginalDst => Discovery::OriginalDst { port: port.flatten() },
+        Kind::ForwardProxy => Discovery::DynamicForwardProxy,
     }
+}
+
+/// `CustomClusterType`; its name is told where it is not known.
+fn custom_type(r: &mut Reader<'_, '_>) -> Kind {
+    let name = r.required_string(1, "name");
+    if name != FORWARD_PROXY {
+        r.problem_at("name", &format!("\"{name}\" is not supported; {FORWARD_PROXY} is"));
+    }
+    r.any(2, "typed_config", |kind, r| {
+        if kind == FORWARD_PROXY_CONFIG {
+            r.harmless(HARMLESS_FORWARD_PROXY);
+            value::dns_cache(r, 1);
+        } else {
+            r.problem(&format!("{kind} is not a supported cluster type"));
+            r.skip();
+        }
+    });
+    Kind::ForwardProxy
 }
 
 fn lb_policy(r: &mut Reader<'_, '_>) -> LbPolicy {
@@ -220,6 +252,13 @@ fn encode_discovery(w: &mut Writer, discovery: &Discovery) {
                 w.message(34, |w| w.wrapped(3, Some((*port).into())));
             }
             (Kind::OriginalDst, None)
+        }
+        Discovery::DynamicForwardProxy => {
+            w.message(38, |w| {
+                w.string(1, FORWARD_PROXY);
+                w.any(2, FORWARD_PROXY_CONFIG, |w| value::write_dns_cache(w, 1));
+            });
+            return;
         }
     };
     w.number(2, value::number_of(&KINDS, kind));

@@ -85,10 +85,15 @@ const SERVER_HEADER: [(u32, &str, ServerHeader); 3] = [
     (2, "PASS_THROUGH", ServerHeader::PassThrough),
 ];
 
-const FILTERS: [(&str, &str, HttpFilter); 4] = [
+const FILTERS: [(&str, &str, HttpFilter); 5] = [
     (fault::FILTER, fault::TYPE, HttpFilter::Fault(None)),
     ("istio.stats", "stats.PluginConfig", HttpFilter::IstioStats),
     ("istio.peer_metadata", "io.istio.http.peer_metadata.Config", HttpFilter::PeerMetadata),
+    (
+        "envoy.filters.http.dynamic_forward_proxy",
+        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+        HttpFilter::DynamicForwardProxy,
+    ),
     (
         "envoy.filters.http.router",
         "envoy.extensions.filters.http.router.v3.Router",
@@ -274,6 +279,7 @@ fn http_filter(r: &mut Reader<'_, '_>, suppress_envoy_headers: &mut bool) -> Opt
                     return Some(HttpFilter::Fault(is_some.then_some(own)));
                 }
                 HttpFilter::IstioStats | HttpFilter::PeerMetadata => r.skip(),
+                HttpFilter::DynamicForwardProxy => value::dns_cache(r, 1),
                 HttpFilter::Router => {
                     r.harmless(HARMLESS_ROUTER);
                     *suppress_envoy_headers = r.bool(4, "suppress_envoy_headers");
@@ -423,6 +429,7 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
             } else {
                 w.any(4, full_name, |w| match filter {
                     HttpFilter::Fault(Some(own)) => fault::encode(w, own),
+                    HttpFilter::DynamicForwardProxy => value::write_dns_cache(w, 1),
                     HttpFilter::Router => w.bool(4, manager.suppress_envoy_headers),
                     HttpFilter::Fault(None) | HttpFilter::IstioStats | HttpFilter::PeerMetadata => {
                     }

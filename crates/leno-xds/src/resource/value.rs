@@ -8,13 +8,32 @@ use leno_core::config::{
 };
 use serde_json::{Map, Value};
 
-use crate::read::{Field, Reader, exactly};
+use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
 /// Stands in where an address was wrong; the problem is reported.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 const PROTOCOLS: [(u32, &str, ()); 1] = [(0, "TCP", ())];
+
+/// `Cluster.DnsLookupFamily.ALL`: both families, whichever answers first.
+const LOOKUP_ALL: u64 = 4;
+const LOOKUP_FAMILIES: [(u32, &str, ()); 2] = [(0, "AUTO", ()), (4, "ALL", ())];
+
+/// How often names are asked for again, how many are kept, and how a resolver is spoken with.
+const HARMLESS_DNS_CACHE: &Names = &[
+    (3, "dns_refresh_rate"),
+    (4, "host_ttl"),
+    (5, "max_hosts"),
+    (6, "dns_failure_refresh_rate"),
+    (7, "dns_cache_circuit_breaker"),
+    (8, "use_tcp_for_dns_lookups"),
+    (9, "dns_resolution_config"),
+    (10, "preresolve_hostnames"),
+    (11, "dns_query_timeout"),
+    (12, "typed_dns_resolver_config"),
+    (14, "dns_min_refresh_rate"),
+];
 
 pub(crate) fn address(r: &mut Reader<'_, '_>) -> Address {
     let (address, mode) = address_with_mode(r);
@@ -57,6 +76,25 @@ pub(crate) fn address_with_mode(r: &mut Reader<'_, '_>) -> (Address, Option<u32>
             (Address::Socket(NOWHERE), None)
         }
     }
+}
+
+/// `DnsCacheConfig`: the one cache of the proxy, whatever it is called; how it asks is the host's business.
+pub(crate) fn dns_cache(r: &mut Reader<'_, '_>, number: u32) {
+    let found = r.message(number, "dns_cache_config", |r| {
+        r.required_string(1, "name");
+        r.choice(2, "dns_lookup_family", &LOOKUP_FAMILIES);
+        r.harmless(HARMLESS_DNS_CACHE);
+    });
+    if found.is_none() {
+        r.problem_at("dns_cache_config", "is missing");
+    }
+}
+
+pub(crate) fn write_dns_cache(w: &mut Writer, number: u32) {
+    w.message(number, |w| {
+        w.string(1, "authorities");
+        w.number(2, LOOKUP_ALL);
+    });
 }
 
 /// An address that must be an IP address and a port.

@@ -133,6 +133,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
         load_assignment().prop_map(|one| Discovery::StrictDns(Arc::new(one))),
         load_assignment().prop_map(|one| Discovery::LogicalDns(Arc::new(one))),
         of(1..=u16::MAX).prop_map(|port| Discovery::OriginalDst { port }),
+        Just(Discovery::DynamicForwardProxy),
     ];
     let policy = prop_oneof![
         Just(LbPolicy::RoundRobin),

@@ -10,6 +10,9 @@ use crate::run::workload::Workload;
 /// The annotation that says until when a run's documents count; the control plane removes them after.
 pub(super) const LEASE: &str = "leno.dev/lease-until";
 
+/// The annotation that names the program's port behind the one that the sidecar listens at, `LISTENED=PROGRAM`.
+const PROGRAM_PORTS: &str = "leno.dev/program-ports";
+
 pub(super) fn namespace(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
 }
@@ -45,6 +48,12 @@ pub(super) fn service(workload: &Workload, namespace: &str) -> Option<Value> {
 pub(super) fn pod(workload: &Workload, namespace: &str, lease: &str) -> Value {
     let ports: Vec<Value> =
         workload.port.iter().map(|port| json!({ "containerPort": port })).collect();
+    let mut annotations = json!({ LEASE: lease });
+    if let (Some(port), Some(listened)) = (workload.port, workload.listened)
+        && port != listened
+    {
+        annotations[PROGRAM_PORTS] = format!("{listened}={port}").into();
+    }
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -52,7 +61,7 @@ pub(super) fn pod(workload: &Workload, namespace: &str, lease: &str) -> Value {
             "name": workload.pod,
             "namespace": namespace,
             "labels": workload.labels(),
-            "annotations": { LEASE: lease },
+            "annotations": annotations,
         },
         "spec": {
             "serviceAccountName": workload.account,
@@ -86,6 +95,7 @@ pub(super) fn slice(
     service: &Value,
 ) -> Value {
     let port = workload.port.unwrap_or_default();
+    let listened = workload.listened.unwrap_or(port);
     let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": workload.pod, "uid": uid });
     let target = json!({ "kind": "Pod", "namespace": namespace, "name": workload.pod, "uid": uid });
     json!({
@@ -106,13 +116,13 @@ pub(super) fn slice(
             "conditions": { "ready": true, "serving": true, "terminating": false },
             "targetRef": target,
         }],
-        "ports": slice_ports(port, service),
+        "ports": slice_ports(port, listened, service),
     })
 }
 
-/// The service's ports that end at `port`, by their names; a service that was written by somebody for another port
-/// gets `port` under no name, so that it is at least seen.
-fn slice_ports(port: u16, service: &Value) -> Vec<Value> {
+/// The service's ports that end at the program's, by their names and where they are `listened` for; a service that was
+/// written by somebody for another port gets that one under no name, so that it is at least seen.
+fn slice_ports(port: u16, listened: u16, service: &Value) -> Vec<Value> {
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let target = |candidate: &&Value| match &candidate["targetPort"] {
         Value::Null => candidate["port"] == port,
@@ -123,11 +133,11 @@ fn slice_ports(port: u16, service: &Value) -> Vec<Value> {
         .filter(target)
         .map(|found| {
             let name = found["name"].as_str().unwrap_or_default();
-            json!({ "name": name, "port": port, "protocol": "TCP" })
+            json!({ "name": name, "port": listened, "protocol": "TCP" })
         })
         .collect();
     if matching.is_empty() {
-        return vec![json!({ "name": "", "port": port, "protocol": "TCP" })];
+        return vec![json!({ "name": "", "port": listened, "protocol": "TCP" })];
     }
     matching
 }
@@ -182,11 +192,26 @@ mod tests {
         ];
         for (ports, names) in table {
             let service = json!({ "spec": { "ports": ports } });
-            let found = slice_ports(9080, &service);
+            let found = slice_ports(9080, 15016, &service);
             let joined: Vec<_> = found.iter().map(|port| port["name"].as_str().unwrap()).collect();
             assert_eq!(joined.join(" "), names, "{service}");
-            assert!(found.iter().all(|port| port["port"] == 9080));
+            assert!(found.iter().all(|port| port["port"] == 15016));
         }
+    }
+
+    #[test]
+    fn a_sidecar_at_another_port_says_which_is_the_programs() {
+        let annotation = |workload: &Workload| {
+            pod(workload, "shop", "")["metadata"]["annotations"][PROGRAM_PORTS].clone()
+        };
+        let captured = workload(Some(9080));
+        assert_eq!(annotation(&captured), Value::Null);
+        let beside = captured.beside_its_sidecar();
+        assert_eq!(annotation(&beside), "15016=9080");
+        let service = service(&beside, "shop").unwrap();
+        assert_eq!(service["spec"]["ports"][0]["targetPort"], 9080);
+        let slice = slice(&beside, "shop", (IpAddr::from([127, 64, 0, 9]), "u"), &service);
+        assert_eq!(slice["ports"][0]["port"], 15016);
     }
 
     #[test]
@@ -203,6 +228,7 @@ mod tests {
             namespace: None,
             account: "reviews".into(),
             port,
+            listened: port,
             protocol: Protocol::Http,
         }
     }

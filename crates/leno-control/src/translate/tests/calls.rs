@@ -1,5 +1,7 @@
 //! A VirtualService and a call give the expected cluster, as in Istio's traffic simulation.
 
+use leno_core::config::Discovery;
+
 use super::*;
 
 const SUBSETS: &str = "
@@ -182,7 +184,7 @@ spec: {hosts: [shop.example.com], http: [{route: [{destination: {host: reviews, 
 }
 
 #[test]
-fn a_program_without_a_namespace_reaches_services_by_name_and_port() {
+fn a_program_without_a_namespace_reaches_services_and_whatever_else_it_names() {
     let world = mesh(&rule(
         "hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v2}}]}]",
     ));
@@ -203,8 +205,10 @@ fn a_program_without_a_namespace_reaches_services_by_name_and_port() {
         ("reviews:9080", Some("reviews.default.svc.cluster.local:9080")),
         ("ratings.default:9080", Some("ratings.default.svc.cluster.local:9080")),
         ("reviews", None),
-        ("*", Some("not_a_service")),
+        ("*", Some("allow_any")),
     ] {
         assert_eq!(host(authority), expected, "{authority}");
     }
+    let rest = &translated.clusters["ForwardProxyCluster"];
+    assert_eq!(rest.discovery, Discovery::DynamicForwardProxy);
 }

@@ -89,3 +89,42 @@ ports: [{port: 9080}]",
         assert!(names.contains(&expected), "{names:?}");
     }
 }
+
+#[test]
+fn a_sidecar_beside_a_program_on_the_host_listens_elsewhere_for_the_programs_port() {
+    let strict = "selector: {matchLabels: {app: reviews}}, portLevelMtls: {'9080': {mode: STRICT}}";
+    let world = mesh(
+        &(rule("default", strict)
+            + "apiVersion: v1
+kind: Pod
+metadata: {name: reviews-v1, namespace: default, labels: {app: reviews, version: v1, security.istio.io/tlsMode: istio}, annotations: {leno.dev/program-ports: '15016=9080'}}
+spec: {serviceAccountName: reviews}
+status: {podIP: 127.64.3.0, phase: Running}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: reviews-v1, namespace: default, labels: {kubernetes.io/service-name: reviews}}
+addressType: IPv4
+endpoints: [{addresses: [127.64.3.0], targetRef: {kind: Pod, namespace: default, name: reviews-v1}}]
+ports: [{name: http, port: 15016}]"),
+    );
+    let translated = translate(&world, &proxy(&world, "reviews-v1"));
+    snapshot(&translated);
+    // Where callers outside the mesh were sent by `--expose` it is still the program's own.
+    for port in [9080, 15016] {
+        let chains = &translated.listeners["virtualInbound"].filter_chains;
+        let of_port = |chain: &&leno_core::config::FilterChain| {
+            chain.filter_chain_match.destination_port == Some(port)
+        };
+        let of_port: Vec<_> = chains.iter().filter(of_port).collect();
+        assert_eq!(of_port.len(), 1, "{port}: STRICT is said of the program's port");
+        assert!(of_port[0].tls.is_some(), "{port}");
+    }
+    let clusters: Vec<&str> = translated.clusters.keys().map(|name| &**name).collect();
+    assert!(clusters.contains(&"inbound|9080||") && !clusters.contains(&"inbound|15016||"));
+    let caller = translate(&world, &proxy(&world, "productpage"));
+    let endpoints = &caller.endpoints["outbound|9080||reviews.default.svc.cluster.local"];
+    let addresses = endpoints.localities.iter().flat_map(|locality| &locality.endpoints);
+    let addresses: Vec<String> = addresses.map(|one| format!("{:?}", one.address)).collect();
+    assert!(addresses.contains(&"Socket(127.64.3.0:15016)".to_owned()), "{addresses:?}");
+}

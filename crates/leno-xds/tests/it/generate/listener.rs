@@ -101,7 +101,12 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         name().prop_map(RouteSource::Rds),
         route_configuration().prop_map(|routes| RouteSource::Inline(Arc::new(routes))),
     ];
-    let filter = select(vec![HttpFilter::IstioStats, HttpFilter::PeerMetadata, HttpFilter::Router]);
+    let filter = select(vec![
+        HttpFilter::IstioStats,
+        HttpFilter::PeerMetadata,
+        HttpFilter::DynamicForwardProxy,
+        HttpFilter::Router,
+    ]);
     let filter = prop_oneof![filter, own_fault().prop_map(HttpFilter::Fault)];
     let forward = select(vec![
         ClientCertForward::Sanitize,
