@@ -4,6 +4,7 @@
 //! opened.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::fd::{OwnedFd, RawFd};
@@ -17,7 +18,7 @@ use leno_proxy::dns::Sockets;
 use leno_proxy::limits::ProcessLimits;
 use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
-use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options, Variant};
+use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options, Seal, Variant};
 use leno_sys::capture::SocketSupply;
 use leno_sys::meeting::PATH_BYTES_MAX;
 use leno_sys::passing::adopt;
@@ -77,6 +78,9 @@ struct Serve {
     /// Where the last good configuration and certificates are kept.
     #[arg(long, value_name = "DIR", requires = "control")]
     data: Option<PathBuf>,
+    /// An inherited descriptor from which the key is read that what is kept is sealed with: 32 bytes, then the end.
+    #[arg(long, value_name = "FD", requires = "data")]
+    seal_fd: Option<RawFd>,
     /// Threads that carry traffic.
     #[arg(long, default_value = "1")]
     workers: NonZeroUsize,
@@ -249,7 +253,23 @@ fn source(args: &Serve) -> Result<ConfigSource> {
         node: node_of(node)?,
         variant: args.xds.into(),
         data_dir: args.data.clone(),
+        seal: args.seal_fd.map(seal).transpose()?,
     }))
+}
+
+/// Reads the key; nobody else can read it after.
+fn seal(number: RawFd) -> Result<Arc<Seal>> {
+    let line = adopt(number);
+    let line = line.with_context(|| format!("--seal-fd {number}: not an inherited descriptor"))?;
+    let mut key = Vec::with_capacity(Seal::KEY_BYTES);
+    // One more than there should be: too long is as wrong as too short.
+    let limit = Seal::KEY_BYTES as u64 + 1;
+    let read = fs::File::from(line).take(limit).read_to_end(&mut key);
+    read.with_context(|| format!("--seal-fd {number}"))?;
+    let key: [u8; Seal::KEY_BYTES] = key.try_into().map_err(|key: Vec<u8>| {
+        anyhow!("--seal-fd {number}: a key is {} bytes, not {}", Seal::KEY_BYTES, key.len())
+    })?;
+    Ok(Arc::new(Seal::new(&key)?))
 }
 
 /// Where processes of this proxy meet: as told, or in the data folder.
@@ -323,6 +343,7 @@ mod tests {
             ("--config a --listen-fd web=777", "not an inherited descriptor"),
             ("--config a --dns-udp-fd 1", "not an inherited descriptor"),
             ("--control x:1 --node n --xds both", "possible values: delta, sotw"),
+            ("--control x:1 --node n --seal-fd 1", "--data"),
             ("--config a --admin here", "an address IP:PORT, or none"),
         ];
         for (line, said) in table {

@@ -97,7 +97,7 @@ pub async fn run(
     };
     let mut apply = Apply::new(mesh.variant, node, publisher, names, base);
     if let Some(folder) = &mesh.data_dir {
-        apply.restore(folder);
+        apply.restore((folder, mesh.seal.as_deref()));
         state.send_modify(|state| state.configured = apply.is_configured());
     }
     let mut pause = RECONNECT.0;
@@ -167,7 +167,7 @@ async fn follow(
             }
             _ = keep.tick() => {
                 if let Some(folder) = &mesh.data_dir {
-                    apply.keep(folder);
+                    apply.keep((folder, mesh.seal.as_deref()));
                 }
             }
         }

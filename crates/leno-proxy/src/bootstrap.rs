@@ -105,6 +105,7 @@ fn mesh(file: &StaticFile, ads: &AdsSource) -> Result<Mesh, String> {
         },
         variant: ads.variant,
         data_dir: None,
+        seal: None,
     })
 }
 

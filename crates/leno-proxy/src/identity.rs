@@ -120,7 +120,8 @@ impl Identity {
         verify(svid.chain(), Role::Server, &bundle, &Expected::anyone(), now)?;
         if let Some(directory) = &self.mesh.data_dir {
             // Without it on disk we still have it: only a restart without a control plane would miss it.
-            if let Err(error) = keep::store(directory, &svid, &bundle) {
+            if let Err(error) = keep::store((directory, self.mesh.seal.as_deref()), &svid, &bundle)
+            {
                 tracing::warn!(%error, "the SVID is not kept");
             }
         }
@@ -153,7 +154,10 @@ impl Identity {
 
     fn restore(&mut self, now: SystemTime) {
         let Some(directory) = &self.mesh.data_dir else { return };
-        match keep::load(directory, now) {
+        if self.mesh.seal.is_none() {
+            tracing::info!(path = %directory.display(), "no key was handed over: what is kept is not sealed");
+        }
+        match keep::load((directory, self.mesh.seal.as_deref()), now) {
             Ok(Some((svid, bundle))) => {
                 let facts = svid.facts();
                 self.due = rotation::renew_at(facts.not_before, facts.not_after, &mut self.random);

@@ -5,9 +5,11 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::snapshot::Resources;
+use leno_identity::Seal;
 use leno_telemetry::{Party, Workload};
 use leno_xds::discovery::Variant;
 use serde_json::Value;
@@ -95,6 +97,8 @@ pub struct Mesh {
     pub variant: Variant,
     /// Where the last good snapshot and certificates are kept; `None` keeps none.
     pub data_dir: Option<PathBuf>,
+    /// What is kept is sealed with; `None` keeps it in the plain, for its owner only.
+    pub seal: Option<Arc<Seal>>,
 }
 
 impl Mesh {

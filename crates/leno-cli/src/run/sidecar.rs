@@ -4,6 +4,7 @@
 //! connections wait in the sockets' backlogs; what was in flight in it is lost.
 
 use std::fs::File;
+use std::io::{PipeReader, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use leno_proxy::Seal;
 use leno_sys::capture::{SocketSupply, Sockets};
 use leno_sys::meeting::PATH_BYTES_MAX;
 use leno_sys::process::prepare_child;
@@ -50,6 +52,8 @@ pub(super) struct Settings {
     pub(super) access_log: Option<PathBuf>,
     /// Where the program listens, if it shares our network.
     pub(super) program: Option<IpAddr>,
+    /// What every sidecar of this run seals its files with; only here, in memory.
+    pub(super) seal_key: [u8; Seal::KEY_BYTES],
 }
 
 /// The running sidecar and how to make the next one.
@@ -279,6 +283,9 @@ fn spawn(
     if let Some(supply) = &supply {
         pass("--supply-fd", "", supply.as_fd());
     }
+    let key = key_line(&settings.seal_key).context("handing over the key")?;
+    pass("--seal-fd", "", key.as_fd());
+    descriptors.push(key.as_fd());
     descriptors.extend(passed.captured.outbound.iter().map(AsFd::as_fd));
     descriptors.extend(passed.inbound.iter().map(AsFd::as_fd));
     descriptors.extend(passed.http_proxy.iter().map(AsFd::as_fd));
@@ -296,6 +303,13 @@ fn spawn(
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
     command.spawn().with_context(|| format!("starting {}", program.display()))
+}
+
+/// A pipe that holds the key and nothing after it: it is read once, by the child.
+fn key_line(key: &[u8; Seal::KEY_BYTES]) -> std::io::Result<PipeReader> {
+    let (reader, mut writer) = std::io::pipe()?;
+    writer.write_all(key)?;
+    Ok(reader)
 }
 
 fn appended(path: &Path) -> Result<File> {
@@ -355,6 +369,7 @@ mod tests {
             namespace: "shop".into(),
             access_log: None,
             program: None,
+            seal_key: [0; Seal::KEY_BYTES],
         };
         let node = node(&workload, &settings);
         assert_eq!(node["id"], "sidecar~127.64.0.9~reviews-v2-x7k2p.shop~shop.svc.cluster.local");

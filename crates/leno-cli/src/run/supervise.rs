@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use leno_proxy::Seal;
 use leno_sys::capture::{SocketSupply, Waiting};
 use leno_sys::signals::{Caught, Sender, Signals};
 use tokio::sync::mpsc;
@@ -64,6 +65,7 @@ pub(super) async fn supervise(
         namespace: registration.namespace.clone(),
         access_log: args.access_log.clone(),
         program: (!is_captured).then(|| address.of_program()),
+        seal_key: Seal::new_key().context("a key for what the sidecar keeps")?,
     };
     let Prepared { waiting, sockets: mut captured, supply } = prepared;
     if !is_captured {

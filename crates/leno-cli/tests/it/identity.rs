@@ -68,6 +68,7 @@ impl Control {
                 metadata: serde_json::Map::new(),
             },
             data_dir: None,
+            seal: None,
         }
     }
 }
@@ -232,6 +233,7 @@ async fn openssl_verifies_what_the_ca_signs() {
     let data = control.folder.path().join("proxy");
     let mesh = Mesh {
         data_dir: Some(data.clone()),
+        seal: None,
         ..control.mesh(&control.plain, Some(control.token("reviews")))
     };
     proxy(mesh).identity.renew().await.unwrap();

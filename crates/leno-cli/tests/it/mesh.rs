@@ -46,6 +46,12 @@ impl Mesh {
         command
     }
 
+    /// Ends the control plane without a word.
+    pub(crate) fn kill_control(&mut self) {
+        self.control.kill().unwrap();
+        self.control.wait().unwrap();
+    }
+
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let began = Instant::now();
         while !is_so() {

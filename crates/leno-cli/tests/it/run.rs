@@ -245,6 +245,52 @@ fn status(mesh: &Mesh) -> Vec<Value> {
 }
 
 #[test]
+fn sidecars_that_start_without_a_control_plane_serve_from_what_was_sealed() {
+    let mut mesh = Mesh::start();
+    let _hello = mesh.serve(&[]);
+    let go = mesh.folder.path().join("go");
+    rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let program = format!("open('{}').read()\n{CLIENT}", go.display());
+    let words = ["run", "--service", "shell", "--quiet", "--", "python3", "-c", &program];
+    let caller = mesh.leno(&[&words[..], &["http://hello:8000/"]].concat()).spawn().unwrap();
+    let runs = mesh.folder.path().join("run");
+    let reports = || -> Vec<(PathBuf, Value)> {
+        let folders = fs::read_dir(&runs).unwrap().flatten();
+        let report = |path: PathBuf| {
+            let report = serde_json::from_slice(&fs::read(path.join("run.json")).ok()?).ok()?;
+            Some((path.join("proxy"), report))
+        };
+        folders.filter_map(|folder| report(folder.path())).collect()
+    };
+    let kept = ["svid.pem", "last-good.ads"];
+    mesh.until("what both keep", || {
+        let reports = reports();
+        reports.len() == 2
+            && reports.iter().all(|(folder, _)| kept.iter().all(|name| folder.join(name).exists()))
+    });
+    for (folder, _) in reports() {
+        for name in kept {
+            let file = fs::read(folder.join(name)).unwrap();
+            assert!(file.starts_with(b"LENOSEA1"), "{name}");
+        }
+    }
+    mesh.kill_control();
+    let before: Vec<i64> =
+        reports().iter().map(|(_, report)| report["proxy_pid"].as_i64().unwrap()).collect();
+    for pid in &before {
+        kill_process(Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+    mesh.until("two new sidecars", || {
+        let pids = reports().into_iter().filter_map(|(_, report)| report["proxy_pid"].as_i64());
+        pids.filter(|pid| !before.contains(pid)).count() == 2
+    });
+    fs::write(&go, "").unwrap();
+    let output = caller.wait_with_output().unwrap();
+    let said = text(&output.stdout);
+    assert!(said.starts_with("hello from hello-v1-"), "{said}{}", text(&output.stderr));
+}
+
+#[test]
 fn a_killed_run_takes_its_processes_along() {
     let mesh = Mesh::start();
     let hello = mesh.serve(&[]);

@@ -1,14 +1,14 @@
 //! The last good configuration on disk: what a proxy serves that starts while the control plane is away.
 //!
 //! One file, replaced by rename, readable by its owner only. It holds a checksum, then one delta response a type; a
-//! file that does not fit is left alone and named in the log.
+//! file that does not fit is left alone and named in the log. Sealed where there is a key (ADR 9).
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
-use leno_identity::sha256;
+use leno_identity::{Seal, SealError, seal, sha256, unseal};
 use leno_xds::ResourceType;
 use leno_xds::client::Update;
 use leno_xds::discovery::{Resource, Response, Variant};
@@ -21,11 +21,16 @@ const FILE: &str = "last-good.ads";
 /// Its first bytes; the number is the format's.
 const MAGIC: &[u8; 8] = b"LENOADS1";
 
+/// Where it is kept, and what it is sealed with.
+pub(super) type Place<'a> = (&'a Path, Option<&'a Seal>);
+
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Sealed(#[from] SealError),
     #[error("not a last-good file, or cut short")]
     Form,
     #[error("the checksum does not fit")]
@@ -36,9 +41,9 @@ enum Unusable {
 
 impl Apply {
     /// Puts in force what the last process kept, if there is anything.
-    pub(super) fn restore(&mut self, folder: &Path) {
+    pub(super) fn restore(&mut self, (folder, key): Place<'_>) {
         let path = folder.join(FILE);
-        match self.try_restore(&path) {
+        match self.try_restore(&path, key) {
             Ok(()) => tracing::info!(path = %path.display(), "serving the last good configuration"),
             Err(Unusable::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -47,8 +52,8 @@ impl Apply {
         }
     }
 
-    fn try_restore(&mut self, path: &Path) -> Result<(), Unusable> {
-        let responses = read(&std::fs::read(path)?)?;
+    fn try_restore(&mut self, path: &Path, key: Option<&Seal>) -> Result<(), Unusable> {
+        let responses = read(&unseal(key, FILE, std::fs::read(path)?)?)?;
         // The machine takes them as it would from a stream; nothing is sent.
         self.client.connected();
         // Endpoints come first, so that the snapshot finds them.
@@ -73,12 +78,12 @@ impl Apply {
     }
 
     /// Writes what is in force, if it changed since the last time. A disk that is full costs only this file.
-    pub(super) fn keep(&mut self, folder: &Path) {
+    pub(super) fn keep(&mut self, (folder, key): Place<'_>) {
         if !std::mem::take(&mut self.changed) || !self.is_configured() {
             return;
         }
         let path = folder.join(FILE);
-        if let Err(error) = write(&path, &self.to_keep()) {
+        if let Err(error) = write(&path, key, &self.to_keep()) {
             tracing::warn!(path = %path.display(), %error, "the last good configuration was not kept");
         }
     }
@@ -135,7 +140,7 @@ fn read(file: &[u8]) -> Result<Vec<Response>, Unusable> {
     Ok(responses)
 }
 
-fn write(path: &Path, responses: &[Response]) -> io::Result<()> {
+fn write(path: &Path, key: Option<&Seal>, responses: &[Response]) -> io::Result<()> {
     let mut body = Vec::new();
     for response in responses {
         let message = response.encode(Variant::Delta);
@@ -143,6 +148,8 @@ fn write(path: &Path, responses: &[Response]) -> io::Result<()> {
         body.extend_from_slice(&length.to_le_bytes());
         body.extend_from_slice(&message);
     }
+    let content = [MAGIC.as_slice(), &sha256(&body), &body].concat();
+    let file_bytes = seal(key, FILE, content).map_err(io::Error::other)?;
     let partial = path.with_extension("partial");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
@@ -150,9 +157,7 @@ fn write(path: &Path, responses: &[Response]) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&partial)?;
-    file.write_all(MAGIC)?;
-    file.write_all(&sha256(&body))?;
-    file.write_all(&body)?;
+    file.write_all(&file_bytes)?;
     file.sync_data()?;
     std::fs::rename(partial, path)
 }
@@ -175,7 +180,7 @@ mod tests {
             resources: vec![resource],
             ..Response::default()
         };
-        write(&path, std::slice::from_ref(&response)).unwrap();
+        write(&path, None, std::slice::from_ref(&response)).unwrap();
         let whole = std::fs::read(&path).unwrap();
         assert_eq!(read(&whole).unwrap(), [response]);
         for cut in [0, 7, 20, whole.len() - 1] {

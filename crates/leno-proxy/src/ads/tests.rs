@@ -10,6 +10,7 @@ use leno_core::config::{
     RouteConfiguration, RouteSource, TrafficDirection, VirtualHost,
 };
 use leno_core::snapshot::Resources;
+use leno_identity::Seal;
 use leno_xds::discovery::{Request, Resource, Response, Variant};
 use leno_xds::name_table::{NAME_TABLE, NameEntry, encode_name_table};
 use leno_xds::{Node, ResourceType};
@@ -156,9 +157,9 @@ fn a_new_process_serves_what_the_last_one_kept_and_asks_for_changes_only() {
     let entry = NameEntry { addresses: vec![[240, 240, 0, 1].into()], ..NameEntry::default() };
     let table = encode_name_table(&[("a.example".to_owned(), entry)].into());
     first.response(response(ResourceType::NameTable, "n1", &[(NAME_TABLE, table)]));
-    first.keep(folder.path());
+    first.keep((folder.path(), None));
     let mut second = apply();
-    second.restore(folder.path());
+    second.restore((folder.path(), None));
     assert_eq!(second.good(), first.good());
     assert_eq!(second.name_tables, first.name_tables);
     let requests = second.connected();
@@ -177,12 +178,35 @@ fn a_new_process_serves_what_the_last_one_kept_and_asks_for_changes_only() {
 }
 
 #[test]
+fn what_is_sealed_is_served_with_its_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = [1, 2].map(|byte| Seal::new(&[byte; Seal::KEY_BYTES]).unwrap());
+    let mut first = apply();
+    configure(&mut first);
+    first.keep((folder.path(), Some(&keys[0])));
+    let path = folder.path().join("last-good.ads");
+    let file = std::fs::read(&path).unwrap();
+    assert!(!file.windows(8).any(|part| part == b"LENOADS1"));
+    // (key, whether it is served)
+    for (key, served) in [(Some(&keys[0]), true), (Some(&keys[1]), false), (None, false)] {
+        let mut next = apply();
+        next.restore((folder.path(), key));
+        assert_eq!(next.is_configured(), served);
+    }
+    first.changed = true;
+    first.keep((folder.path(), None));
+    let mut next = apply();
+    next.restore((folder.path(), Some(&keys[0])));
+    assert!(!next.is_configured(), "whoever can write a plain file could forge one");
+}
+
+#[test]
 fn a_damaged_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last-good.ads");
     std::fs::write(&path, b"LENOADS1 and then nothing that fits").unwrap();
     let mut apply = apply();
-    apply.restore(folder.path());
+    apply.restore((folder.path(), None));
     assert!(!apply.is_configured());
     assert!(Path::exists(&path));
 }

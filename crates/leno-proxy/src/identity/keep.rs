@@ -1,7 +1,7 @@
 //! The SVID on disk: key, chain and roots in one file, 0600, replaced in one step.
 //!
-//! Not encrypted: what could open it (the join token) would lie beside it. Whoever can read the file could as well
-//! read the key from this process.
+//! Sealed where whoever started us handed over a key (ADR 9). Without one it is in the plain: what could open it would
+//! lie beside it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use leno_identity::{Expected, PrivateKey, Role, Svid, TrustBundle, verify};
+use leno_identity::{Expected, PrivateKey, Role, Seal, Svid, TrustBundle, seal, unseal, verify};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -34,12 +34,22 @@ pub enum KeepError {
     Content { path: PathBuf, reason: String },
 }
 
+/// Also what the seal says is in it.
+const FILE: &str = "svid.pem";
+
+/// Where it is kept, and what it is sealed with.
+pub(super) type Place<'a> = (&'a Path, Option<&'a Seal>);
+
 fn file(directory: &Path) -> PathBuf {
-    directory.join("svid.pem")
+    directory.join(FILE)
 }
 
 /// Replaces what is kept.
-pub(super) fn store(directory: &Path, svid: &Svid, bundle: &TrustBundle) -> Result<(), KeepError> {
+pub(super) fn store(
+    (directory, key): Place<'_>,
+    svid: &Svid,
+    bundle: &TrustBundle,
+) -> Result<(), KeepError> {
     let path = file(directory);
     let mut text = pem("PRIVATE KEY", svid.key().secret_der());
     for certificate in svid.chain() {
@@ -49,13 +59,15 @@ pub(super) fn store(directory: &Path, svid: &Svid, bundle: &TrustBundle) -> Resu
     for root in bundle.certificates() {
         text.push_str(&pem("CERTIFICATE", root));
     }
+    let bytes = seal(key, FILE, text.into_bytes())
+        .map_err(|error| KeepError::Content { path: path.clone(), reason: error.to_string() })?;
     let temporary = path.with_extension("pem.new");
     let write = || {
         fs::create_dir_all(directory)?;
         let _ = fs::remove_file(&temporary);
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)
     };
@@ -64,7 +76,7 @@ pub(super) fn store(directory: &Path, svid: &Svid, bundle: &TrustBundle) -> Resu
 
 /// What is kept and still passes verification; `None` where there is nothing or it has expired.
 pub(super) fn load(
-    directory: &Path,
+    (directory, key): Place<'_>,
     now: SystemTime,
 ) -> Result<Option<(Svid, TrustBundle)>, KeepError> {
     let path = file(directory);
@@ -82,9 +94,12 @@ pub(super) fn load(
         let reason = "not a plain file of a sensible size".to_owned();
         return Err(KeepError::Content { path, reason });
     }
-    let text = fs::read_to_string(&path).map_err(io)?;
-    let (svid, bundle) =
-        parse(&text).map_err(|reason| KeepError::Content { path: path.clone(), reason })?;
+    let bytes = fs::read(&path).map_err(io)?;
+    let opened = unseal(key, FILE, bytes).map_err(|error| error.to_string());
+    let text = opened.and_then(|text| String::from_utf8(text).map_err(|error| error.to_string()));
+    let (svid, bundle) = text
+        .and_then(|text| parse(&text))
+        .map_err(|reason| KeepError::Content { path: path.clone(), reason })?;
     if svid.facts().not_after <= now {
         return Ok(None);
     }

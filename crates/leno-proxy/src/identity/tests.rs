@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use leno_identity::Seal;
 use leno_telemetry::{Party, SeriesLimits};
 use leno_xds::discovery::Variant;
 
@@ -18,6 +19,7 @@ fn mesh(directory: &Path, control: &str) -> Mesh {
         variant: Variant::Delta,
         node: Node { id: String::new(), cluster: String::new(), metadata: serde_json::Map::new() },
         data_dir: Some(directory.to_owned()),
+        seal: None,
     }
 }
 
@@ -32,8 +34,8 @@ fn what_is_kept_is_in_force_at_once_after_a_restart() {
     let directory = folder.path().join("proxy");
     let ca = Ca::new();
     let svid = ca.issue(REVIEWS);
-    keep::store(&directory, &svid, &ca.bundle()).unwrap();
-    keep::store(&directory, &svid, &ca.bundle()).unwrap();
+    keep::store((&directory, None), &svid, &ca.bundle()).unwrap();
+    keep::store((&directory, None), &svid, &ca.bundle()).unwrap();
     let path = directory.join("svid.pem");
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
@@ -64,7 +66,7 @@ fn what_is_damaged_or_readable_by_others_is_not_used() {
     let now = SystemTime::now();
     let path = folder.path().join("svid.pem");
     let kept = || {
-        keep::store(folder.path(), &ca.issue(REVIEWS), &ca.bundle()).unwrap();
+        keep::store((folder.path(), None), &ca.issue(REVIEWS), &ca.bundle()).unwrap();
         std::fs::read_to_string(&path).unwrap()
     };
     let with_mode = |mode| {
@@ -72,7 +74,7 @@ fn what_is_damaged_or_readable_by_others_is_not_used() {
     };
     kept();
     with_mode(0o644);
-    let error = keep::load(folder.path(), now).err().unwrap().to_string();
+    let error = keep::load((folder.path(), None), now).err().unwrap().to_string();
     assert!(error.contains("mode 0644"), "{error}");
     let (first, second) = (kept(), kept());
     let (key, rest) = first.split_at(first.find("-----BEGIN CERT").unwrap());
@@ -89,9 +91,44 @@ fn what_is_damaged_or_readable_by_others_is_not_used() {
     ];
     for (content, message) in table {
         std::fs::write(&path, content).unwrap();
-        let error = keep::load(folder.path(), now).err().unwrap().to_string();
+        let error = keep::load((folder.path(), None), now).err().unwrap().to_string();
         assert!(error.contains(message), "{message}: {error}");
     }
+}
+
+#[test]
+fn what_is_kept_is_closed_to_whoever_has_only_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |byte: u8| Some(Arc::new(Seal::new(&[byte; Seal::KEY_BYTES]).unwrap()));
+    let (ca, now) = (Ca::new(), SystemTime::now());
+    let sealed = |seal: Option<Arc<Seal>>| Mesh { seal, ..mesh(folder.path(), "127.0.0.1:1") };
+    let own = key(1);
+    let svid = ca.issue(REVIEWS);
+    let write = |seal: &Option<Arc<Seal>>| {
+        keep::store((folder.path(), seal.as_deref()), &svid, &ca.bundle()).unwrap();
+    };
+    write(&own);
+    let path = folder.path().join("svid.pem");
+    let file = std::fs::read(&path).unwrap();
+    assert!(!String::from_utf8_lossy(&file).contains("PRIVATE KEY"));
+    let kept = start(sealed(own.clone()), now).secrets.svid().unwrap();
+    assert_eq!(kept.facts(), svid.facts());
+
+    let check = |seal: Option<Arc<Seal>>, said: &str| {
+        let error = keep::load((folder.path(), seal.as_deref()), now).err().unwrap().to_string();
+        assert!(error.contains("svid.pem") && error.contains(said), "{said}: {error}");
+        let identity = start(sealed(seal), now);
+        assert!(identity.secrets.svid().is_none(), "{said}");
+        assert_eq!(identity.due, now, "{said}: a new one is asked for at once");
+    };
+    check(key(2), "sealed with another key");
+    check(None, "no key was handed over");
+    std::fs::write(&path, &file[..file.len() - 1]).unwrap();
+    check(own.clone(), "was changed");
+    std::fs::write(&path, &file[..20]).unwrap();
+    check(own.clone(), "cut short");
+    write(&None);
+    check(own, "not sealed");
 }
 
 #[tokio::test]
