@@ -38,6 +38,7 @@ check: portal kubectl
 	@$(CARGO) xtask peers envoy || echo "make: without it the tests that compare with Envoy are skipped"
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked --workspace
+	$(CARGO) xtask deny --if-built
 	cd portal && npm run --silent test
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --quiet
 

@@ -169,6 +169,11 @@ pub(crate) fn path(name: &str) -> Result<PathBuf> {
     ensure(find(name)?)
 }
 
+/// The program of a peer, if it was fetched before.
+pub(crate) fn present(name: &str) -> Result<Option<PathBuf>> {
+    Ok(installed(find(name)?).ok())
+}
+
 /// Where fetched software lives: `$LENO_CACHE`, else `~/.cache/leno`.
 pub(crate) fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into()));
