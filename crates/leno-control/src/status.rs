@@ -2,7 +2,7 @@
 //!
 //! One task. It looks again when a proxy answered or a document changed, a moment later so that several changes are one
 //! write, and writes only what is different: its own writes change nothing, so it never chases itself. A refusal also
-//! becomes a Kubernetes Event.
+//! becomes a Kubernetes Event: on the document it is about, or on the workload where it is about none.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ mod condition;
 mod event;
 mod verdict;
 
-use verdict::{Answer, Verdict};
+use verdict::{Answer, Refused, Verdict};
 
 /// Changes within this time are one write.
 const COALESCE: Duration = Duration::from_millis(10);
@@ -126,10 +126,26 @@ impl StatusWriter {
                 }
             }
         }
+        for answer in &answers {
+            writes.extend(self.tell_workload(answer));
+        }
         self.known.retain(|key, _| still_there.contains(key));
         match self.commit(writes).await {
             Ok(()) => round,
             Err(_) => Round::LookAgain,
+        }
+    }
+
+    /// What a proxy refuses and no document is to blame for is told where its workload is looked at.
+    fn tell_workload(&mut self, answer: &Answer) -> Vec<Write> {
+        let refusals: Vec<Refused> = answer.about_no_document().cloned().collect();
+        let pod = leno_api::kind_of("", "Pod").expect("a kind of the registry");
+        let key = Key::new("", pod.plural, &answer.proxy.namespace, &answer.proxy.name);
+        match self.store.get(&key) {
+            Some(document) if !refusals.is_empty() => {
+                self.events.of(pod, &document, &refusals, &*self.store)
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -152,7 +168,7 @@ impl StatusWriter {
         if verdict.is_pending() && known.first_seen.elapsed() < PATIENCE {
             return None;
         }
-        let mut writes = self.events.of(kind, document, &verdict, &*self.store);
+        let mut writes = self.events.of(kind, document, &verdict.refused, &*self.store);
         let status = condition::status(kind, document, world, &verdict);
         if !condition::says_the_same(&document.value["status"], &status) {
             let mut value = document.value.clone();

@@ -92,7 +92,11 @@ fn enforced(verdict: &Verdict) -> [Value; 2] {
         let others: BTreeSet<&str> =
             held_up.iter().flat_map(|one| &one.blamed).map(String::as_str).collect();
         let others: Vec<&str> = others.into_iter().collect();
-        let message = format!("{count}; held up by {}: {}", others.join(", "), told(held_up));
+        let others = match others.as_slice() {
+            [] => "what is no document's".to_owned(),
+            some => some.join(", "),
+        };
+        let message = format!("{count}; held up by {others}: {}", told(held_up));
         ("False", "HeldUp", message)
     } else if enforced < proxies {
         let waiting = proxies - enforced;

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::condition::now;
 use super::text;
-use super::verdict::{Refused, Verdict, metadata};
+use super::verdict::{Refused, metadata};
 use crate::store::{Document, Expect, Key, Range, Store, Write};
 
 const REPORTER: &str = "leno-control";
@@ -27,16 +27,16 @@ const TOLD_MAX: usize = 10_000;
 pub(super) struct Events(BTreeSet<String>);
 
 impl Events {
-    /// Writes for the refusals of a verdict that were not told yet.
+    /// Writes for the refusals about a document that were not told yet.
     pub(super) fn of(
         &mut self,
         kind: &Kind,
         document: &Document,
-        verdict: &Verdict,
+        refusals: &[Refused],
         store: &dyn Store,
     ) -> Vec<Write> {
         let mut writes = Vec::new();
-        for refused in &verdict.refused {
+        for refused in refusals {
             let name = name_of(kind, document, refused);
             if self.0.len() >= TOLD_MAX {
                 self.0.clear();

@@ -72,7 +72,18 @@ fn a_status_counts_those_who_are_concerned() {
         answer.refusals_mut()[0].blamed = ["somebody-else".to_owned()].into();
         answer.in_parts(settled)
     };
-    let table: [(&Document, &[Answer], &str); 9] = [
+    let of_this = |settled| {
+        let mut answer = refuses(9);
+        let origin = "/apis/networking.istio.io/v1/namespaces/default/virtual-service/r";
+        answer.refusals_mut()[0].blamed = [origin.to_owned()].into();
+        answer.in_parts(settled)
+    };
+    let whole = |settled| {
+        let mut answer = refuses(9);
+        answer.refusals_mut()[0].problems = vec!["not a response".to_owned()];
+        answer.in_parts(settled)
+    };
+    let table: [(&Document, &[Answer], &str); 11] = [
         (&everybody, &[], "Unknown NoProxies: no connected proxy is concerned"),
         (
             &everybody,
@@ -92,7 +103,7 @@ fn a_status_counts_those_who_are_concerned() {
         (
             &everybody,
             &[takes("default", 9), refuses(9)],
-            "False Refused: enforced by 1 of 2 proxies; p.default refused routes[80].regex: too large",
+            "False HeldUp: enforced by 1 of 2 proxies; held up by what is no document's: p.default refused routes[80].regex: too large",
         ),
         (&everybody, &[by_another(9)], "True AllProxies: enforced by 1 of 1 proxy at revision 9"),
         (
@@ -103,6 +114,16 @@ fn a_status_counts_those_who_are_concerned() {
         (
             &everybody,
             &[refuses(9).in_parts(12)],
+            "True AllProxies: enforced by 1 of 1 proxy at revision 9",
+        ),
+        (
+            &everybody,
+            &[whole(12)],
+            "False HeldUp: enforced by 0 of 1 proxy; held up by what is no document's: p.default refused not a response",
+        ),
+        (
+            &everybody,
+            &[of_this(12)],
             "False Refused: enforced by 0 of 1 proxy; p.default refused routes[80].regex: too large",
         ),
         (
@@ -242,6 +263,21 @@ async fn a_status_follows_what_proxies_answer() {
     assert_eq!(events.len(), 1, "one event, for the document that is to blame");
     assert_eq!(events[0].value["involvedObject"]["name"], "ratings");
     assert_eq!(leno_api::kind_of("", "Event").unwrap().problems(&events[0].value), []);
+
+    // What we made by ourselves is nobody's document: it is told on the workload.
+    row.refused(Route, later, "listeners[virtualInbound].filter_chains[0]: no");
+    let about_pod = |event: &Arc<Document>| event.value["involvedObject"]["kind"] == "Pod";
+    let mut commits = stage.store.subscribe(0).unwrap();
+    let event = loop {
+        let list = Range { group: "", plural: "events", namespace: Some("default") };
+        let found = stage.store.list(list).documents.into_iter().find(about_pod);
+        if let Some(event) = found {
+            break event;
+        }
+        tokio::time::timeout(Duration::from_secs(20), commits.next()).await.unwrap().unwrap();
+    };
+    assert_eq!(event.value["involvedObject"]["name"], "productpage");
+    assert!(text(&event.value, "message").contains("listeners[virtualInbound]"), "{event:?}");
 
     // Repaired, and acknowledged by a proxy that then goes away.
     let repaired = stage.apply(&routes_to("ratings", 2)).await;

@@ -33,8 +33,17 @@ pub(super) struct Refused {
     pub(super) proxy: String,
     pub(super) revision: u64,
     pub(super) problems: Vec<String>,
-    /// The documents it is about, as Istio names them; empty when nobody can say.
+    /// The documents it is about, as Istio names them; empty when it is about none.
     pub(super) blamed: BTreeSet<String>,
+}
+
+impl Refused {
+    /// Whether every problem names the resource it is in. Otherwise the response was refused whole (ADR 7).
+    fn names_parts(&self) -> bool {
+        const PARTS: [&str; 5] = ["listeners[", "routes[", "clusters[", "endpoints[", "names:"];
+        let is_named = |problem: &String| PARTS.iter().any(|part| problem.starts_with(part));
+        !self.problems.is_empty() && self.problems.iter().all(is_named)
+    }
 }
 
 impl Answer {
@@ -74,14 +83,21 @@ impl Answer {
         Self { settled: Some(settled), ..self }
     }
 
+    /// Refusals that are about no document: something that we made by ourselves, or a response as a whole.
+    pub(super) fn about_no_document(&self) -> impl Iterator<Item = &Refused> {
+        self.refusals.iter().filter(|refused| refused.blamed.is_empty())
+    }
+
     /// The refusals of a document, and those of others that keep it back.
     fn refusals(&self, origin: &str, since: u64) -> (Vec<&Refused>, Vec<&Refused>) {
-        let is_own =
-            |refused: &&Refused| refused.blamed.is_empty() || refused.blamed.contains(origin);
+        let is_own = |refused: &&Refused| refused.blamed.contains(origin);
         match self.settled {
-            // What it refuses it refuses until it says otherwise; nothing else is kept back.
+            // What it refuses it refuses until it says otherwise; what is not refused whole keeps nothing else back.
             Some(settled) if settled >= since => {
-                (self.refusals.iter().filter(is_own).collect(), Vec::new())
+                let keeps_back =
+                    |refused: &&Refused| refused.revision >= since && !refused.names_parts();
+                let others = self.about_no_document().filter(keeps_back);
+                (self.refusals.iter().filter(is_own).collect(), others.collect())
             }
             Some(_) => (Vec::new(), Vec::new()),
             None => {
@@ -123,7 +139,8 @@ impl Verdict {
                 continue;
             }
             let (own, others) = answer.refusals(&origin, since);
-            if answer.settled.is_some_and(|settled| settled >= since) && own.is_empty() {
+            let is_settled = answer.settled.is_some_and(|settled| settled >= since);
+            if is_settled && own.is_empty() && others.is_empty() {
                 verdict.enforced += 1;
             }
             verdict.refused.extend(own.into_iter().cloned());
