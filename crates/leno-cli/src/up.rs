@@ -12,6 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Code, WithCode as _};
 
+/// Ten years: a longer one is a mistake.
+const SVID_SECONDS_MAX: u64 = 315_360_000;
+
 /// Run a control plane here: every role in one process.
 #[derive(Debug, clap::Args)]
 #[group(id = "up")]
@@ -35,7 +38,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = "cluster.local")]
     trust_domain: String,
     /// How long a workload's certificate holds; it is renewed around half of that.
-    #[arg(long, value_name = "SECONDS", default_value_t = Options::SVID_LIFETIME.as_secs())]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = Options::SVID_LIFETIME.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=SVID_SECONDS_MAX)
+    )]
     certificate_seconds: u64,
 }
 
@@ -118,6 +126,8 @@ fn code_of(error: &StartError) -> Code {
         | StartError::Certificate(_) => Code::Found,
         StartError::TrustDomain(..)
         | StartError::Store(_)
+        | StartError::Plaintext { .. }
+        | StartError::SameAddress { .. }
         | StartError::Listen { .. }
         | StartError::File { .. } => Code::Usage,
     }

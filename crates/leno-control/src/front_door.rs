@@ -3,10 +3,13 @@
 //! TLS and plaintext on one port, told apart by the first byte: tools with a token want TLS, a browser on this host does
 //! not. Bounded: so many connections, so long for a head. On shutdown it takes nothing new and lets exchanges finish.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tower::util::MapRequest;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -25,6 +29,15 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(15);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// After an accept that failed for want of descriptors: no use in trying at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a request reached the front door; in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Over a loopback address at both ends: from this machine.
+    pub(crate) is_local: bool,
+    /// Over TLS.
+    pub(crate) is_tls: bool,
+}
 
 /// Serves `router` until `stop` turns true and open exchanges are done.
 pub(crate) async fn serve(
@@ -44,8 +57,8 @@ pub(crate) async fn serve(
         };
         tokio::select! {
             (slot, accepted) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let connection = begin(stream, tls.clone(), router.clone(), stop.clone());
+                Ok((stream, peer)) => {
+                    let connection = begin((stream, peer), tls.clone(), router.clone(), stop.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(slot);
@@ -74,14 +87,17 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 async fn begin(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     tls: Option<TlsAcceptor>,
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return serve_connection(stream, router, stop).await };
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    let is_local = is_loopback(peer) && stream.local_addr().is_ok_and(is_loopback);
+    let plain = Arrival { is_local, is_tls: false };
+    let Some(tls) = tls else { return serve_connection(stream, router, plain, stop).await };
     let opened = async {
         let mut first = [0];
         stream.peek(&mut first).await?;
@@ -92,8 +108,11 @@ async fn begin(
         }
     };
     match tokio::time::timeout(HEAD_PATIENCE, opened).await {
-        Ok(Ok(Opened::Plain(stream))) => serve_connection(stream, router, stop).await,
-        Ok(Ok(Opened::Tls(stream))) => Box::pin(serve_connection(stream, router, stop)).await,
+        Ok(Ok(Opened::Plain(stream))) => serve_connection(stream, router, plain, stop).await,
+        Ok(Ok(Opened::Tls(stream))) => {
+            let secure = Arrival { is_tls: true, ..plain };
+            Box::pin(serve_connection(stream, router, secure, stop)).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "front door: no connection"),
         Err(_) => {}
     }
@@ -111,14 +130,19 @@ const TLS_HANDSHAKE: u8 = 0x16;
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
+    arrival: Arrival,
     mut stop: watch::Receiver<bool>,
 ) {
+    let marked = MapRequest::new(router, move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(arrival);
+        request
+    });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
     builder.http2().timer(TokioTimer::new());
     let stream = TokioIo::new(stream);
     let connection =
-        builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(router));
+        builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(marked));
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod front_door;
+mod guard;
 pub mod identity;
 mod lease;
 mod management;

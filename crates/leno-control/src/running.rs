@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::apiserver::{self, Api};
+use crate::guard::Guard;
 use crate::identity::{Identity, IdentityError, IdentityOptions, IssueError};
 use crate::management::{self, Changes, Sources};
 use crate::options::{Options, Ports};
@@ -58,6 +59,22 @@ pub enum StartError {
     PortTaken {
         /// Which flag chooses it.
         flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Two parts would listen at one place.
+    #[error("{first} and {second} are both {address}; every one needs a port of its own")]
+    SameAddress {
+        /// The flag that chooses one.
+        first: &'static str,
+        /// The flag that chooses the other.
+        second: &'static str,
+        /// What both say.
+        address: SocketAddr,
+    },
+    /// Join tokens and resources would cross the network in the clear.
+    #[error("--xds {address}: plaintext is for this machine only; other machines use --xds-tls")]
+    Plaintext {
         /// The address.
         address: SocketAddr,
     },
@@ -127,6 +144,10 @@ impl Running {
             StartError::TrustDomain(options.trust_domain.clone(), error.to_string())
         })?;
         let store: Arc<dyn Store> = Arc::new(Embedded::open(&options.data)?);
+        if !options.xds.ip().is_loopback() {
+            return Err(StartError::Plaintext { address: options.xds });
+        }
+        check_apart(options)?;
         let door = listen("--front-door", options.front_door).await?;
         let metrics = listen("--metrics", options.metrics).await?;
         let xds = listen("--xds", options.xds).await?;
@@ -171,13 +192,13 @@ impl Running {
         let sources = sources(&store, translation, push.proxies, changes, ports.xds);
         let api = Arc::new(Api {
             store: Arc::clone(&store),
-            token,
             identity,
             stop: stopped.clone(),
             address: ports.front_door.to_string(),
         });
         let router =
             apiserver::router(api).merge(portal::router()).merge(management::router(sources));
+        let router = Guard::new(token).before(router);
         tasks.spawn(front_door::serve(door, Some(tls), router, stopped.clone()));
         tasks.spawn(front_door::serve(metrics, None, metrics::router(Arc::clone(&store)), stopped));
         Ok(Self { ports, kubeconfig, store, stop, tasks })
@@ -225,6 +246,23 @@ fn sources(
         mesh: Arc::new(mesh),
         discovery: xds.to_string().into(),
     }
+}
+
+/// Nobody else has the port that two of our own parts want.
+fn check_apart(options: &Options) -> Result<(), StartError> {
+    let all = [
+        ("--front-door", options.front_door),
+        ("--xds", options.xds),
+        ("--xds-tls", options.xds_tls),
+        ("--metrics", options.metrics),
+    ];
+    for (index, &(second, address)) in all.iter().enumerate() {
+        let twin = all[..index].iter().find(|(_, one)| *one == address && one.port() != 0);
+        if let Some(&(first, _)) = twin {
+            return Err(StartError::SameAddress { first, second, address });
+        }
+    }
+    Ok(())
 }
 
 async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -39,6 +39,11 @@ impl Failure {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message, json!({}))
     }
 
+    /// Who asks, or how, is not let in.
+    pub(crate) fn refused(why: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", format!("Forbidden: {why}"), json!({}))
+    }
+
     pub(crate) fn forbidden(kind: &Kind, name: &str, why: impl std::fmt::Display) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", resource_of(kind));
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message, details(kind, name))

@@ -1,6 +1,7 @@
 //! The control plane as its users meet it: real kubectl, real Envoy, raw requests, and a process that is killed.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod access;
 mod addresses;
 mod apply;
 mod crash;
