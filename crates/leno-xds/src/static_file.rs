@@ -12,7 +12,7 @@ use crate::discovery::Variant;
 use crate::problem::{Decoded, Problem, Report};
 use crate::read::{Names, Path, Reader};
 use crate::resource::{cluster, listener, value};
-use crate::tree::Tree;
+use crate::tree::{Shape, Tree};
 
 /// What a bootstrap file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +89,10 @@ const API_TYPES: [(u32, &str, Variant); 4] = [
 /// Every problem of the file with its path, line and column; a document that cannot be parsed at all is one problem.
 pub fn parse(text: &str) -> Result<Decoded<StaticFile>, Vec<Problem>> {
     let tree = Tree::parse(text).map_err(|problem| vec![problem])?;
+    if matches!(tree.shape, Shape::Null) {
+        let what = "there is nothing in it; an Envoy bootstrap is expected".to_owned();
+        return Err(vec![Problem { path: String::new(), what, place: None }]);
+    }
     let report = Report::default();
     let file = Reader::text(&tree, Path::ROOT, &report).read(bootstrap);
     report.finish(file)

@@ -113,7 +113,11 @@ impl<'a> Documents<'a> {
         document: &Value,
         manager: &str,
     ) -> Result<Applied, ClientError> {
-        let path = format!("{}?fieldManager={}&force=true", self.named(name), escaped(manager));
+        let path = format!(
+            "{}?fieldManager={}&force=true&fieldValidation=Strict",
+            self.named(name),
+            escaped(manager)
+        );
         self.write(Method::PATCH, &path, "application/apply-patch+yaml", document).await
     }
 

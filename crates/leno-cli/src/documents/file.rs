@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use leno_api::kind::{Kind, kind_of, kinds};
 use serde_json::Value;
 
@@ -30,20 +30,25 @@ impl Described {
 /// # Errors
 /// It cannot be read, holds nothing, or something in it is no document: `FILE:LINE: what is wrong`, a line for each.
 pub(super) fn read(path: &Path) -> Result<Vec<Described>> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let shown =
         if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let read = if path == Path::new("-") {
-        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
     } else {
         std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
     };
     let length = read.with_context(|| shown.clone())?;
     if length as u64 > FILE_BYTES_MAX {
         bail!("{shown}: longer than {FILE_BYTES_MAX} bytes; split it");
     }
-    let (documents, problems) = parse(&text);
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        anyhow!("{shown}:{line}: not UTF-8")
+    })?;
+    let (documents, problems) = parse(text);
     if !problems.is_empty() {
         let lines: Vec<String> =
             problems.iter().map(|(place, what)| format!("{shown}:{place}: {what}")).collect();
@@ -65,11 +70,15 @@ fn parse(text: &str) -> (Vec<Described>, Vec<Problem>) {
             continue;
         }
         let first = before + 1 + part.lines().take_while(|line| is_blank(line)).count();
-        let described = serde_saphyr::from_str::<Value>(part).map(describe);
-        match described {
-            Ok(Ok(document)) => documents.push(document),
-            Ok(Err(what)) => problems.push((first.to_string(), what)),
-            Err(_) => problems.push(place(before, part)),
+        let Ok(value) = serde_saphyr::from_str::<Value>(part) else {
+            problems.push(place(before, part));
+            continue;
+        };
+        for described in describe_all(value) {
+            match described {
+                Ok(document) => documents.push(document),
+                Err(what) => problems.push((first.to_string(), what)),
+            }
         }
     }
     (documents, problems)
@@ -111,6 +120,18 @@ fn place(before: usize, part: &str) -> Problem {
     }
 }
 
+/// One document, or those of a `List`, as `kubectl get -o yaml` prints several.
+fn describe_all(mut value: Value) -> Vec<Result<Described, String>> {
+    if value["apiVersion"] != "v1" || value["kind"] != "List" {
+        return vec![describe(value)];
+    }
+    let Value::Array(items) = value["items"].take() else {
+        return vec![Err("items: a List must have them".to_owned())];
+    };
+    let item = |(index, item)| describe(item).map_err(|what| format!("items[{index}]: {what}"));
+    items.into_iter().enumerate().map(item).collect()
+}
+
 fn describe(value: Value) -> Result<Described, String> {
     if !value.is_object() {
         return Err("not a document: it has no apiVersion, kind and metadata".to_owned());
@@ -143,6 +164,21 @@ mod tests {
         assert_eq!(problems, []);
         let found: Vec<_> = documents.iter().map(|one| (one.kind.kind, &*one.name)).collect();
         assert_eq!(found, [("ConfigMap", "a"), ("VirtualService", "b")]);
+    }
+
+    #[test]
+    fn a_list_is_its_items() {
+        let list = |items: &str| format!("apiVersion: v1\nkind: List\nitems: {items}\n");
+        let item = |name: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {name}}}");
+        let (a, b) = (item("{name: a}"), item("{name: b}"));
+        let (documents, problems) = parse(&list(&format!("[{a}, {b}]")));
+        let names: Vec<&str> = documents.iter().map(|one| &*one.name).collect();
+        assert_eq!((names, problems), (vec!["a", "b"], vec![]));
+        let (_, problems) = parse(&list(&format!("[{a}, {}]", item("{}"))));
+        let said = "items[1]: metadata.name: a ConfigMap must have one".to_owned();
+        assert_eq!(problems, [("1".to_owned(), said)]);
+        let (_, problems) = parse(&list("3"));
+        assert_eq!(problems[0].1, "items: a List must have them");
     }
 
     #[test]

@@ -31,8 +31,9 @@ fn a_wrong_command_line_is_told_with_what_would_be_right() {
     let nowhere = folder.path().join("nowhere");
     fs::write(folder.path().join("broken"), "clusters: [").unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
+    fs::write(folder.path().join("empty"), "# nothing\n").unwrap();
     // (line, exit code, what is said)
-    let table: [(&str, i32, &[&str]); 22] = [
+    let table: [(&str, i32, &[&str]); 30] = [
         ("--nope", 2, &["unexpected argument '--nope'", "Usage: leno"]),
         ("up --nope", 2, &["unexpected argument '--nope'"]),
         ("lift-off", 2, &["unrecognized subcommand 'lift-off'"]),
@@ -50,6 +51,18 @@ fn a_wrong_command_line_is_told_with_what_would_be_right() {
         ("up --data file", 2, &["file cannot be opened", "not a directory"]),
         ("up --data /proc/none", 2, &["/proc/none cannot be opened"]),
         ("up --data e --trust-domain A_B", 2, &["--trust-domain", "a-z"]),
+        (
+            "up --data d --front-door 127.0.0.1:9 --xds 127.0.0.1:9",
+            2,
+            &["--front-door and --xds are both 127.0.0.1:9", "a port of its own"],
+        ),
+        ("up --data d --xds 0.0.0.0:0", 2, &["--xds 0.0.0.0:0: plaintext", "--xds-tls"]),
+        ("up --certificate-seconds 0", 2, &["--certificate-seconds", "is not in 1.."]),
+        ("control --roles config", 2, &["every role runs in one process: say all"]),
+        ("run --service x --capture magic -- true", 2, &["'magic'", "auto, netns, env"]),
+        ("run --service x --expose 127.0.0.1 -- true", 2, &["--port <PORT>"]),
+        ("proxy --config empty", 2, &["empty", "there is nothing in it; an Envoy bootstrap"]),
+        ("get vs -o wat", 2, &["'wat'", "table, json, yaml"]),
         ("control --roles kitchen", 2, &["--roles: \"kitchen\" is none of"]),
         ("get cm", 3, &["LN0201", "kubeconfig", "nowhere", "cannot be read"]),
         ("get cm --kubeconfig broken", 2, &["kubeconfig broken: not YAML"]),
@@ -76,7 +89,7 @@ fn a_wrong_file_is_told_by_line_and_nothing_of_it_is_applied() {
     let good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n";
     let route = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: r}\n";
     // (content, exit code, what is said)
-    let table: [(String, i32, &[&str]); 10] = [
+    let table: [(String, i32, &[&str]); 12] = [
         (String::new(), 2, &["f.yaml: there is no document in it"]),
         ("# nothing\n---\n".into(), 2, &["there is no document in it"]),
         ("just text\n".into(), 2, &["f.yaml:1: not a document"]),
@@ -101,6 +114,21 @@ fn a_wrong_file_is_told_by_line_and_nothing_of_it_is_applied() {
             1,
             &["spec.http[0].timeout", "such as \"1.5s\""],
         ),
+        (
+            format!(
+                "{route}spec: {{hosts: [r], htp: [], http: [{{route: [{{destination: {{host: r, prot: 1}}}}]}}]}}\n"
+            ),
+            1,
+            &[
+                "unknown field \"spec.htp\"",
+                "unknown field \"spec.http[0].route[0].destination.prot\"",
+            ],
+        ),
+        (
+            format!("apiVersion: v1\nkind: List\nitems:\n- {}", "{kind: ConfigMap}\n"),
+            2,
+            &["f.yaml:1: items[0]: apiVersion and kind"],
+        ),
         (good.replace("good", "Not Good"), 1, &["metadata.name"]),
         (
             format!("{}data: {{a: {}}}\n", good.replace("good", "huge"), "x".repeat(4 << 20)),
@@ -121,6 +149,11 @@ fn a_wrong_file_is_told_by_line_and_nothing_of_it_is_applied() {
         2,
         &["none.yaml", "No such file"],
     );
+
+    fs::write(folder.path().join("f.yaml"), [good.as_bytes(), b"data: {a: \"\xff\"}\n"].concat())
+        .unwrap();
+    let broken = run(folder.path(), &mesh.kubeconfig(), "apply -f f.yaml");
+    check(&broken, "broken UTF-8", 2, &["f.yaml:4: not UTF-8"]);
 
     // The server's refusals are one document's each.
     let three = format!(
