@@ -25,9 +25,9 @@ pub use endpoint::{
 pub use http_limits::HttpLimits;
 pub use listener::{
     AccessLog, ClientCertForward, Codec, DownstreamTls, FilterChain, FilterChainMatch,
-    HttpConnectionManager, HttpFilter, Listener, ListenerAddress, ListenerFilter, NetworkFilter,
-    RouteSource, SchemeRewrite, ServerHeader, TcpProxy, TlsVersion, TlsVersions, TrafficDirection,
-    TransportProtocol, Tunneling,
+    HttpConnectionManager, HttpFilter, JsonTemplate, Listener, ListenerAddress, ListenerFilter,
+    LogFormat, NetworkFilter, RouteSource, SchemeRewrite, ServerHeader, TcpProxy, TlsVersion,
+    TlsVersions, TrafficDirection, TransportProtocol, Tunneling,
 };
 pub use path::{EscapedSlashes, PathNormalization};
 pub use route::{

@@ -1,14 +1,16 @@
-//! Texts with command operators (`%REQ(x)%`), as Envoy writes them in header values: parsed once, filled in per
-//! exchange.
+//! Texts with command operators (`%REQ(x)%`), as Envoy writes them in header values and access logs: parsed once, filled
+//! in per exchange.
 //!
 //! An operator that is not known is a problem of the configuration. One that has no value in an exchange is written as
 //! nothing; `%%` is a percent sign.
 
+mod log;
 mod parse;
 mod time;
 
 use std::fmt;
 
+pub use log::{LogLine, Wrong};
 pub use time::TimeFormat;
 
 /// A parsed text.
@@ -83,6 +85,13 @@ facts! {
     DownstreamPeerUriSan = "DOWNSTREAM_PEER_URI_SAN",
     RequestedServerName = "REQUESTED_SERVER_NAME",
     Hostname = "HOSTNAME",
+    UpstreamClusterRaw = "UPSTREAM_CLUSTER_RAW",
+    UpstreamRemoteAddress = "UPSTREAM_REMOTE_ADDRESS",
+    UpstreamTransportFailureReason = "UPSTREAM_TRANSPORT_FAILURE_REASON",
+    ConnectionTerminationDetails = "CONNECTION_TERMINATION_DETAILS",
+    BytesReceived = "BYTES_RECEIVED",
+    BytesSent = "BYTES_SENT",
+    Duration = "DURATION",
     Nothing = "DYNAMIC_METADATA",
 }
 
@@ -134,12 +143,20 @@ impl Format {
 
     /// Appends the text with every operator's value.
     pub fn write(&self, exchange: &(impl Exchange + ?Sized), out: &mut Vec<u8>) {
+        self.write_or(exchange, b"", out);
+    }
+
+    /// The same, with `missing` for what the exchange does not have.
+    pub fn write_or(&self, exchange: &(impl Exchange + ?Sized), missing: &[u8], out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Part::Operator(operator, length_max) => {
                     let start = out.len();
                     exchange.write(operator, out);
+                    if out.len() == start {
+                        out.extend_from_slice(missing);
+                    }
                     if let Some(max) = length_max {
                         out.truncate(start + max);
                     }

@@ -3,6 +3,7 @@
 //! [`run`] is the whole of it. One thread per worker carries traffic, each with a runtime, sockets and pools of its own;
 //! one more thread does everything else: admin, configuration, identity.
 
+mod access_log;
 mod admin;
 pub mod ads;
 mod bootstrap;
@@ -23,6 +24,7 @@ pub mod options;
 mod process;
 pub mod publish;
 mod running;
+mod surroundings;
 mod tcp;
 mod telemetry;
 pub mod tls;
@@ -32,6 +34,7 @@ mod worker;
 
 pub use admin::{ChangeLevel, LogLevel};
 pub use handover::HandoverError;
+pub use leno_identity::{Seal, SealError};
 pub use leno_xds::discovery::Variant;
 pub use options::{Admin, ConfigSource, Mesh, Node, Options};
 pub use process::Error;

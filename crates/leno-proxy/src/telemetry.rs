@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use leno_core::config;
+use leno_core::format::LogLine;
 use leno_telemetry::{AccessLogs, AccessWriter, Metrics, ResponseFlag, Shard};
 
+use crate::access_log::Log;
 use crate::limits;
 
 /// A log that several sessions of one worker write to.
@@ -19,6 +21,7 @@ pub(crate) struct WorkerTelemetry {
     pub(crate) shard: Shard,
     logs: Arc<AccessLogs>,
     writers: RefCell<HashMap<String, SharedWriter>>,
+    lines: RefCell<HashMap<config::LogFormat, Option<Rc<LogLine>>>>,
     /// Both clocks read at one moment: a record's start needs no second clock.
     origin: (Instant, SystemTime),
     swept: Cell<Instant>,
@@ -30,25 +33,27 @@ impl WorkerTelemetry {
             shard: metrics.shard(),
             logs,
             writers: RefCell::default(),
+            lines: RefCell::default(),
             origin: (Instant::now(), SystemTime::now()),
             swept: Cell::new(Instant::now()),
         }
     }
 
     /// The writers of a filter's access logs; one that cannot be opened is reported and left out.
-    pub(crate) fn writers(&self, logs: &[config::AccessLog]) -> Vec<SharedWriter> {
+    pub(crate) fn writers(&self, logs: &[config::AccessLog]) -> Vec<Log> {
         let mut writers = self.writers.borrow_mut();
         let mut found = Vec::with_capacity(logs.len());
         for log in logs {
+            let line = self.line(&log.format);
             if let Some(known) = writers.get(&log.path) {
-                found.push(Rc::clone(known));
+                found.push(Log { writer: Rc::clone(known), line });
                 continue;
             }
             match self.logs.open(&log.path) {
                 Ok(opened) => {
                     let writer = Rc::new(RefCell::new(opened.writer()));
                     writers.insert(log.path.clone(), Rc::clone(&writer));
-                    found.push(writer);
+                    found.push(Log { writer, line });
                 }
                 Err(error) => tracing::error!(%error, "access log"),
             }
@@ -62,6 +67,27 @@ impl WorkerTelemetry {
             self.swept.set(now);
             self.shard.sweep(now);
         }
+    }
+
+    /// Compiled once for each form; one that cannot be is reported, and records are written in ours. What came over xDS
+    /// or from a file was checked there.
+    fn line(&self, format: &config::LogFormat) -> Option<Rc<LogLine>> {
+        if *format == config::LogFormat::Default {
+            return None;
+        }
+        let mut lines = self.lines.borrow_mut();
+        if let Some(known) = lines.get(format) {
+            return known.clone();
+        }
+        let compiled = LogLine::compile(format).unwrap_or_else(|wrong| {
+            for (at, what) in wrong {
+                tracing::error!("access log format{at}: {what}");
+            }
+            None
+        });
+        let line = compiled.map(Rc::new);
+        lines.insert(format.clone(), line.clone());
+        line
     }
 
     /// Hands over what is buffered.

@@ -183,14 +183,33 @@ pub struct AccessWriter {
 impl AccessWriter {
     /// Appends one line. Never blocks.
     pub fn write(&mut self, record: &AccessRecord<'_>) {
+        if self.has_room() {
+            self.line.write(record, &mut self.buffer);
+            self.appended();
+        }
+    }
+
+    /// Appends what `line` appends, which is one line in another form. Never blocks.
+    pub fn write_with(&mut self, line: impl FnOnce(&mut Vec<u8>)) {
+        if self.has_room() {
+            line(&mut self.buffer);
+            self.appended();
+        }
+    }
+
+    /// Whether one more line may wait; one that may not is counted as dropped.
+    fn has_room(&mut self) -> bool {
         if self.buffer.len() >= WAITING_BYTES_MAX {
             self.flush();
         }
         if self.buffer.len() >= WAITING_BYTES_MAX {
             self.shared.dropped.fetch_add(1, Relaxed);
-            return;
+            return false;
         }
-        self.line.write(record, &mut self.buffer);
+        true
+    }
+
+    fn appended(&mut self) {
         self.lines += 1;
         if self.buffer.len() >= BUFFER_BYTES {
             self.flush();

@@ -4,6 +4,7 @@
 //! A field that is not modelled is a problem, unless it is on a `HARMLESS` list beside its decoder: tuning, naming or
 //! telemetry that changes no routing, no identity and no policy. Those are returned with the value, to be shown.
 
+pub(crate) mod access_log;
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
 pub(crate) mod fault;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use leno_core::config::{
     AccessLog, ClientCertForward, ClusterSpecifier, Codec, HttpConnectionManager, HttpFilter,
-    HttpLimits, NetworkFilter, PathNormalization, RouteSource, SchemeRewrite, ServerHeader,
-    TcpProxy, TrafficDirection,
+    HttpLimits, LogFormat, NetworkFilter, PathNormalization, RouteSource, SchemeRewrite,
+    ServerHeader, TcpProxy, TrafficDirection,
 };
 
 pub(super) fn http(
@@ -82,5 +82,5 @@ pub(super) fn tcp_to(cluster: &str) -> NetworkFilter {
 }
 
 fn access_log() -> Vec<AccessLog> {
-    vec![AccessLog { path: "/dev/stdout".to_owned() }]
+    vec![AccessLog { path: "/dev/stdout".to_owned(), format: LogFormat::Default }]
 }

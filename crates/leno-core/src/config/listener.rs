@@ -1,5 +1,6 @@
 //! `envoy.config.listener.v3.Listener` and what hangs on it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -310,6 +311,43 @@ pub enum HttpFilter {
 pub struct AccessLog {
     /// A file's path; `/dev/stdout` is the usual one.
     pub path: String,
+    /// What a line looks like.
+    pub format: LogFormat,
+}
+
+/// `SubstitutionFormatString`: what a line of an access log looks like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub enum LogFormat {
+    /// JSON with Istio's fields, where nothing is said.
+    #[default]
+    Default,
+    /// Text with command operators; it ends its lines itself.
+    Text {
+        /// The text.
+        text: String,
+        /// Write nothing, and not `-`, for what an exchange does not have.
+        omit_empty: bool,
+    },
+    /// One JSON object a line, with command operators in its texts.
+    Json {
+        /// An object.
+        fields: JsonTemplate,
+        /// Leave out keys, and do not say `null`, for what an exchange does not have.
+        omit_empty: bool,
+    },
+}
+
+/// JSON whose texts hold command operators. Keys are written in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[expect(missing_docs, reason = "JSON's own words")]
+pub enum JsonTemplate {
+    Object(BTreeMap<String, Self>),
+    List(Vec<Self>),
+    Text(String),
+    /// As JSON writes it.
+    Number(String),
+    Bool(bool),
+    Null,
 }
 
 /// `forward_client_cert_details`.

@@ -2,11 +2,8 @@
 //!
 //! Made where a route's edits are applied. Nothing here is a decision: what the operators mean is `leno_core::format`.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::ffi::OsStringExt as _;
-use std::sync::LazyLock;
 
 use leno_core::format::{Exchange, Fact, HeaderChoice, Operator};
 use leno_core::header_edit::HeadersMut;
@@ -15,18 +12,8 @@ use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
 use super::record::Record;
 use super::session::Session;
 use crate::listener::Facts;
+use crate::surroundings;
 use crate::worker::Worker;
-
-/// The process's environment, read once: asking the system takes a lock.
-static ENVIRONMENT: LazyLock<HashMap<Vec<u8>, Vec<u8>>> = LazyLock::new(|| {
-    std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect()
-});
-
-/// The machine's name as the kernel has it.
-static HOSTNAME: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim_ascii().to_vec()
-});
 
 /// One head under edit.
 pub(super) struct Edited<'a> {
@@ -98,15 +85,8 @@ impl<'a> Edited<'a> {
         }
     }
 
-    /// The client's address: what the last proxy before us says, where that is believed.
     fn remote(&self) -> SocketAddr {
-        let forwarded = || {
-            let field = self.request_head().fields().get_str(Known::XForwardedFor)?;
-            let last: IpAddr = field.rsplit(',').next()?.trim().parse().ok()?;
-            Some(SocketAddr::new(last, 0))
-        };
-        let believed = self.trusts_forwarded.then(forwarded).flatten();
-        believed.unwrap_or(self.facts.peer)
+        client(self.request_head(), self.facts, self.trusts_forwarded)
     }
 
     fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
@@ -128,18 +108,35 @@ impl<'a> Edited<'a> {
             Fact::DownstreamLocalPort => show(out, self.facts.destination.port()),
             Fact::DownstreamPeerUriSan => text(out, self.facts.proof.peer.as_deref()),
             Fact::RequestedServerName => text(out, self.facts.server_name.as_deref()),
-            Fact::Hostname => out.extend_from_slice(&HOSTNAME),
+            Fact::Hostname => out.extend_from_slice(surroundings::hostname()),
             Fact::Nothing => {}
             Fact::ResponseCode
             | Fact::ResponseCodeDetails
             | Fact::ResponseFlags
             | Fact::RouteName
             | Fact::UpstreamCluster
+            | Fact::UpstreamClusterRaw
+            | Fact::UpstreamRemoteAddress
+            | Fact::UpstreamTransportFailureReason
+            | Fact::ConnectionTerminationDetails
+            | Fact::BytesReceived
+            | Fact::BytesSent
+            | Fact::Duration
             | Fact::UpstreamHost
             | Fact::UpstreamLocalAddress
             | Fact::UpstreamPeerUriSan => self.record.write_fact(fact, out),
         }
     }
+}
+
+/// The client's address: what the last proxy before us says, where that is believed.
+pub(super) fn client(request: &RequestHead, facts: &Facts, trusts_forwarded: bool) -> SocketAddr {
+    let forwarded = || {
+        let field = request.fields().get_str(Known::XForwardedFor)?;
+        let last: IpAddr = field.rsplit(',').next()?.trim().parse().ok()?;
+        Some(SocketAddr::new(last, 0))
+    };
+    trusts_forwarded.then(forwarded).flatten().unwrap_or(facts.peer)
 }
 
 /// A value as its text.
@@ -169,9 +166,7 @@ impl Exchange for Edited<'_> {
                 format.write(self.worker.telemetry.wall_clock(self.record.started()), out);
             }
             Operator::Environment(name) => {
-                // Envoy's way, for this operator alone.
-                let value = ENVIRONMENT.get(name.as_bytes());
-                out.extend_from_slice(value.map_or(b"-", Vec::as_slice));
+                out.extend_from_slice(surroundings::variable(name));
             }
             Operator::Fact(fact) => self.write_fact(*fact, out),
         }

@@ -20,9 +20,10 @@ use leno_telemetry::{
     Security, SeriesKey, ServiceId,
 };
 
-use super::edited::show;
+use super::edited::{client, show};
 use super::session::Session;
 use super::spans::{self, Trace};
+use crate::access_log::{Heads, Logged};
 use crate::tcp::open::Opened;
 use crate::telemetry;
 use crate::upstream::cluster::ClusterState;
@@ -237,7 +238,7 @@ impl Record {
             Fact::ResponseFlags => {
                 return self.flags.each_part(|part| out.extend_from_slice(part.as_bytes()));
             }
-            Fact::UpstreamHost => {
+            Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
                 return match self.endpoint.as_ref().map(|endpoint| &endpoint.address) {
                     Some(Address::Socket(address)) => show(out, address),
                     Some(Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. })
@@ -247,13 +248,14 @@ impl Record {
             Fact::UpstreamLocalAddress => {
                 return self.upstream_local.iter().for_each(|address| show(out, address));
             }
-            Fact::UpstreamCluster => {
+            Fact::UpstreamCluster | Fact::UpstreamClusterRaw => {
                 let cluster = self.cluster.iter();
                 return cluster.for_each(|cluster| show(out, cluster.settings().name().as_str()));
             }
             Fact::ResponseCodeDetails => self.details,
             Fact::RouteName => self.route.as_deref(),
             Fact::UpstreamPeerUriSan => self.upstream_peer.as_deref(),
+            Fact::UpstreamTransportFailureReason => self.transport_failure.as_deref(),
             _ => None,
         };
         out.extend_from_slice(text.unwrap_or_default().as_bytes());
@@ -369,8 +371,16 @@ impl Session {
             peer: self.facts.proof.peer.as_deref(),
             ..AccessRecord::at(self.worker.telemetry.wall_clock(started))
         };
+        let heads = Heads {
+            request: &self.request,
+            // Where nothing was answered it is an earlier request's.
+            response: (record.status != 0).then_some(&self.response),
+            scheme: self.facts.scheme(),
+            client: client(&self.request, &self.facts, !self.manager.settings.use_remote_address),
+        };
+        let logged = Logged { record: &line, heads: Some(heads) };
         for log in &self.logs {
-            log.borrow_mut().write(&line);
+            log.write(&logged);
         }
     }
 }

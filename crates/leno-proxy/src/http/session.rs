@@ -20,10 +20,10 @@ use super::downstream::http1::Wait;
 use super::downstream::{Carrier, Downstream};
 use super::exporter::Exporter;
 use super::record::Record;
+use crate::access_log::Log;
 use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::listener::Facts;
-use crate::telemetry::SharedWriter;
 use crate::worker::Worker;
 
 /// One end of what comes from downstream, with everything its exchanges need.
@@ -36,7 +36,7 @@ pub(crate) struct Session {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
     pub(super) record: Record,
-    pub(super) logs: Vec<SharedWriter>,
+    pub(super) logs: Vec<Log>,
     /// Where spans go; `None` where requests leave none.
     pub(super) exporter: Option<Rc<Exporter>>,
     /// Who the peer is, for metrics of inbound requests.

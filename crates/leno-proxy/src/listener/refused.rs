@@ -8,6 +8,7 @@ use leno_core::reply::Failure;
 use leno_telemetry::{AccessRecord, ProcessStat, ResponseFlags};
 
 use super::Facts;
+use crate::access_log::Logged;
 use crate::telemetry;
 use crate::worker::Worker;
 
@@ -40,7 +41,7 @@ pub(crate) fn note(
         ..AccessRecord::at(worker.telemetry.wall_clock(facts.since))
     };
     for log in worker.telemetry.writers(&logs(listener)) {
-        log.borrow_mut().write(&line);
+        log.write(&Logged { record: &line, heads: None });
     }
 }
 

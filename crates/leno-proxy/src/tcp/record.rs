@@ -14,8 +14,9 @@ use leno_telemetry::{
 };
 
 use super::open::{Opened, Unopened};
+use crate::access_log::{Log, Logged};
 use crate::listener::Facts;
-use crate::telemetry::{self, SharedWriter};
+use crate::telemetry;
 use crate::upstream::cluster::ClusterState;
 use crate::worker::Worker;
 
@@ -23,7 +24,7 @@ use crate::worker::Worker;
 pub(super) struct TcpRecord {
     worker: Rc<Worker>,
     facts: Rc<Facts>,
-    logs: Vec<SharedWriter>,
+    logs: Vec<Log>,
     cluster: Option<Rc<ClusterState>>,
     endpoint: Option<Arc<Endpoint>>,
     party: PartyId,
@@ -186,7 +187,7 @@ impl Drop for TcpRecord {
             ..AccessRecord::at(self.worker.telemetry.wall_clock(self.facts.since))
         };
         for log in &self.logs {
-            log.borrow_mut().write(&line);
+            log.write(&Logged { record: &line, heads: None });
         }
     }
 }

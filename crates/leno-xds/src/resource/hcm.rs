@@ -1,26 +1,23 @@
-//! The terminal network filters: `http_connection_manager.v3` and `tcp_proxy.v3`, and their access logs.
+//! The terminal network filters: `http_connection_manager.v3` and `tcp_proxy.v3`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
-    AccessLog, ClientCertForward, ClusterSpecifier, Codec, EscapedSlashes, HeaderMutations,
+    ClientCertForward, ClusterSpecifier, Codec, EscapedSlashes, HeaderMutations,
     HttpConnectionManager, HttpFilter, HttpLimits, NetworkFilter, PathNormalization, RouteSource,
     SchemeRewrite, ServerHeader, TcpProxy, Tunneling, WeightedCluster,
 };
 
 use super::upstream::{HARMLESS_HTTP, http1};
 use super::value::HeaderFields;
-use super::{fault, route, route_action, tracing, value};
-use crate::read::{Field, Names, Reader};
+use super::{access_log, fault, route, route_action, tracing, value};
+use crate::read::{Names, Reader};
 use crate::wire::Writer;
 
 const HTTP: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
-const FILE_LOG: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
-const STDOUT_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
-const STDERR_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
 
 /// Istio's telemetry for bytes: always on here.
 const TELEMETRY: [&str; 3] = [
@@ -158,7 +155,7 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
         codec,
         routes: routes(r),
         http_filters,
-        access_log: r.each(13, "access_log", access_log),
+        access_log: r.each(13, "access_log", access_log::decode),
         idle_timeout,
         max_connection_duration,
         max_requests_per_connection,
@@ -317,34 +314,6 @@ fn disabled_filter(r: &mut Reader<'_, '_>, name: &str) -> Option<HttpFilter> {
     None
 }
 
-/// Where records go; how they look is ours, and loggers that go elsewhere are left out.
-pub(crate) fn access_log(field: Field<'_, '_>) -> Option<AccessLog> {
-    field.message(|r| {
-        r.harmless(&[(2, "filter")]);
-        r.string(1, "name");
-        r.any(4, "typed_config", |kind, r| match kind {
-            FILE_LOG => {
-                r.harmless(&[
-                    (2, "format"),
-                    (3, "json_format"),
-                    (4, "typed_json_format"),
-                    (5, "log_format"),
-                ]);
-                Some(AccessLog { path: r.required_string(1, "path") })
-            }
-            STDOUT_LOG | STDERR_LOG => {
-                r.harmless(&[(1, "log_format")]);
-                let stream = if kind == STDOUT_LOG { "stdout" } else { "stderr" };
-                Some(AccessLog { path: format!("/dev/{stream}") })
-            }
-            other => {
-                r.leave_out(&format!("{other} is not a supported access log"));
-                None
-            }
-        })
-    })??
-}
-
 fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
     r.harmless(HARMLESS_TCP);
     let one = r.optional_string(2, "cluster").map(ClusterSpecifier::Cluster);
@@ -363,7 +332,7 @@ fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
         max_connection_duration: r.duration(13, "max_downstream_connection_duration"),
         max_connect_attempts: max_connect_attempts(r),
         tunneling: r.message(12, "tunneling_config", tunneling),
-        access_log: r.each(5, "access_log", access_log),
+        access_log: r.each(5, "access_log", access_log::decode),
     }
 }
 
@@ -442,7 +411,7 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
         w.message(7, |w| tracing::encode(w, tracing));
     }
     w.string(10, &manager.server_name);
-    write_access_logs(w, 13, &manager.access_log);
+    access_log::encode(w, 13, &manager.access_log);
     w.wrapped_bool(14, manager.use_remote_address);
     w.wrapped_bool(15, manager.generate_request_id);
     w.number(16, value::number_of(&CERT_FORWARD, manager.forward_client_cert));
@@ -528,7 +497,7 @@ fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
             }
         }),
     }
-    write_access_logs(w, 5, &proxy.access_log);
+    access_log::encode(w, 5, &proxy.access_log);
     if proxy.max_connect_attempts != 1 {
         w.wrapped(7, Some(proxy.max_connect_attempts));
     }
@@ -543,14 +512,5 @@ fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
     }
     if let Some(duration) = proxy.max_connection_duration {
         w.duration(13, duration);
-    }
-}
-
-pub(crate) fn write_access_logs(w: &mut Writer, number: u32, logs: &[AccessLog]) {
-    for log in logs {
-        w.message(number, |w| {
-            w.string(1, "envoy.access_loggers.file");
-            w.any(4, FILE_LOG, |w| w.string(1, &log.path));
-        });
     }
 }

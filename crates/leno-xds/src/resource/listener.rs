@@ -9,7 +9,7 @@ use leno_core::config::{
     NetworkFilter, TrafficDirection, TransportProtocol,
 };
 
-use super::{hcm, tls, value};
+use super::{access_log, hcm, tls, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
@@ -81,7 +81,7 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
         continue_on_listener_filters_timeout: r.bool(17, "continue_on_listener_filters_timeout"),
         filter_chains: r.each(3, "filter_chains", |f| f.message(filter_chain).flatten()),
         default_filter_chain: r.message(25, "default_filter_chain", filter_chain).flatten(),
-        access_log: r.each(22, "access_log", hcm::access_log),
+        access_log: r.each(22, "access_log", access_log::decode),
     }
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
     w.duration(15, listener.listener_filters_timeout);
     w.number(16, value::number_of(&DIRECTIONS, listener.direction));
     w.bool(17, listener.continue_on_listener_filters_timeout);
-    hcm::write_access_logs(w, 22, &listener.access_log);
+    access_log::encode(w, 22, &listener.access_log);
     if let Some(chain) = &listener.default_filter_chain {
         w.message(25, |w| encode_chain(w, chain));
     }

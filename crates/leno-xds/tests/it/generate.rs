@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::*;
+use leno_core::format::LogLine;
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;

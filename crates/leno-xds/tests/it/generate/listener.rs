@@ -93,7 +93,29 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
 }
 
 fn access_logs() -> impl Strategy<Value = Vec<AccessLog>> {
-    vec(name().prop_map(|path| AccessLog { path }), 0..2)
+    let text = (".{0,9}", any::<bool>()).prop_filter_map("an operator", |(text, omit_empty)| {
+        let format = LogFormat::Text { text: format!("{text}%DURATION%"), omit_empty };
+        LogLine::compile(&format).is_ok().then_some(format)
+    });
+    let leaf = prop_oneof![
+        Just(JsonTemplate::Text("%REQ(:path)% a".to_owned())),
+        (-9..9_i32).prop_map(|number| JsonTemplate::Number(number.to_string())),
+        any::<bool>().prop_map(JsonTemplate::Bool),
+        Just(JsonTemplate::Null),
+    ];
+    let tree = leaf.prop_recursive(3, 9, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(JsonTemplate::List),
+            btree_map("[a-z]{1,3}", inner, 0..3).prop_map(JsonTemplate::Object),
+        ]
+    });
+    let json =
+        (btree_map("[a-z]{1,3}", tree, 0..3), any::<bool>()).prop_map(|(fields, omit_empty)| {
+            let fields = JsonTemplate::Object(fields);
+            LogFormat::Json { fields, omit_empty }
+        });
+    let format = prop_oneof![Just(LogFormat::Default), text, json];
+    vec((name(), format).prop_map(|(path, format)| AccessLog { path, format }), 0..2)
 }
 
 fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {

@@ -1,0 +1,133 @@
+//! Access logs in a form of their own: the same lines that a real Envoy writes for the same requests.
+
+use std::path::Path;
+
+use leno_core::snapshot::Resources;
+use leno_proxy::{Admin, ConfigSource, Options};
+use serde_json::Value;
+
+use crate::config::{LISTENER, options};
+use crate::operators::{ANSWER, envoy, file, poll, program};
+use crate::origin::{Peer, answering};
+
+/// Everything whose value does not differ from run to run.
+const TEXT: &str = "%START_TIME(%Y-%m)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %REQ(:PATH)% %PROTOCOL% \
+    %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \
+    %UPSTREAM_TRANSPORT_FAILURE_REASON% %BYTES_RECEIVED% %BYTES_SENT% %REQ(X-FORWARDED-FOR)% %REQ(USER-AGENT)% \
+    %REQ(:AUTHORITY)% %RESP(X-TWO)% %RESP(x-none?x-two):1% %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_CLUSTER% \
+    %UPSTREAM_CLUSTER_RAW% %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% \
+    %DOWNSTREAM_PEER_URI_SAN% %REQUESTED_SERVER_NAME% %ROUTE_NAME% %DYNAMIC_METADATA(a:b)% 100%%\\n";
+
+const JSON: &str = "{code: \"%RESPONSE_CODE%\", flags: \"%RESPONSE_FLAGS%\", none: \"%REQ(x-none)%\", \
+    mixed: \"%REQ(x-none)%/%REQ(:method)%\", agent: \"%REQ(user-agent)%\", received: \"%BYTES_RECEIVED%\", \
+    nested: {path: \"%REQ(:path)%\", none: \"%ROUTE_NAME%%REQ(x-none)%\", fixed: text, yes: true, three: 3}, \
+    list: [\"%PROTOCOL%\", \"%REQ(x-none)%\"], sni: \"%REQUESTED_SERVER_NAME%\", cut: \"%RESPONSE_CODE_DETAILS:3%\"}";
+
+const REQUESTS: [&str; 2] = [
+    "GET /a?b=c HTTP/1.1\r\nHost: some.host\r\nUser-Agent: it \"quoted\"\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
+    "POST /b HTTP/1.1\r\nHost: some.host\r\nContent-Length: 5\r\n\r\nhello",
+];
+
+/// A log in the file at `path`, as a field of a connection manager.
+fn log(path: &Path, format: &str) -> String {
+    format!(
+        "access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: {}
+              {format}",
+        path.display()
+    )
+}
+
+/// What is in the log once it has a line for every request.
+fn lines(path: &Path) -> Vec<String> {
+    poll("its records", || {
+        let text = std::fs::read_to_string(path).ok()?;
+        let whole = text.ends_with('\n') && text.lines().count() == REQUESTS.len();
+        whole.then(|| text.lines().map(str::to_owned).collect())
+    })
+}
+
+/// What Envoy and we write for the same requests.
+fn check(format: &str) -> Option<[Vec<String>; 2]> {
+    let program = program()?;
+    let (origin, _requests) = answering(ANSWER);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let send = |address| {
+        for request in REQUESTS {
+            let mut client = Peer::connect(address);
+            assert!(client.call(request).starts_with("HTTP/1.1 200"));
+        }
+    };
+    std::fs::write(at("envoy.yaml"), file(origin, &log(&at("theirs"), format))).unwrap();
+    let (_envoy, address) = envoy(&program, folder.path(), &at("envoy.yaml"));
+    send(address);
+    let theirs = lines(&at("theirs"));
+    std::fs::write(at("leno.yaml"), file(origin, &log(&at("ours"), format))).unwrap();
+    let config = ConfigSource::Static(at("leno.yaml"));
+    let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
+    let running = leno_proxy::start(options).unwrap();
+    send(running.address(LISTENER).unwrap());
+    Some([theirs, lines(&at("ours"))])
+}
+
+#[test]
+fn a_text_has_the_words_that_envoy_writes() {
+    for format in [
+        format!("log_format: {{ text_format_source: {{ inline_string: '{TEXT}' }} }}"),
+        format!("log_format: {{ text_format: '{TEXT}', omit_empty_values: true }}"),
+    ] {
+        // A single-quoted text knows no escapes; the line feed has to be one.
+        let format = format.replace('\'', "\"");
+        let Some([theirs, ours]) = check(&format) else { return };
+        assert_eq!(ours, theirs, "{format}");
+        assert!(ours[0].contains("GET /a?b=c /rewritten/a?b=c HTTP/1.1 200"), "{ours:?}");
+    }
+}
+
+#[test]
+fn json_has_the_keys_values_and_types_that_envoy_writes() {
+    for format in [
+        format!("log_format: {{ json_format: {JSON} }}"),
+        format!("log_format: {{ json_format: {JSON}, omit_empty_values: true }}"),
+    ] {
+        let Some(both) = check(&format) else { return };
+        let read = |line: &String| serde_json::from_str::<Value>(line).unwrap();
+        let [theirs, ours] = both.map(|lines| lines.iter().map(read).collect::<Vec<_>>());
+        assert_eq!(ours, theirs, "{format}");
+        assert_eq!(ours[0]["code"], 200, "a number stays one");
+    }
+}
+
+#[test]
+fn an_operator_that_is_not_known_is_told_with_its_place() {
+    let (origin, _requests) = answering(ANSWER);
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("leno.yaml"), folder.path().join("out"));
+    // (form, place, what is said)
+    let table = [
+        (
+            "log_format: { json_format: { a: { b: ['%NO_SUCH%'] } } }",
+            "log_format.json_format.a.b[0]",
+            "the operator \"%NO_SUCH%\", which is not known here",
+        ),
+        ("log_format: { text_format: '%REQ%' }", "log_format.text_format", "without its argument"),
+        ("format: '%'", ".format", "does not end"),
+        ("log_format: {}", "log_format", "exactly one of text_format"),
+        (
+            "log_format: { text_format: a, json_format: {} }",
+            "log_format",
+            "exactly one of text_format",
+        ),
+    ];
+    for (form, place, said) in table {
+        std::fs::write(&path, file(origin, &log(&out, form))).unwrap();
+        let config = ConfigSource::Static(path.clone());
+        let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
+        let error = leno_proxy::start(options).map(drop).unwrap_err().to_string();
+        assert!(error.contains(place) && error.contains(said), "{form}: {error}");
+    }
+}
