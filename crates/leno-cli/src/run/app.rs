@@ -36,7 +36,9 @@ pub(super) fn environment(
     if let Some(Uncaptured { proxy, program, port }) = uncaptured {
         let proxy = format!("http://{proxy}");
         // Lower case is what curl reads, upper case what most others do.
-        pairs.extend([("HTTP_PROXY", proxy.clone()), ("http_proxy", proxy)]);
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
+            pairs.push((name, proxy.clone()));
+        }
         pairs.push(("HOST", program.to_string()));
         pairs.extend(port.map(|port| ("PORT", port.to_string())));
     }

@@ -82,12 +82,15 @@ fn a_wrong_command_line_is_told_with_what_would_be_right() {
     }
 }
 
+const GOOD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n";
+const ROUTE: &str =
+    "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: r}\n";
+
 #[test]
 fn a_wrong_file_is_told_by_line_and_nothing_of_it_is_applied() {
     let mesh = Mesh::start();
     let folder = tempfile::tempdir().unwrap();
-    let good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n";
-    let route = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: r}\n";
+    let (good, route) = (GOOD, ROUTE);
     // (content, exit code, what is said)
     let table: [(String, i32, &[&str]); 12] = [
         (String::new(), 2, &["f.yaml: there is no document in it"]),
@@ -149,13 +152,18 @@ fn a_wrong_file_is_told_by_line_and_nothing_of_it_is_applied() {
         2,
         &["none.yaml", "No such file"],
     );
+}
 
+#[test]
+fn what_the_server_refuses_of_a_file_is_one_documents_each() {
+    let mesh = Mesh::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (good, route) = (GOOD, ROUTE);
     fs::write(folder.path().join("f.yaml"), [good.as_bytes(), b"data: {a: \"\xff\"}\n"].concat())
         .unwrap();
     let broken = run(folder.path(), &mesh.kubeconfig(), "apply -f f.yaml");
     check(&broken, "broken UTF-8", 2, &["f.yaml:4: not UTF-8"]);
 
-    // The server's refusals are one document's each.
     let three = format!(
         "{good}---\n{route}spec: {{hosts: [r], http: [{{timeout: soon}}]}}\n---\n{}",
         good.replace("good", "also")

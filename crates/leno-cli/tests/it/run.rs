@@ -362,6 +362,16 @@ class Hello(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(('0.0.0.0', int(os.environ['PORT'])), Hello).serve_forever()
 ";
 
+const TUNNEL: &str = "
+import http.client, os, sys
+proxy = os.environ['HTTPS_PROXY'].removeprefix('http://').split(':')
+connection = http.client.HTTPConnection(proxy[0], int(proxy[1]), timeout=10)
+host, port = sys.argv[1].split(':')
+connection.set_tunnel(host, int(port))
+connection.request('GET', '/in/a/tunnel')
+print(connection.getresponse().read().decode())
+";
+
 #[test]
 fn without_namespaces_a_program_keeps_its_port_and_reaches_what_is_outside_of_the_mesh() {
     let mesh = Mesh::start();
@@ -408,6 +418,13 @@ fn without_namespaces_a_program_keeps_its_port_and_reaches_what_is_outside_of_th
     let service = format!("\"outbound|{port}||hello.default.svc.cluster.local\" \"-\"");
     let rest = "\"ForwardProxyCluster\"";
     assert_eq!(said, [service, format!("{rest} \"-\""), format!("{rest} \"DF\"")]);
+
+    // A tunnel goes where it says, too; HTTPS is in one.
+    let mut command = mesh.leno(&["run", "--service", "shell", "--quiet", "--capture", "env"]);
+    command.args(["--", "python3", "-c", TUNNEL, &address.to_string()]);
+    let output = command.output().unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(stdout, "GET /in/a/tunnel HTTP/1.1", "{stderr}");
 }
 
 fn children(pid: u32) -> Vec<u32> {

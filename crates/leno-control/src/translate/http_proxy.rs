@@ -7,7 +7,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_core::config::{HeaderMutations, Listener, RouteConfiguration, RouteSource, VirtualHost};
+use leno_core::config::{
+    Connect, HeaderMutations, Listener, PathMatch, Route, RouteAction, RouteConfiguration,
+    RouteSource, VirtualHost,
+};
 
 use super::filter;
 use super::name;
@@ -75,5 +78,17 @@ fn of_port(inputs: &RouteInputs) -> Vec<VirtualHost> {
 /// What is not of the mesh (Istio's name for it).
 fn rest() -> VirtualHost {
     let route = plain("allow_any", forward_to(name::BY_AUTHORITY.to_owned()));
-    named("allow_any".to_owned(), vec!["*".to_owned()], vec![route])
+    named("allow_any".to_owned(), vec!["*".to_owned()], vec![tunnel(), route])
+}
+
+/// CONNECT ends here: what is in the tunnel, mostly TLS, goes to the host that it names.
+fn tunnel() -> Route {
+    let mut action = forward_to(name::BY_AUTHORITY.to_owned());
+    if let RouteAction::Forward(forward) = &mut action {
+        forward.connect = Some(Connect::Terminate);
+        forward.retry_policy = None;
+    }
+    let mut route = plain("allow_any_tunnel", action);
+    route.route_match.path = PathMatch::Connect;
+    route
 }

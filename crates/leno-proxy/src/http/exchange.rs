@@ -137,7 +137,7 @@ fn may_tunnel(session: &Session, forward: &Forward) -> Result<Connect, Failure> 
 }
 
 /// Where the authority says the request goes, for a cluster that asks for it.
-async fn resolve(
+pub(super) async fn resolve(
     session: &Session,
     cluster: &ClusterState,
 ) -> Result<Option<Arc<[SocketAddr]>>, Failure> {

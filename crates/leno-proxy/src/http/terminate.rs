@@ -12,13 +12,13 @@ use leno_http::h2::Then;
 use leno_telemetry::ClusterStat;
 
 use super::downstream::{Carrier, Downstream};
-use super::exchange::Failed;
+use super::exchange::{Failed, resolve};
 use super::session::Session;
 use super::{After, headers, tunnel};
 use crate::limits;
 use crate::tcp::open::{Opened, Unopened, open_to};
 use crate::tcp::{Bounds, Early};
-use crate::upstream::cluster::ClusterState;
+use crate::upstream::cluster::{ClusterState, Towards};
 use crate::upstream::connect::Ends;
 
 /// Connects, answers, relays. What carried the exchange ends with the tunnel.
@@ -29,7 +29,12 @@ pub(super) async fn terminate(
     let ends = Ends { peer: session.facts.peer, destination: destination(session) };
     let worker = Rc::clone(&session.worker);
     // Boxed: connecting is a large state, and most of a connection's life has none.
-    let opening = Box::pin(open_to(&worker, cluster, ends, 1));
+    let opening = Box::pin(async {
+        let resolved = resolve(session, cluster).await?;
+        let resolved = resolved.as_deref().unwrap_or_default();
+        let towards = Towards { original: ends.destination, resolved };
+        open_to(&worker, cluster, (ends, towards), 1).await
+    });
     let mut opened = match opening.await {
         Ok(opened) => opened,
         Err(unopened) => return Err(refused(session, unopened)),

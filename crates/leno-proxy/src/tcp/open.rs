@@ -11,7 +11,7 @@ use leno_core::outlier::EndpointOutcome;
 use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 
-use crate::upstream::cluster::{ClusterState, UpstreamConnection};
+use crate::upstream::cluster::{ClusterState, Towards, UpstreamConnection};
 use crate::upstream::connect::{self, Carries, ConnectError, Ends, Purpose};
 use crate::worker::Worker;
 
@@ -48,21 +48,21 @@ pub(crate) async fn open(
     let view = worker.view();
     let target = filter.clusters.pick(worker.random.borrow_mut().next_u64());
     let cluster = view.cluster(worker, &target.cluster).ok_or(Failure::ClusterNotFound)?;
-    open_to(worker, cluster, ends, filter.settings.max_connect_attempts).await
+    let attempts_max = filter.settings.max_connect_attempts;
+    open_to(worker, cluster, (ends, ends.destination.into()), attempts_max).await
 }
 
-/// The same for a cluster that is chosen already.
+/// The same for a cluster that is chosen already; `towards` says where, to one that has no endpoints of its own.
 pub(crate) async fn open_to(
     worker: &Worker,
     cluster: &Rc<ClusterState>,
-    ends: Ends,
+    (ends, towards): (Ends, Towards<'_>),
     attempts_max: u32,
 ) -> Result<Opened, Unopened> {
     let mut tried = Vec::new();
     loop {
         let pick = Pick { now: Instant::now(), tried: &tried };
-        let endpoint =
-            cluster.pick(pick, ends.destination.into(), &mut *worker.random.borrow_mut());
+        let endpoint = cluster.pick(pick, towards, &mut *worker.random.borrow_mut());
         let unopened =
             |failure| Unopened { cluster: Some(Rc::clone(cluster)), ..Unopened::from(failure) };
         let endpoint = endpoint.ok_or_else(|| unopened(Failure::NoHealthyUpstream))?;

@@ -1,6 +1,6 @@
 //! A VirtualService and a call give the expected cluster, as in Istio's traffic simulation.
 
-use leno_core::config::Discovery;
+use leno_core::config::{Discovery, PathMatch};
 
 use super::*;
 
@@ -209,6 +209,9 @@ fn a_program_without_a_namespace_reaches_services_and_whatever_else_it_names() {
     ] {
         assert_eq!(host(authority), expected, "{authority}");
     }
+    let rest = routes.virtual_hosts.last().unwrap();
+    let paths: Vec<&PathMatch> = rest.routes.iter().map(|route| &route.route_match.path).collect();
+    assert_eq!(paths, [&PathMatch::Connect, &PathMatch::Prefix("/".to_owned())]);
     let rest = &translated.clusters["ForwardProxyCluster"];
     assert_eq!(rest.discovery, Discovery::DynamicForwardProxy);
 }
