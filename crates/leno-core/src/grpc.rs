@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::GrpcTimeout;
+
 /// `grpc-status` of a deadline that passed.
 pub const DEADLINE_EXCEEDED: u8 = 4;
 
@@ -116,11 +118,20 @@ impl MessageCount {
     }
 }
 
+/// What a route grants of the deadline that a client set, by Envoy's `grpc_timeout_header_max` and
+/// `grpc_timeout_header_offset`. An offset that would leave nothing is not taken off.
+#[must_use]
+pub fn granted(asked: Duration, by: GrpcTimeout) -> Duration {
+    let asked = if by.offset < asked { asked - by.offset } else { asked };
+    if by.max.is_zero() { asked } else { asked.min(by.max) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{MessageCount, is_grpc, message, of_http, timeout, to_http};
+    use super::{MessageCount, granted, is_grpc, message, of_http, timeout, to_http};
+    use crate::config::GrpcTimeout;
 
     #[test]
     fn content_types_that_are_grpc() {
@@ -133,6 +144,18 @@ mod tests {
         ];
         for (kind, expected) in table {
             assert_eq!(is_grpc(kind.as_bytes()), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_route_grants_what_it_may_of_a_clients_deadline() {
+        // (asked, max, offset, granted), in seconds
+        let table =
+            [(9, 0, 0, 9), (9, 5, 0, 5), (9, 5, 1, 5), (4, 5, 1, 3), (2, 5, 2, 2), (2, 0, 9, 2)];
+        for (asked, max, offset, expected) in table {
+            let [asked, max, offset, expected] =
+                [asked, max, offset, expected].map(Duration::from_secs);
+            assert_eq!(granted(asked, GrpcTimeout { max, offset }), expected, "{asked:?}");
         }
     }
 

@@ -96,10 +96,9 @@ impl<'a> Call<'a> {
         plan.cluster.budget.borrow_mut().on_request(now);
         let has_body =
             session.request.body() != BodyLength::Empty && !asks_for_tunnel(&session.request);
-        // The client's own deadline, where it is the shorter one.
-        let limits = [plan.forward.timeout, grpc::timeout(session)];
-        let timeout = limits.into_iter().flatten().min();
+        let timeout = grpc::timeout(session, plan.forward);
         let mut timers = Timers::new(now.into(), timeout, per_try, idle);
+        timers.limit(plan.forward.max_stream_duration.map(|limit| (now + limit).into()));
         if !has_body {
             timers.begin(now.into());
         } else {
@@ -160,7 +159,7 @@ impl<'a> Call<'a> {
         cluster.stats.increment(ClusterStat::RqTotal);
         let party = cluster.party(&endpoint, link.proof(), &session.worker);
         session.record.connected(&link, party, now);
-        super::headers::leave(session, link.proof());
+        super::headers::leave(session, link.proof(), endpoint.transport.tls.is_some());
         if self.plan.virtual_host.include_attempt_count {
             super::headers::set_attempt_count(&mut session.request, self.retries + 1);
         }

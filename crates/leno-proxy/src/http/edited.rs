@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use leno_core::format::{Exchange, Fact, HeaderChoice, Operator};
 use leno_core::header_edit::HeadersMut;
-use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
+use leno_http::{Fields, Known, Name, RequestHead, ResponseHead, Scheme};
 
 use super::record::Record;
 use super::session::Session;
@@ -73,7 +73,10 @@ impl<'a> Edited<'a> {
             ":method" => Some(head.method_str().as_bytes()),
             ":path" => Some(head.target().as_bytes()),
             ":authority" => head.fields().get(Known::Host),
-            ":scheme" => Some(self.facts.scheme().as_bytes()),
+            ":scheme" => {
+                let scheme = head.scheme().map_or(self.facts.scheme(), Scheme::as_str);
+                Some(scheme.as_bytes())
+            }
             name => head.fields().get(Name::parse(name)?),
         }
     }

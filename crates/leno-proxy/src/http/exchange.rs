@@ -65,7 +65,7 @@ async fn route(session: &mut Session, configuration: &Configuration) -> Result<A
     if let Some(location) = headers::read_path(session)? {
         return reply::redirect_path(session, &location).await;
     }
-    let view = View { head: &session.request, scheme: session.facts.scheme() };
+    let view = View { head: &session.request, scheme: headers::scheme(session) };
     let matched = table.route(&view).map_err(|_| Failure::RouteNotFound);
     if let Ok(matched) = &matched {
         session.record.routed(matched);
@@ -79,7 +79,7 @@ async fn route(session: &mut Session, configuration: &Configuration) -> Result<A
             forward_to(session, configuration, (&matched, forward, target)).await
         }
         Action::Redirect(redirect) => {
-            let view = View { head: &session.request, scheme: session.facts.scheme() };
+            let view = View { head: &session.request, scheme: headers::scheme(session) };
             let location = matched.redirect_location(redirect, &view);
             reply::redirect(session, &matched, redirect.status(), &location).await
         }
@@ -153,7 +153,7 @@ fn edit_request(session: &mut Session, matched: &Matched<'_>, target: &ClusterTa
     if matched.edits_request(Some(target)) {
         matched.edit_request(Some(target), &mut Edited::request(session));
     }
-    let view = View { head: &session.request, scheme: session.facts.scheme() };
+    let view = View { head: &session.request, scheme: headers::scheme(session) };
     if let Some(path) = matched.rewritten_path(&view) {
         headers::set_target(&mut session.request, &path);
     }

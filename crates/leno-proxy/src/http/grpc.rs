@@ -6,6 +6,7 @@ use leno_core::endpoint::Endpoint;
 use leno_core::grpc;
 use leno_core::outlier::EndpointOutcome;
 use leno_core::reply::Failure;
+use leno_core::route_table::Forward;
 use leno_http::{Fields, Known, Version};
 
 use super::attempt::Attempt;
@@ -20,12 +21,17 @@ pub(super) fn recognise(session: &mut Session) {
     }
 }
 
-/// The deadline that the client set.
-pub(super) fn timeout(session: &Session) -> Option<Duration> {
-    if !session.record.is_grpc() {
-        return None;
+/// The route's timeout, and the deadline that a client of gRPC set.
+pub(super) fn timeout(session: &Session, forward: &Forward) -> Option<Duration> {
+    let route = forward.timeout;
+    let asked = session.request.fields().get(Known::GrpcTimeout);
+    let asked = asked.filter(|_| session.record.is_grpc()).and_then(grpc::timeout);
+    match (asked, forward.grpc_timeout) {
+        (None, _) => route,
+        (Some(asked), Some(granted)) => Some(grpc::granted(asked, granted)),
+        // The client's own, where it is the shorter one.
+        (Some(asked), None) => Some(route.map_or(asked, |route| route.min(asked))),
     }
-    grpc::timeout(session.request.fields().get(Known::GrpcTimeout)?)
 }
 
 /// Puts a failure into a response that is nothing but its head: the status and the words are gRPC's.

@@ -1,9 +1,9 @@
 //! The headers a proxy owes: request id, forwarded address, attempt count, service time, whom it stands for.
 
-use leno_core::config::{ClientCertForward, ServerHeader};
+use leno_core::config::{ClientCertForward, SchemeRewrite, ServerHeader};
 use leno_core::path::{self, Outcome};
 use leno_core::reply::{Failure, Side};
-use leno_http::{Fields, Known, RequestHead};
+use leno_http::{Fields, Known, RequestHead, Scheme};
 
 use super::session::Session;
 use crate::ids::RequestId;
@@ -16,6 +16,7 @@ const SERVER: &str = "leno";
 pub(super) fn receive(session: &mut Session) {
     session.peer_asks = false;
     receive_client_cert(session);
+    receive_scheme(session);
     let settings = &session.manager.settings;
     let fields = session.request.fields_mut();
     append_via(fields, &settings.via);
@@ -39,6 +40,24 @@ pub(super) fn receive(session: &mut Session) {
     if settings.generate_request_id && !fields.has(Known::XRequestId) {
         fields.append(Known::XRequestId, new_id(&session.worker).as_bytes());
     }
+}
+
+/// `:scheme` as the listener says; a request of HTTP/1 has the one of its connection.
+fn receive_scheme(session: &mut Session) {
+    let scheme = match session.manager.settings.scheme {
+        SchemeRewrite::Http => Scheme::Http,
+        SchemeRewrite::Https => Scheme::Https,
+        SchemeRewrite::Keep | SchemeRewrite::MatchUpstream if session.facts.is_tls => {
+            session.request.scheme().unwrap_or(Scheme::Https)
+        }
+        SchemeRewrite::Keep | SchemeRewrite::MatchUpstream => return,
+    };
+    session.request.set_scheme(scheme);
+}
+
+/// `:scheme`, as routes and operators see it.
+pub(super) fn scheme(session: &Session) -> &'static str {
+    session.request.scheme().map_or(session.facts.scheme(), Scheme::as_str)
 }
 
 /// Who the peer says it is: heard where peers exchange metadata, and never passed on.
@@ -123,8 +142,12 @@ fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-/// Says to a peer that proved its identity whom we stand for; nobody else is told.
-pub(super) fn leave(session: &mut Session, proof: &Proof) {
+/// Says to a peer that proved its identity whom we stand for; nobody else is told. The scheme is the one of the
+/// connection that the request leaves by, where the listener asks for that.
+pub(super) fn leave(session: &mut Session, proof: &Proof, is_tls: bool) {
+    if session.manager.settings.scheme == SchemeRewrite::MatchUpstream {
+        session.request.set_scheme(if is_tls { Scheme::Https } else { Scheme::Http });
+    }
     if !session.exchanges_metadata || session.facts.side() == Side::Inbound {
         return;
     }

@@ -108,6 +108,11 @@ impl Timers {
         }
     }
 
+    /// The exchange ends then, whatever moves.
+    pub(super) fn limit(&mut self, at: Option<Instant>) {
+        self.route_at = at;
+    }
+
     /// The request is complete: the route's time begins (once), and so does the attempt's.
     pub(super) fn request_received(&mut self) {
         if !self.is_complete {
@@ -119,7 +124,8 @@ impl Timers {
     pub(super) fn begin(&mut self, now: Instant) {
         self.is_complete = true;
         (self.request_at, self.progress) = (None, None);
-        self.route_at = self.route_at.or_else(|| self.route.map(|timeout| now + timeout));
+        let route_at = self.route.map(|timeout| now + timeout);
+        self.route_at = self.route_at.into_iter().chain(route_at).min();
         self.attempt_at = self.attempt_at.or_else(|| self.attempt.map(|timeout| now + timeout));
     }
 
@@ -238,6 +244,16 @@ mod tests {
         let mut streaming = Timers::new(start, None, None, 100 * period);
         streaming.expect_body(start, None, false);
         assert_eq!(streaming.expired(start + 9 * period), None);
+    }
+
+    #[test]
+    fn a_limit_of_the_whole_begins_with_the_exchange() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start, Some(5 * SECOND), None, 10 * SECOND);
+        timers.limit(Some(start + 2 * SECOND));
+        assert_eq!(timers.expired(start + 2 * SECOND), Some(Expired::Route));
+        timers.begin(start);
+        assert_eq!(timers.next(), start + 2 * SECOND, "the shorter one counts");
     }
 
     #[test]
