@@ -9,6 +9,7 @@ mod exchange;
 mod exporter;
 mod forward;
 mod grpc;
+mod h2c;
 mod headers;
 mod mirror;
 mod pump;
@@ -74,6 +75,7 @@ async fn serve(mut session: Session) {
         let next = session.next_request(served).await;
         let started = Instant::now();
         let after = match next {
+            Next::Request(_) if h2c::is_asked(&session) => return h2c::take_over(session).await,
             Next::Request(head_bytes) => {
                 exchange::exchange(&mut session, started, head_bytes).await
             }

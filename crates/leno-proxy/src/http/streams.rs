@@ -38,6 +38,11 @@ pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) 
     let connection =
         Connection::server(&arrival.worker, wire, &inbox, (limits, arrival.watcher.charge()));
     arrival.worker.buffers.give(inbox);
+    serve_on(arrival, connection).await;
+}
+
+/// The same for a connection that stands.
+pub(super) async fn serve_on(arrival: Arrival, connection: Rc<Connection>) {
     let rest = Rest { deadline: Deadline::new(), since: Instant::now(), served: 0 };
     let places = Rc::default();
     let mut serving = Serving { arrival, connection, places, rest, has_retired: false };

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use leno_http::h2::{self, NotNow, Settings, Then};
-use leno_http::{Http2Limits, RequestHead};
+use leno_http::{Http2Limits, Known, RequestHead};
 
 use super::changes::Changes;
 use super::state::State;
@@ -22,6 +22,10 @@ use crate::limits;
 use crate::listener::Proof;
 use crate::wire::Wire;
 use crate::worker::Worker;
+
+/// Said before the first frame to a client that asked for HTTP/2 in HTTP/1.1.
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
 
 /// Who is at the other end.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +74,31 @@ impl Connection {
         }
         connection.mark(&mut connection.state.borrow_mut());
         connection
+    }
+
+    /// The server's end of a connection whose first request came in HTTP/1.1 and asked for HTTP/2 (RFC 7540 §3.2); `None`
+    /// where the settings that came with it are wrong.
+    pub(crate) fn upgraded(
+        worker: &Rc<Worker>,
+        wire: Wire,
+        (early, request): (&[u8], RequestHead),
+        (limits, charge): (Http2Limits, Option<Charge>),
+    ) -> Option<Rc<Self>> {
+        let machine = h2::Connection::server(Settings { limits, ..Settings::DEFAULT });
+        let connection = Self::new(worker, wire, machine, (Peerage::default(), charge));
+        {
+            let mut state = connection.state.borrow_mut();
+            let State { machine, out, .. } = &mut *state;
+            out.bytes.extend_from_slice(SWITCHING);
+            machine.start(&mut out.bytes);
+            let settings = request.fields().get(Known::Http2Settings).unwrap_or_default();
+            let stream = machine.upgraded(settings, &request).ok()?;
+            state.begin(stream, &worker.buffers).on_upgrade(request);
+            state.accepted.push_back(stream);
+            state.receive(worker, early);
+        }
+        connection.mark(&mut connection.state.borrow_mut());
+        Some(connection)
     }
 
     /// The client's end. Whoever waits for `place` is told when a stream ends.

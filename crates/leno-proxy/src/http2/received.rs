@@ -59,6 +59,11 @@ impl Received {
         self.end(then);
     }
 
+    /// A request without a body that came before the first frame.
+    pub(super) fn on_upgrade(&mut self, request: RequestHead) {
+        (self.request, self.has_head, self.is_ended) = (request, true, true);
+    }
+
     pub(super) fn on_response(&mut self, heads: &mut Heads, then: Then) {
         if heads.response.is_interim() {
             self.interim.push_back(std::mem::take(&mut heads.response));
