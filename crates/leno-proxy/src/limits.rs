@@ -117,6 +117,9 @@ pub const LEARNED_FOR: Duration = Duration::from_secs(3600);
 /// A TCP connection in which no byte moves is closed after this (Envoy's default).
 pub const TCP_IDLE: Duration = Duration::from_secs(3600);
 
+/// How long an endpoint may take to answer a request for a tunnel: it connects to another one meanwhile.
+pub const TUNNEL_ANSWER: Duration = Duration::from_secs(15);
+
 /// After a receiver has taken nothing for this long its sender is watched for having gone: a moment is no reason to.
 pub const BLOCKED: Duration = Duration::from_millis(10);
 

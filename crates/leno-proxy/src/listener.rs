@@ -15,6 +15,7 @@ pub(crate) mod active;
 pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod inspect;
+pub(crate) mod internal;
 pub(crate) mod learned;
 pub(crate) mod refused;
 pub mod sniff;

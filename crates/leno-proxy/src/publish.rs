@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use leno_core::cluster::Cluster;
-use leno_core::config::{ClusterLoadAssignment, Discovery, UpstreamTransport};
+use leno_core::config::{ClusterLoadAssignment, Discovery, ListenerAddress, UpstreamTransport};
 use leno_core::endpoint::EndpointSet;
 use leno_core::problem::Problem;
 use leno_core::snapshot::{Resources, Snapshot};
@@ -38,7 +38,7 @@ pub enum Refused {
         /// The listener.
         listener: String,
         /// Its address.
-        address: SocketAddr,
+        address: ListenerAddress,
         /// What the kernel said.
         source: io::Error,
     },
@@ -184,7 +184,7 @@ impl Publisher {
     /// Where a listener accepts connections, if it is bound.
     #[must_use]
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        Some(self.in_force.borrow().sockets.get(listener)?.address)
+        self.in_force.borrow().sockets.get(listener)?.address
     }
 
     /// Puts `resources` in force, or refuses all of them.
@@ -312,15 +312,20 @@ impl Publisher {
     ) -> Result<BTreeMap<String, Arc<Sockets>>, Refused> {
         let mut sockets = BTreeMap::new();
         for listener in snapshot.listeners().iter().filter(|l| l.source().bind_to_port) {
-            let Some(address) = listener.source().address.socket() else { continue };
-            let name = listener.name().to_string();
-            let known = current.sockets.get(&name).filter(|known| known.wanted == address);
+            let (name, address) = (listener.name().to_string(), &listener.source().address);
+            if *address == ListenerAddress::Internal {
+                continue;
+            }
+            let known = current.sockets.get(&name).filter(|known| known.wanted == *address);
             let opened = match known {
                 Some(known) => Arc::clone(known),
                 None => {
                     let opened = Sockets::open(&state.given, &name, address, self.workers);
-                    let refused =
-                        |source| Refused::Bind { listener: name.clone(), address, source };
+                    let refused = |source| Refused::Bind {
+                        listener: name.clone(),
+                        address: address.clone(),
+                        source,
+                    };
                     Arc::new(opened.map_err(refused)?)
                 }
             };

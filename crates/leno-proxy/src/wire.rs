@@ -1,16 +1,24 @@
-//! The bytes of one connection, plaintext or TLS, downstream or upstream.
+//! The bytes of one connection, plaintext, tunnelled or TLS, downstream or upstream.
 //!
 //! A closed enum, not a type parameter: the exchange and the relay are compiled once and the branch costs less than
 //! the system call behind it. Owned by exactly one task.
 
+use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use leno_core::circuit::CircuitGuard;
+use leno_http::Fields;
+use leno_http::h2::Code;
 use leno_sys::tcp::{Delivery, delivery};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::http2::Stream;
 
 pub(crate) mod hangup;
 
@@ -19,10 +27,71 @@ pub(crate) mod hangup;
 pub enum Wire {
     /// Plaintext TCP.
     Tcp(TcpStream),
-    /// A Unix domain socket (endpoint address `pipe`).
+    /// A Unix domain socket (address `pipe`), or one half of a pair within the process.
     Unix(UnixStream),
-    /// TLS over TCP.
+    /// A stream of an HTTP/2 connection, once a CONNECT was agreed to.
+    Tunnel(Tunnel),
+    /// TLS over any of them.
     Tls(Box<tokio_rustls::TlsStream<Prefixed>>),
+}
+
+/// A stream that became a tunnel.
+pub struct Tunnel {
+    stream: Stream,
+    /// Its place among the requests to a cluster; none of a downstream tunnel.
+    _place: Option<CircuitGuard>,
+    moved: Rc<Cell<(u64, u64)>>,
+}
+
+impl Tunnel {
+    pub(crate) fn new(stream: Stream, place: Option<CircuitGuard>) -> Self {
+        Self { stream, _place: place, moved: Rc::default() }
+    }
+
+    /// Bytes received and sent so far.
+    pub(crate) fn moved(&self) -> Rc<Cell<(u64, u64)>> {
+        Rc::clone(&self.moved)
+    }
+
+    fn note(&self, received: usize, sent: usize) {
+        let (before_received, before_sent) = self.moved.get();
+        self.moved.set((before_received + received as u64, before_sent + sent as u64));
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let read = self.stream.poll_read(cx, buffer);
+        if let Poll::Ready(Ok(count)) = read {
+            self.note(count, 0);
+        }
+        read
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = self.stream.poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.note(0, count);
+        }
+        written
+    }
+
+    fn poll_read_into(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buffer.remaining();
+        let read = self.stream.poll_take(cx, room, |bytes| buffer.put_slice(bytes));
+        if let Poll::Ready(Ok(count)) = read {
+            self.note(count, 0);
+        }
+        read.map_ok(|_| ())
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tunnel")
+    }
 }
 
 impl Wire {
@@ -39,6 +108,7 @@ impl Wire {
         match self {
             Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Tunnel(tunnel) => tunnel.poll_read(cx, buffer),
             Self::Tls(stream) => pin!(stream.read_buf(buffer)).poll(cx),
         }
     }
@@ -50,7 +120,46 @@ impl Wire {
             // An error is found by the read that follows.
             Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
-            Self::Tls(_) => Poll::Ready(()),
+            Self::Tunnel(_) | Self::Tls(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Reads without having the connection for oneself: for the inspectors, which come before TLS.
+    pub(crate) fn poll_inspect(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let read = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read_buf(buffer)
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read_buf(buffer)
+                }
+                Self::Tunnel(tunnel) => return tunnel.poll_read(cx, buffer),
+                Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tunnel(tunnel) => tunnel.poll_read_into(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 
@@ -64,10 +173,10 @@ impl Wire {
         match self {
             Self::Tcp(stream) => blocks(stream.try_read(&mut stray)),
             Self::Unix(stream) => blocks(stream.try_read(&mut stray)),
-            Self::Tls(stream) => {
+            Self::Tunnel(_) | Self::Tls(_) => {
                 let mut cx = Context::from_waker(Waker::noop());
                 let mut stray = ReadBuf::new(&mut stray);
-                Pin::new(stream).poll_read(&mut cx, &mut stray).is_pending()
+                self.poll_read_into(&mut cx, &mut stray).is_pending()
             }
         }
     }
@@ -80,7 +189,23 @@ impl Wire {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tunnel(tunnel) => tunnel.poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_parts(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tunnel(_) | Self::Tls(_) => {
+                let first = parts.iter().find(|part| !part.is_empty());
+                self.poll_write(cx, first.map_or(&[], |part| part))
+            }
         }
     }
 
@@ -90,7 +215,8 @@ impl Wire {
     /// Those of the socket and of the TLS layer.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            // What a tunnel has to send is the worker's flusher's to write.
+            Self::Tcp(_) | Self::Unix(_) | Self::Tunnel(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -103,12 +229,19 @@ impl Wire {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tunnel(Tunnel { stream, .. }) => {
+                stream.send_end(const { &Fields::new() });
+                Poll::Ready(Ok(()))
+            }
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
     /// Makes dropping the connection a reset (RST) and not an orderly end, so that the peer sees what we saw.
     pub fn reset_on_drop(&self) {
+        if let Some(Tunnel { stream, .. }) = self.tunnel() {
+            stream.reset(Code::CONNECT_ERROR);
+        }
         if let Some(stream) = self.tcp() {
             // Only a hint to the peer: a socket that is gone already needs none.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
@@ -120,8 +253,16 @@ impl Wire {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(stream) => Some(stream),
-            Self::Unix(_) => None,
-            Self::Tls(stream) => Some(&stream.get_ref().0.stream),
+            Self::Unix(_) | Self::Tunnel(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.stream.tcp(),
+        }
+    }
+
+    fn tunnel(&self) -> Option<&Tunnel> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tunnel(tunnel) => Some(tunnel),
+            Self::Tls(stream) => stream.get_ref().0.stream.tunnel(),
         }
     }
 
@@ -129,7 +270,7 @@ impl Wire {
     #[must_use]
     pub fn encrypted(&self) -> Option<u64> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Tunnel(_) => None,
             Self::Tls(stream) => Some(stream.get_ref().0.written),
         }
     }
@@ -140,17 +281,17 @@ impl Wire {
         delivery(self.tcp()?).ok()
     }
 
-    /// Our address; `None` for a Unix socket or a connection that is gone.
+    /// Our address; `None` for a Unix socket, a tunnel or a connection that is gone.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.tcp()?.local_addr().ok()
     }
 }
 
-/// A TCP stream some of whose first bytes were read already (by the inspectors).
+/// A connection some of whose first bytes were read already (by the inspectors).
 #[derive(Debug)]
 pub struct Prefixed {
-    stream: TcpStream,
+    stream: Wire,
     prefix: Vec<u8>,
     at: usize,
     /// Bytes written to the socket.
@@ -160,7 +301,7 @@ pub struct Prefixed {
 impl Prefixed {
     /// `prefix` is what was read from `stream` before.
     #[must_use]
-    pub fn new(stream: TcpStream, prefix: Vec<u8>) -> Self {
+    pub fn new(stream: Wire, prefix: Vec<u8>) -> Self {
         Self { stream, prefix, at: 0, written: 0 }
     }
 
@@ -181,7 +322,7 @@ impl AsyncRead for Prefixed {
         let this = &mut *self;
         let rest = &this.prefix[this.at..];
         if rest.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+            return this.stream.poll_read_into(cx, buffer);
         }
         let count = rest.len().min(buffer.remaining());
         buffer.put_slice(&rest[..count]);
@@ -200,16 +341,16 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let polled = self.stream.poll_write(cx, bytes);
         self.count(polled)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -217,7 +358,7 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let polled = self.stream.poll_write_parts(cx, parts);
         self.count(polled)
     }
 

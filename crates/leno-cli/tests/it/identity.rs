@@ -8,7 +8,7 @@ use leno_control::identity::{ControlStream, Identity as Ca, IdentityOptions};
 use leno_core::config::{DownstreamTls, TlsVersions, UpstreamTls};
 use leno_proxy::identity::Identity;
 use leno_proxy::tls::{OWN_SVID, Secrets, TRUST_BUNDLE, Tls};
-use leno_proxy::wire::Prefixed;
+use leno_proxy::wire::{Prefixed, Wire};
 use leno_proxy::{Mesh, Node, Variant};
 use leno_telemetry::{Metrics, Party, ProcessStat, SeriesLimits};
 use tokio::net::{TcpListener, TcpStream};
@@ -218,8 +218,8 @@ async fn two_proxies_of_one_mesh_prove_themselves_to_each_other() {
     let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let (connected, accepted) = tokio::join!(
-        connector.connect(dialled),
-        acceptor.accept(Prefixed::new(stream, Vec::new()))
+        connector.connect(Wire::Tcp(dialled)),
+        acceptor.accept(Prefixed::new(Wire::Tcp(stream), Vec::new()))
     );
     let (connected, accepted) = (connected.unwrap(), accepted.unwrap());
     assert_eq!(connected.proof.peer.unwrap().as_str(), REVIEWS);

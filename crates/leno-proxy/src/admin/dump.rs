@@ -93,7 +93,7 @@ pub(super) fn protocols(process: &Process) -> Value {
 /// `/listeners`.
 pub(super) fn listeners(in_force: &InForce) -> Value {
     let listeners = in_force.snapshot.listeners().iter().map(|listener| {
-        let bound = in_force.sockets.get(&**listener.name()).map(|sockets| sockets.address);
+        let bound = in_force.sockets.get(&**listener.name()).and_then(|sockets| sockets.address);
         json!({
             "name": listener.name(),
             "address": listener.source().address,

@@ -41,14 +41,16 @@ pub(super) fn is_asked(session: &Session) -> bool {
 pub(super) async fn take_over(mut session: Session) {
     let Ok((placeholder, _)) = UnixStream::pair() else { return };
     let Carrier::Http1(end) = &mut session.downstream.carrier else { return };
-    let end = std::mem::replace(end, Http1::new(Wire::Unix(placeholder), Vec::new(), Limits::DEFAULT, None));
+    let end = std::mem::replace(
+        end,
+        Http1::new(Wire::Unix(placeholder), Vec::new(), Limits::DEFAULT, None),
+    );
     let request = std::mem::take(&mut session.request);
     let (worker, facts) = (Rc::clone(&session.worker), Rc::clone(&session.facts));
     let watcher = session.downstream.watcher.another();
     let arrival = Arrival { worker, facts, manager: session.manager.clone(), watcher };
     drop(session);
-    let bounds =
-        (limits::http::http2(&arrival.manager.settings.limits), arrival.watcher.charge());
+    let bounds = (limits::http::http2(&arrival.manager.settings.limits), arrival.watcher.charge());
     let begun = (&end.inbox[..], request);
     let upgraded = Connection::upgraded(&arrival.worker, end.wire, begun, bounds);
     if let Some(connection) = upgraded {

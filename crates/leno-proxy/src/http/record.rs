@@ -91,9 +91,9 @@ impl Record {
     pub(super) fn tunnelled(&mut self, opened: &Opened, party: PartyId) {
         self.attempted(&opened.endpoint);
         self.party = party;
-        self.upstream_local = opened.connection.local;
-        self.upstream_peer.clone_from(&opened.connection.proof.peer);
-        self.is_upstream_mutual = opened.connection.proof.is_mutual;
+        self.upstream_local = opened.local;
+        self.upstream_peer.clone_from(&opened.proof.peer);
+        self.is_upstream_mutual = opened.proof.is_mutual;
     }
 
     /// The connection to the endpoint failed, below HTTP.

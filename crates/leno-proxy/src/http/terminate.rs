@@ -1,25 +1,37 @@
 //! A CONNECT that ends here (`connect_config`): the endpoint gets the tunnel's bytes, and knows of no tunnel.
 //!
-//! The client is answered once there is a connection: 200, or the status of the failure (503 for an endpoint that cannot
-//! be reached), as HBONE's own proxies do it.
+//! An endpoint that is a listener of this proxy serves the tunnel like any connection that it accepts, with the identity
+//! that the tunnel's own connection proved. Where the endpoint is known before the first byte, the client is answered
+//! once there is a connection to it: 200, or the status of the failure (503 for one that cannot be reached), as HBONE's
+//! own proxies do it.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
+use leno_core::balance::Pick;
+use leno_core::config::Address;
+use leno_core::filter_chain::NetworkFilter;
 use leno_core::reply::Failure;
 use leno_http::Version;
 use leno_http::h2::Then;
 use leno_telemetry::ClusterStat;
+use tokio::net::UnixStream;
 
 use super::downstream::{Carrier, Downstream};
 use super::exchange::{Failed, resolve};
 use super::session::Session;
 use super::{After, headers, tunnel};
 use crate::limits;
-use crate::tcp::open::{Opened, Unopened, open_to};
-use crate::tcp::{Bounds, Early};
+use crate::listener::connection::{Carried, Incoming};
+use crate::listener::internal;
+use crate::tcp::ahead::Ahead;
+use crate::tcp::open::{Unopened, open, open_at};
+use crate::tcp::{Bounds, Early, relay};
 use crate::upstream::cluster::{ClusterState, Towards};
 use crate::upstream::connect::Ends;
+use crate::upstream::tunnel::Caller;
+use crate::wire::{Tunnel, Wire};
 
 /// Connects, answers, relays. What carried the exchange ends with the tunnel.
 pub(super) async fn terminate(
@@ -28,26 +40,30 @@ pub(super) async fn terminate(
 ) -> Result<After, Failed> {
     let ends = Ends { peer: session.facts.peer, destination: destination(session) };
     let worker = Rc::clone(&session.worker);
-    // Boxed: connecting is a large state, and most of a connection's life has none.
-    let opening = Box::pin(async {
-        let resolved = resolve(session, cluster).await?;
-        let resolved = resolved.as_deref().unwrap_or_default();
-        let towards = Towards { original: ends.destination, resolved };
-        open_to(&worker, cluster, (ends, towards), 1).await
-    });
-    let mut opened = match opening.await {
-        Ok(opened) => opened,
-        Err(unopened) => return Err(refused(session, unopened)),
-    };
+    let resolved = resolve(session, cluster).await?;
+    let resolved = resolved.as_deref().unwrap_or_default();
+    let towards = Towards { original: ends.destination, resolved };
+    let pick = Pick { now: Instant::now(), tried: &[] };
+    let endpoint = cluster.pick(pick, towards, &mut *worker.random.borrow_mut());
+    let endpoint = endpoint.ok_or(Failure::NoHealthyUpstream)?;
+    session.record.attempted(&endpoint);
     cluster.stats.increment(ClusterStat::RqTotal);
-    let Opened { endpoint, connection, .. } = &opened;
-    let party = cluster.party(endpoint, &connection.proof, &worker);
+    if let Address::Internal { listener, .. } = &endpoint.address {
+        return within(session, listener, ends).await;
+    }
+    let caller = Caller::at(ends);
+    // Boxed: connecting is a large state, and most of a connection's life has none.
+    let opening = Box::pin(open_at(&worker, (cluster, &endpoint), &caller, None));
+    let mut opened = opening.await.map_err(|error| {
+        session.record.transport_failed(&error);
+        error.failure()
+    })?;
+    let party = cluster.party(&endpoint, &opened.proof, &worker);
     session.record.tunnelled(&opened, party);
     let early = Early { downstream: agree(session).await?, upstream: Vec::new() };
     let Downstream { carrier, watcher, worker, .. } = &mut session.downstream;
     let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask: None };
-    let wire = &mut opened.connection.wire;
-    let relayed = tunnel::pass(carrier, wire, early, bounds, worker).await;
+    let relayed = tunnel::pass(carrier, &mut opened.wire, early, bounds, worker).await;
     tunnel::note(session, &relayed);
     Ok(After::Close)
 }
@@ -64,6 +80,48 @@ fn destination(session: &Session) -> SocketAddr {
     })
 }
 
+/// Has a listener of this proxy serve the tunnel.
+async fn within(session: &mut Session, listener: &str, ends: Ends) -> Result<After, Failed> {
+    let worker = Rc::clone(&session.worker);
+    let active = internal::find(&worker, listener).ok_or(Failure::NoHealthyUpstream)?;
+    let facts = &session.facts;
+    let carried = Carried { proof: facts.proof.clone(), client_cert: facts.client_cert.clone() };
+    let mut ahead = None;
+    if let Some(chain) = internal::chain_for(&active, ends)
+        && let NetworkFilter::Tcp(filter) = &chain.filter
+    {
+        let opened = Box::pin(open(&worker, filter, &Caller::at(ends))).await;
+        let opened = opened.map_err(|unopened| refused(session, &unopened))?;
+        ahead = Some(Ahead::of(&chain, opened));
+    }
+    let inbox = agree(session).await?;
+    let account = worker.budget.open();
+    let Downstream { carrier, watcher, .. } = &mut session.downstream;
+    match carrier {
+        Carrier::Http2(end) => {
+            let Some(stream) = end.take_stream() else { return Ok(After::Close) };
+            let tunnel = Tunnel::new(stream, None);
+            let moved = tunnel.moved();
+            let incoming = Incoming { wire: Wire::Tunnel(tunnel), ends, carried, ahead, account };
+            internal::serve(&worker, active, incoming).await;
+            let (received, sent) = moved.get();
+            session.record.moved(received, sent);
+        }
+        Carrier::Http1(end) => {
+            let (near, far) = UnixStream::pair().map_err(|_| Failure::Overload)?;
+            let incoming = Incoming { wire: Wire::Unix(far), ends, carried, ahead, account };
+            let early = Early { downstream: inbox, upstream: Vec::new() };
+            let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask: None };
+            let mut near = Wire::Unix(near);
+            let relaying = relay(&mut end.wire, &mut near, early, bounds, &worker.buffers);
+            let serving = internal::serve(&worker, active, incoming);
+            let (relayed, ()) = tokio::join!(relaying, serving);
+            tunnel::note(session, &relayed);
+        }
+    }
+    Ok(After::Close)
+}
+
 /// Says 200, and hands out what the client sent behind its request.
 async fn agree(session: &mut Session) -> Result<Vec<u8>, Failed> {
     session.response.start(Version::Http11, 200);
@@ -77,7 +135,7 @@ async fn agree(session: &mut Session) -> Result<Vec<u8>, Failed> {
     Ok(std::mem::take(&mut end.inbox))
 }
 
-fn refused(session: &mut Session, unopened: Unopened) -> Failed {
+fn refused(session: &mut Session, unopened: &Unopened) -> Failed {
     if let Some(endpoint) = &unopened.endpoint {
         session.record.attempted(endpoint);
     }

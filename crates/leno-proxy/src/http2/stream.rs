@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use leno_http::h2::{self, Cause, Code, Then};
 use leno_http::{Fields, RequestHead, ResponseHead};
 
-use super::connection::Connection;
+use super::connection::{Connection, Peerage};
 use super::state::State;
 
 pub(crate) use body::{Moved, Piece};
@@ -38,6 +38,11 @@ impl Stream {
     /// Names the task that is told of whatever comes.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.connection.state.borrow_mut().stream(self.stream).register(cx);
+    }
+
+    /// Who is at the other end of its connection.
+    pub(crate) fn peerage(&self) -> &Peerage {
+        self.connection.peerage()
     }
 
     /// Why it ended before its time, if it did.

@@ -4,27 +4,31 @@
 //! is left to fill: every client understands that.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use leno_telemetry::{LimitReached, ProcessStat};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::active::ActiveListener;
 use super::admission::{Admitted, Refusal};
 use super::connection;
+use super::socket::Listening;
 use crate::budget::{Account, Grade};
 use crate::limits;
 use crate::worker::{ConnectionSlot, Worker};
+
+/// Stands for the ends of a connection at a Unix socket.
+pub(super) const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Accepts until the listener is closed; what the kernel had accepted by then is still served.
 pub(crate) async fn run(
     worker: &Rc<Worker>,
     active: &Rc<ActiveListener>,
-    socket: std::net::TcpListener,
+    socket: Listening,
 ) -> io::Result<()> {
-    let socket = TcpListener::from_std(socket)?;
+    let socket = Acceptor::new(socket)?;
     let stop = active.stop();
     let mut stopped = std::pin::pin!(stop.notified());
     let mut accepting = worker.process.accepting.subscribe();
@@ -38,7 +42,7 @@ pub(crate) async fn run(
         for _ in 0..limits::ACCEPTS_PER_TURN {
             tokio::select! {
                 biased;
-                accepted = accept(&socket, worker) => serve(worker, active, accepted?),
+                accepted = socket.accept(worker) => serve(worker, active, accepted?),
                 () = &mut stopped => return Ok(()),
                 _ = accepting.changed() => break,
             }
@@ -49,23 +53,26 @@ pub(crate) async fn run(
 }
 
 fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Taken>) {
-    let Some((stream, peer, mut slot)) = accepted else { return };
-    let admitted = match admit(worker, active, peer.ip()) {
+    let Some((stream, mut slot)) = accepted else { return };
+    let peer = match &stream {
+        Stream::Tcp(_, peer) => peer.ip(),
+        Stream::Unix(_) => NO_ADDRESS.ip(),
+    };
+    let admitted = match admit(worker, active, peer) {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse(worker, active, peer.ip(), refusal),
+        Err(refusal) => return refuse(worker, active, peer, refusal),
     };
     let account = slot.take(worker, admitted);
     let (worker, active) = (Rc::clone(worker), Rc::clone(active));
     tokio::task::spawn_local(async move {
-        connection::serve(worker, active, Accepted { stream, peer, account }).await;
+        connection::serve(worker, active, Accepted { stream, account }).await;
         drop(slot);
     });
 }
 
 /// One connection that is taken.
 pub(crate) struct Accepted {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
+    pub(super) stream: Stream,
     /// What it makes us hold.
     pub(super) account: Account,
 }
@@ -84,27 +91,53 @@ fn refuse(worker: &Worker, active: &ActiveListener, peer: IpAddr, refusal: Refus
     worker.process.admission.tell(refusal, active.listener().name(), peer);
 }
 
-type Taken = (TcpStream, SocketAddr, ConnectionSlot);
+type Taken = (Stream, ConnectionSlot);
 
-/// One connection, or `None` when it was gone again or nothing could be accepted just now.
-async fn accept(socket: &TcpListener, worker: &Worker) -> io::Result<Option<Taken>> {
-    let Some(slot) = worker.admit() else {
-        worker.process.metrics.reached(LimitReached::ProcessConnections);
-        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-        return Ok(None);
-    };
-    match socket.accept().await {
-        Ok((stream, peer)) => Ok(Some((stream, peer, slot))),
-        Err(error) => match pause_after(&error) {
-            Some(pause) => {
-                if !pause.is_zero() {
-                    tracing::warn!(%error, "cannot accept connections");
-                    tokio::time::sleep(pause).await;
-                }
-                Ok(None)
+/// A connection of either kind.
+pub(super) enum Stream {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn new(socket: Listening) -> io::Result<Self> {
+        Ok(match socket {
+            Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Listening::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+
+    /// One connection, or `None` when it was gone again or nothing could be accepted just now.
+    async fn accept(&self, worker: &Worker) -> io::Result<Option<Taken>> {
+        let Some(slot) = worker.admit() else {
+            worker.process.metrics.reached(LimitReached::ProcessConnections);
+            tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            return Ok(None);
+        };
+        let accepted = match self {
+            Self::Tcp(socket) => {
+                socket.accept().await.map(|(stream, peer)| Stream::Tcp(stream, peer))
             }
-            None => Err(error),
-        },
+            Self::Unix(socket) => socket.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        };
+        match accepted {
+            Ok(stream) => Ok(Some((stream, slot))),
+            Err(error) => match pause_after(&error) {
+                Some(pause) => {
+                    if !pause.is_zero() {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(pause).await;
+                    }
+                    Ok(None)
+                }
+                None => Err(error),
+            },
+        }
     }
 }
 

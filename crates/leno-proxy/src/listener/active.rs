@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::accept;
 use super::admission::Count;
+use super::socket::Listening;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::process::Process;
 use crate::tls::{Acceptor, Tls};
@@ -97,7 +98,7 @@ impl ActiveListener {
     }
 
     /// Accepts from one more socket.
-    pub(crate) fn accept_from(self: &Rc<Self>, worker: &Rc<Worker>, socket: std::net::TcpListener) {
+    pub(crate) fn accept_from(self: &Rc<Self>, worker: &Rc<Worker>, socket: Listening) {
         let (worker, active) = (Rc::clone(worker), Rc::clone(self));
         tokio::task::spawn_local(async move {
             if let Err(error) = accept::run(&worker, &active, socket).await {

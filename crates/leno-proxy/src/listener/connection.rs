@@ -11,32 +11,76 @@ use leno_core::reply::Failure;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::accept::Accepted;
+use super::accept::{Accepted, NO_ADDRESS, Stream};
 use super::active::{ActiveListener, Chosen};
 use super::inspect::{Arrival, Ended, Inspected, Seen};
 use super::{Facts, Proof, refused};
+use crate::budget::Account;
 use crate::http;
 use crate::limits;
-use crate::tcp::{self, proxy::Begun};
+use crate::tcp::{self, ahead::Ahead, proxy::Begun};
 use crate::tls::{self, Acceptor};
 use crate::upstream::connect::Ends;
 use crate::wire::{Prefixed, Wire};
 use crate::worker::Worker;
 
-/// Serves one connection from its first byte to its last.
+/// A connection that came in, by whichever way.
+pub(crate) struct Incoming {
+    pub(crate) wire: Wire,
+    pub(crate) ends: Ends,
+    /// What is known of the peer beforehand, of a connection that came through a tunnel.
+    pub(crate) carried: Carried,
+    /// An upstream connection that was opened for it already.
+    pub(crate) ahead: Option<Ahead>,
+    /// What it makes us hold.
+    pub(crate) account: Account,
+}
+
+/// What a tunnel's own connection proved; it holds for the connections within.
+#[derive(Clone, Default)]
+pub(crate) struct Carried {
+    pub(crate) proof: Proof,
+    /// The peer's element of `x-forwarded-client-cert`.
+    pub(crate) client_cert: Option<Arc<str>>,
+}
+
+/// Serves one accepted connection from its first byte to its last.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted_by: Rc<ActiveListener>, accepted: Accepted) {
-    let Accepted { stream, peer, account } = accepted;
+    let Accepted { stream, account } = accepted;
+    let (stream, peer) = match stream {
+        Stream::Tcp(stream, peer) => (stream, peer),
+        Stream::Unix(stream) => {
+            // Who connects to a path is on this machine and has no address.
+            let ends = Ends { peer: NO_ADDRESS, destination: NO_ADDRESS };
+            let (wire, carried) = (Wire::Unix(stream), Carried::default());
+            let incoming = Incoming { wire, ends, carried, ahead: None, account };
+            return serve_incoming(worker, accepted_by, incoming).await;
+        }
+    };
     // A socket that refuses these is gone already; reading will say so.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
+    let destination = original_destination(&accepted_by.listener(), &stream, local);
+    let ends = Ends { peer, destination };
+    let (wire, carried) = (Wire::Tcp(stream), Carried::default());
+    let incoming = Incoming { wire, ends, carried, ahead: None, account };
+    serve_incoming(worker, accepted_by, incoming).await;
+}
+
+/// The same for a connection whose ends are known.
+pub(crate) async fn serve_incoming(
+    worker: Rc<Worker>,
+    accepted_by: Rc<ActiveListener>,
+    incoming: Incoming,
+) {
+    let Incoming { wire, ends: Ends { peer, destination }, carried, ahead: opened, account } =
+        incoming;
     let since = Instant::now();
     let listener = accepted_by.listener();
-    let destination = original_destination(&listener, &stream, local);
     let active = hand_over(&worker, accepted_by, &listener, destination);
     let listener = active.listener();
     let mut facts = Facts::new(listener.source().direction, Ends { peer, destination }, since);
-    let arrival =
-        Arrival { worker: &worker, active: &active, listener: &listener, stream: &stream };
+    let arrival = Arrival { worker: &worker, active: &active, listener: &listener, wire: &wire };
     // Boxed: only what waits before the first byte needs its state.
     let inspecting = account.unless_shed(Box::pin(arrival.inspect(facts.ends())));
     let inspected = match inspecting.await {
@@ -47,7 +91,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted_by: Rc<ActiveListener>, a
         }
     };
     let Inspected { ends, seen, inbox, ahead } = inspected;
+    let ahead = opened.or(ahead);
     facts = Facts::new(listener.source().direction, ends, since);
+    (facts.proof, facts.client_cert) = (carried.proof, carried.client_cert);
     facts.server_name =
         seen.hello.as_ref().and_then(|hello| hello.server_name.as_deref().map(Arc::from));
     let Some(chosen) = choose(&active, &facts, &seen) else {
@@ -57,11 +103,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted_by: Rc<ActiveListener>, a
     facts.is_tls = chosen.chain.tls.is_some();
     let secured = match &chosen.acceptor {
         Some(acceptor) => {
-            let securing = account.unless_shed(secure(acceptor, &mut facts, stream, inbox));
+            let securing = account.unless_shed(secure(acceptor, &mut facts, wire, inbox));
             securing.await.unwrap_or_else(|| Err("the memory budget is used up".to_owned()))
         }
         None if facts.is_tls => Err("the chain's TLS cannot be used".to_owned()),
-        None => Ok((Wire::Tcp(stream), inbox)),
+        None => Ok((wire, inbox)),
     };
     let (wire, inbox) = match secured {
         Ok(secured) => secured,
@@ -105,11 +151,11 @@ fn choose(active: &ActiveListener, facts: &Facts, seen: &Seen) -> Option<Chosen>
 async fn secure(
     acceptor: &Acceptor,
     facts: &mut Facts,
-    stream: TcpStream,
+    wire: Wire,
     inbox: Vec<u8>,
 ) -> Result<(Wire, Vec<u8>), String> {
     // Boxed: a handshake's state is large, and most of a connection's life has none.
-    let handshake = Box::pin(acceptor.accept(Prefixed::new(stream, inbox)));
+    let handshake = Box::pin(acceptor.accept(Prefixed::new(wire, inbox)));
     let accepted = match timeout(limits::TLS_HANDSHAKE, handshake).await {
         Ok(accepted) => accepted.map_err(|error| error.to_string())?,
         Err(_) => return Err(format!("no TLS handshake within {:?}", limits::TLS_HANDSHAKE)),

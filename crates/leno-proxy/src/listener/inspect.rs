@@ -15,7 +15,6 @@ use leno_core::config::{ListenerFilter, TransportProtocol};
 use leno_core::filter_chain::{ConnectionFacts, Listener};
 use leno_core::reply::Failure;
 use leno_telemetry::ProcessStat;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::active::ActiveListener;
@@ -24,6 +23,7 @@ use super::sniff::{self, ClientHello, proxy_protocol};
 use crate::limits;
 use crate::tcp::ahead::{Ahead, Heard};
 use crate::upstream::connect::Ends;
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// What was found out.
@@ -81,7 +81,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) active: &'a ActiveListener,
     pub(crate) listener: &'a Listener,
-    pub(crate) stream: &'a TcpStream,
+    pub(crate) wire: &'a Wire,
 }
 
 impl Arrival<'_> {
@@ -157,7 +157,7 @@ impl Arrival<'_> {
                     return Ok(());
                 }
             }
-            match read(self.stream, &mut inspected.inbox).await {
+            match read(self.wire, &mut inspected.inbox).await {
                 Ok(1..) => {}
                 // A health check that connects and leaves is no failure.
                 _ if inspected.inbox.is_empty() => return Err(Ended::Left),
@@ -212,7 +212,7 @@ struct Race<'a> {
 
 impl Race<'_> {
     async fn run(mut self, inspected: &mut Inspected) -> Result<Spoken, Ended> {
-        let Arrival { worker, stream, .. } = self.arrival;
+        let Arrival { worker, wire, .. } = self.arrival;
         let mut grace = std::pin::pin!(sleep(grace(self.hint)));
         loop {
             if let Some(seen) = self.look(&inspected.inbox) {
@@ -227,7 +227,7 @@ impl Race<'_> {
             });
             tokio::select! {
                 biased;
-                count = read(stream, inbox) => match count {
+                count = read(wire, inbox) => match count {
                     Ok(1..) => {}
                     // Half-closed before it said enough: whatever it said is what it is.
                     _ if !inbox.is_empty() => return Ok(Spoken::Bytes),
@@ -302,12 +302,6 @@ fn grace(hint: Option<Spoken>) -> Duration {
 }
 
 /// Appends what the client says next; 0 is its end.
-async fn read(stream: &TcpStream, inbox: &mut Vec<u8>) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match stream.try_read_buf(inbox) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read,
-        }
-    }
+async fn read(wire: &Wire, inbox: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|cx| wire.poll_inspect(cx, inbox)).await
 }

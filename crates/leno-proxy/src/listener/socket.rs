@@ -3,9 +3,13 @@
 //! Made on the admin thread before a snapshot is published, so that a taken port refuses the configuration instead
 //! of half applying it.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -50,6 +54,43 @@ pub fn share_out(sockets: &[TcpListener], workers: usize) -> io::Result<Vec<Vec<
         own.chain(shared).map(|at| sockets[at].try_clone()).collect()
     };
     (0..workers).map(of).collect()
+}
+
+/// A listening socket of either kind.
+#[derive(Debug)]
+pub enum Listening {
+    /// At an IP address and port.
+    Tcp(TcpListener),
+    /// At a path.
+    Unix(UnixListener),
+}
+
+/// Listens at `path`, with these permission bits unless they are 0, in place of the socket that is there. The change is
+/// one step: whoever connects meanwhile gets the old one or the new one.
+///
+/// # Errors
+/// `AddrInUse` where something else than a socket is there.
+pub fn bind_path(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        _ => {}
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push("~");
+    let new = PathBuf::from(new);
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixListener::bind(&new)?;
+    if mode != 0 {
+        std::fs::set_permissions(&new, Permissions::from_mode(mode))?;
+    }
+    std::fs::rename(&new, path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// Binds `address` once for each worker; port 0 is chosen once and shared.
@@ -97,7 +138,9 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Inherited, bind, share_out};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{Inherited, bind, bind_path, share_out};
 
     #[test]
     fn workers_share_one_port_and_strangers_are_refused() {
@@ -124,6 +167,23 @@ mod tests {
             let counts: Vec<usize> = shared.iter().map(Vec::len).collect();
             assert_eq!(counts, handles, "{sockets} {workers}");
         }
+    }
+
+    #[test]
+    fn a_path_is_taken_from_a_socket_and_from_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let first = bind_path(&path, 0o600).unwrap();
+        let second = bind_path(&path, 0o660).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert!(second.accept().is_ok(), "the newer one is connected to");
+        assert_eq!(first.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        assert_eq!(bind_path(&file, 0).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
 
     #[test]

@@ -3,20 +3,23 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+use leno_core::config::ListenerAddress;
 
 use super::Given;
 use crate::handover::{Entry, Role};
-use crate::listener::socket;
+use crate::listener::socket::{self, Listening};
 
 /// One listener's sockets, each for one worker to take.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
+    /// Where it listens, if that is no path.
+    pub(crate) address: Option<SocketAddr>,
     /// What the address was bound for; a listener that moves gets other sockets.
-    pub(super) wanted: SocketAddr,
-    per_worker: Vec<Mutex<Vec<TcpListener>>>,
+    pub(super) wanted: ListenerAddress,
+    per_worker: Vec<Mutex<Vec<Listening>>>,
     /// One handle of each socket. A queue lives as long as any handle does.
     kept: Mutex<Vec<Group>>,
 }
@@ -35,9 +38,28 @@ impl Sockets {
     pub(super) fn open(
         given: &Given,
         name: &str,
-        address: SocketAddr,
+        address: &ListenerAddress,
         workers: usize,
     ) -> io::Result<Self> {
+        match address {
+            ListenerAddress::Socket(address) => Self::open_at(given, name, *address, workers),
+            ListenerAddress::Pipe { path, mode } => {
+                let socket = socket::bind_path(Path::new(path), *mode)?;
+                let shared = (0..workers)
+                    .map(|_| Ok(Mutex::new(vec![Listening::Unix(socket.try_clone()?)])));
+                Ok(Self {
+                    address: None,
+                    wanted: address.clone(),
+                    per_worker: shared.collect::<io::Result<_>>()?,
+                    // Whoever takes over makes its own, in place of this one.
+                    kept: Mutex::default(),
+                })
+            }
+            ListenerAddress::Internal => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
+    fn open_at(given: &Given, name: &str, address: SocketAddr, workers: usize) -> io::Result<Self> {
         let mut groups = Vec::new();
         let inherited = given.inherited.iter().filter(|inherited| inherited.listener == name);
         let mut inherited: Vec<_> =
@@ -65,19 +87,20 @@ impl Sockets {
     fn new(wanted: SocketAddr, groups: Vec<Group>, workers: usize) -> io::Result<Self> {
         let first = groups.iter().flat_map(|group| &group.sockets).next();
         let address = first.map_or(Ok(wanted), TcpListener::local_addr)?;
-        let mut per_worker: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut per_worker: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
         for group in &groups {
             let shared = socket::share_out(&group.sockets, workers)?;
             for (worker, handles) in per_worker.iter_mut().zip(shared) {
-                worker.extend(handles);
+                worker.extend(handles.into_iter().map(Listening::Tcp));
             }
         }
         let per_worker = per_worker.into_iter().map(Mutex::new).collect();
+        let (address, wanted) = (Some(address), wanted.into());
         Ok(Self { address, wanted, per_worker, kept: Mutex::new(groups) })
     }
 
     /// The sockets of one worker, once.
-    pub(crate) fn take(&self, worker: usize) -> Vec<TcpListener> {
+    pub(crate) fn take(&self, worker: usize) -> Vec<Listening> {
         let Some(sockets) = self.per_worker.get(worker) else { return Vec::new() };
         std::mem::take(&mut sockets.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -16,6 +16,7 @@ use leno_core::filter_chain::{FilterChain, NetworkFilter, TcpProxy};
 use super::open::{Opened, Unopened, open};
 use crate::buffers::Buffers;
 use crate::upstream::connect::Ends;
+use crate::upstream::tunnel::Caller;
 use crate::worker::Worker;
 
 /// A connection for one filter chain, and what its server said so far.
@@ -52,7 +53,7 @@ impl Ahead {
         let of = Arc::clone(&chain);
         let opening = async move {
             let filter = tcp_filter(&of).expect("looked at above");
-            open(&worker, filter, ends).await
+            open(&worker, filter, &Caller::at(ends)).await
         };
         Some(Self { chain, stage: Stage::Opening(Box::pin(opening)), early: Vec::new() })
     }
@@ -68,7 +69,7 @@ impl Ahead {
                 Stage::Done(Err(_)) => return Poll::Ready(Heard::Nothing),
                 Stage::Done(Ok(opened)) => {
                     buffers.ensure(&mut self.early);
-                    let read = opened.connection.wire.poll_read(cx, &mut self.early);
+                    let read = opened.wire.poll_read(cx, &mut self.early);
                     if read.is_pending() {
                         buffers.release(&mut self.early);
                     }
@@ -82,6 +83,12 @@ impl Ahead {
                 }
             }
         }
+    }
+
+    /// A connection that stands already.
+    pub(crate) fn of(chain: &Arc<FilterChain>, opened: Opened) -> Self {
+        let stage = Stage::Done(Ok(Box::new(opened)));
+        Self { chain: Arc::clone(chain), stage, early: Vec::new() }
     }
 
     /// Whether it was opened for this chain.

@@ -1,25 +1,38 @@
 //! From a TCP proxy's filter to a connection: cluster, endpoint, connect; and another endpoint if the filter says so.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use leno_core::balance::Pick;
 use leno_core::endpoint::Endpoint;
-use leno_core::filter_chain::TcpProxy;
+use leno_core::filter_chain::{TcpProxy, Tunneling};
 use leno_core::outlier::EndpointOutcome;
 use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 
-use crate::upstream::cluster::{ClusterState, Towards, UpstreamConnection};
+use crate::listener::Proof;
+use crate::upstream::cluster::{ClusterState, Slot};
 use crate::upstream::connect::{self, Carries, ConnectError, Ends, Purpose};
+use crate::upstream::pool;
+use crate::upstream::tunnel::{self, Caller};
+use crate::wire::Wire;
 use crate::worker::Worker;
 
 /// A connection that stands.
 pub(crate) struct Opened {
     pub(crate) cluster: Rc<ClusterState>,
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) connection: UpstreamConnection,
+    pub(crate) wire: Wire,
+    /// What the handshake proved.
+    pub(crate) proof: Proof,
+    /// Our address.
+    pub(crate) local: Option<SocketAddr>,
+    /// What came from the endpoint already.
+    pub(crate) early: Vec<u8>,
+    /// The connection's place in the cluster's count; a tunnel among others has none.
+    _slot: Option<Slot>,
 }
 
 /// Why there is none, and how far it got.
@@ -41,35 +54,34 @@ impl From<Failure> for Unopened {
 
 /// Connects to an endpoint of the filter's cluster, for the bytes of one downstream connection.
 pub(crate) async fn open(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     filter: &TcpProxy,
-    ends: Ends,
+    caller: &Caller,
 ) -> Result<Opened, Unopened> {
     let view = worker.view();
     let target = filter.clusters.pick(worker.random.borrow_mut().next_u64());
     let cluster = view.cluster(worker, &target.cluster).ok_or(Failure::ClusterNotFound)?;
     let attempts_max = filter.settings.max_connect_attempts;
-    open_to(worker, cluster, (ends, ends.destination.into()), attempts_max).await
+    open_to(worker, cluster, caller, (attempts_max, filter.tunneling.as_ref())).await
 }
 
-/// The same for a cluster that is chosen already; `towards` says where, to one that has no endpoints of its own.
-pub(crate) async fn open_to(
-    worker: &Worker,
+/// The same for a cluster that is chosen already.
+async fn open_to(
+    worker: &Rc<Worker>,
     cluster: &Rc<ClusterState>,
-    (ends, towards): (Ends, Towards<'_>),
-    attempts_max: u32,
+    caller: &Caller,
+    (attempts_max, tunneling): (u32, Option<&Tunneling>),
 ) -> Result<Opened, Unopened> {
     let mut tried = Vec::new();
     loop {
         let pick = Pick { now: Instant::now(), tried: &tried };
+        let towards = caller.ends.destination.into();
         let endpoint = cluster.pick(pick, towards, &mut *worker.random.borrow_mut());
         let unopened =
             |failure| Unopened { cluster: Some(Rc::clone(cluster)), ..Unopened::from(failure) };
         let endpoint = endpoint.ok_or_else(|| unopened(Failure::NoHealthyUpstream))?;
-        let error = match attempt(worker, cluster, &endpoint, ends).await {
-            Ok(connection) => {
-                return Ok(Opened { cluster: Rc::clone(cluster), endpoint, connection });
-            }
+        let error = match open_at(worker, (cluster, &endpoint), caller, tunneling).await {
+            Ok(opened) => return Ok(opened),
             Err(error) => error,
         };
         tried.push(Arc::clone(&endpoint));
@@ -86,20 +98,26 @@ pub(crate) async fn open_to(
     }
 }
 
-async fn attempt(
-    worker: &Worker,
-    cluster: &Rc<ClusterState>,
-    endpoint: &Arc<Endpoint>,
-    ends: Ends,
-) -> Result<UpstreamConnection, ConnectError> {
-    let purpose = Purpose { carries: Carries::Bytes, ends: Some(ends) };
-    let connected = connect::connect(worker, cluster, endpoint, purpose).await;
+/// The same for an endpoint that is picked already.
+pub(crate) async fn open_at(
+    worker: &Rc<Worker>,
+    (cluster, endpoint): (&Rc<ClusterState>, &Arc<Endpoint>),
+    caller: &Caller,
+    tunneling: Option<&Tunneling>,
+) -> Result<Opened, ConnectError> {
+    let connected = match tunneling {
+        Some(tunneling) => {
+            let asking = tunnel::open(worker, (cluster, endpoint), (tunneling, caller));
+            Box::pin(asking).await
+        }
+        None => plain(worker, (cluster, endpoint), caller.ends).await,
+    };
     let outcome = match &connected {
         Ok(_) => EndpointOutcome::Status(200),
         // Nobody was asked: it says nothing about the endpoint.
         Err(error @ ConnectError::Overflow) => {
             cluster.note_connect_failure(error);
-            return connected;
+            return Err(ConnectError::Overflow);
         }
         Err(error) => {
             cluster.note_connect_failure(error);
@@ -107,5 +125,18 @@ async fn attempt(
         }
     };
     cluster.on_result(endpoint, outcome, Instant::now());
-    connected
+    let tunnel::Opened { wire, proof, local, early, slot } = connected?;
+    let (cluster, endpoint) = (Rc::clone(cluster), Arc::clone(endpoint));
+    Ok(Opened { cluster, endpoint, wire, proof, local, early, _slot: slot })
+}
+
+async fn plain(
+    worker: &Rc<Worker>,
+    (cluster, endpoint): (&Rc<ClusterState>, &Arc<Endpoint>),
+    ends: Ends,
+) -> Result<tunnel::Opened, ConnectError> {
+    let purpose = Purpose { carries: Carries::Bytes, ends: Some(ends) };
+    let connection = connect::connect(worker, cluster, endpoint, purpose).await?;
+    let pool::Connection { wire, proof, local, _slot: slot, .. } = *connection;
+    Ok(tunnel::Opened { wire, proof, local, early: Vec::new(), slot: Some(slot) })
 }

@@ -13,6 +13,7 @@ use super::{Bounds, Early, End, relay_metered};
 use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::listener::Facts;
+use crate::upstream::tunnel::Caller;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -38,7 +39,10 @@ pub(crate) async fn serve(
     let (opened, upstream) = match begun.ahead {
         Some(ahead) => ahead.opened().await,
         // Boxed: connecting is a large state, and most of a connection's life has none.
-        None => (Box::pin(open(&worker, filter, facts.ends())).await, Vec::new()),
+        None => {
+            let caller = Caller::of(&facts);
+            (Box::pin(open(&worker, filter, &caller)).await, Vec::new())
+        }
     };
     let mut opened = match opened {
         Ok(opened) => opened,
@@ -48,6 +52,7 @@ pub(crate) async fn serve(
         }
     };
     record.opened(&opened);
+    let upstream = [std::mem::take(&mut opened.early), upstream].concat();
     let early = Early { downstream: begun.inbox, upstream };
     let bounds = Bounds {
         idle: filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE),
@@ -55,7 +60,7 @@ pub(crate) async fn serve(
         life: &life,
         mask: None,
     };
-    let wires = (&mut downstream, &mut opened.connection.wire);
+    let wires = (&mut downstream, &mut opened.wire);
     let meter = |received, sent| record.moved(received, sent);
     let relayed = relay_metered(wires, early, bounds, &worker.buffers, meter).await;
     match relayed.end {

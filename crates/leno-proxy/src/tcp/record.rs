@@ -66,11 +66,11 @@ impl TcpRecord {
 
     /// There is a connection to an endpoint, and the relay begins.
     pub(super) fn opened(&mut self, opened: &Opened) {
-        let Opened { cluster, endpoint, connection } = opened;
-        self.party = cluster.party(endpoint, &connection.proof, &self.worker);
-        self.local = connection.local;
-        self.upstream_peer.clone_from(&connection.proof.peer);
-        self.is_upstream_mutual = connection.proof.is_mutual;
+        let Opened { cluster, endpoint, proof, local, .. } = opened;
+        self.party = cluster.party(endpoint, proof, &self.worker);
+        self.local = *local;
+        self.upstream_peer.clone_from(&proof.peer);
+        self.is_upstream_mutual = proof.is_mutual;
         self.cluster = Some(Rc::clone(cluster));
         self.endpoint = Some(Arc::clone(endpoint));
         self.count();

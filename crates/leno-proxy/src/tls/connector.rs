@@ -1,6 +1,6 @@
 //! TLS origination to one cluster.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -85,8 +85,11 @@ impl Connector {
     ///
     /// # Errors
     /// [`TlsError`]; no byte of the request was sent.
-    pub async fn connect(&self, stream: TcpStream) -> Result<Connected, TlsError> {
-        let peer = stream.peer_addr().map_err(TlsError::Ended)?.ip();
+    pub async fn connect(&self, stream: Wire) -> Result<Connected, TlsError> {
+        let peer = match stream.tcp() {
+            Some(stream) => stream.peer_addr().map_err(TlsError::Ended)?.ip(),
+            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
         let (stream, proof) = self.handshake(Prefixed::new(stream, Vec::new()), peer).await?;
         Ok(Connected { wire: Wire::Tls(Box::new(stream.into())), proof })
     }

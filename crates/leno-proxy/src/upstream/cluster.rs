@@ -126,7 +126,11 @@ impl ClusterState {
         random: &mut impl Random,
     ) -> Option<Arc<Endpoint>> {
         match &self.settings.borrow().source().discovery {
-            Discovery::OriginalDst { .. } => return self.original(towards.original, &[], pick.now),
+            Discovery::OriginalDst { port } => {
+                let port = port.unwrap_or(towards.original.port());
+                let original = SocketAddr::new(towards.original.ip(), port);
+                return self.original(original, &[], pick.now);
+            }
             Discovery::DynamicForwardProxy => {
                 let (first, more) = towards.resolved.split_first()?;
                 return self.original(*first, more, pick.now);
@@ -334,7 +338,9 @@ impl ClusterState {
         self.stats.increment(match error {
             ConnectError::Overflow => ClusterStat::RqPendingOverflow,
             ConnectError::Dial(DialError::Timeout(_)) => ClusterStat::CxConnectTimeout,
-            ConnectError::Dial(_) | ConnectError::Tls(_) => ClusterStat::CxConnectFail,
+            ConnectError::Dial(_) | ConnectError::Tls(_) | ConnectError::Tunnel(_) => {
+                ClusterStat::CxConnectFail
+            }
         });
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_core::circuit::Limited;
-use leno_core::config::ProxyProtocolVersion;
+use leno_core::config::{Address, ProxyProtocolVersion};
 use leno_core::endpoint::Endpoint;
 use leno_core::reply::Failure;
 use leno_core::retry::{AttemptOutcome, Idempotence};
@@ -19,9 +19,10 @@ use tokio::time::timeout;
 
 use super::cluster::{ClusterState, Slot, UpstreamConnection};
 use super::dial::{DialError, Route};
+use super::internal;
 use super::pool::Connection;
 use super::shared::Spoken;
-use crate::http2;
+use crate::http2::{self, Peerage};
 use crate::listener::Proof;
 use crate::listener::sniff::proxy_protocol;
 use crate::tls;
@@ -37,6 +38,9 @@ pub(crate) enum ConnectError {
     Dial(#[from] DialError),
     #[error("{0}")]
     Tls(String),
+    /// The endpoint gave no tunnel.
+    #[error("no tunnel: {0}")]
+    Tunnel(String),
 }
 
 impl ConnectError {
@@ -45,9 +49,10 @@ impl ConnectError {
         match self {
             Self::Overflow => Failure::Overflow,
             Self::Dial(DialError::Timeout(_)) => Failure::ConnectTimeout,
-            Self::Dial(DialError::Connect(_)) => Failure::ConnectFailure,
+            Self::Dial(DialError::Connect(_) | DialError::NoListener(_)) => Failure::ConnectFailure,
             Self::Dial(DialError::Unresolved(_)) => Failure::DnsResolution,
             Self::Tls(_) => Failure::TlsFailure,
+            Self::Tunnel(_) => Failure::ConnectFailure,
         }
     }
 
@@ -55,7 +60,7 @@ impl ConnectError {
     pub(crate) fn outcome(&self) -> AttemptOutcome {
         match self {
             Self::Overflow => AttemptOutcome::Overflow,
-            Self::Dial(_) | Self::Tls(_) => AttemptOutcome::ConnectFailure,
+            Self::Dial(_) | Self::Tls(_) | Self::Tunnel(_) => AttemptOutcome::ConnectFailure,
         }
     }
 }
@@ -175,7 +180,7 @@ pub(crate) async fn link(
 
 /// Opens a connection to `endpoint`, or waits for one that becomes free.
 pub(crate) async fn connect(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     cluster: &Rc<ClusterState>,
     endpoint: &Arc<Endpoint>,
     purpose: Purpose,
@@ -192,7 +197,7 @@ pub(crate) async fn connect(
 
 /// Opens a connection to `endpoint` in a place that is reserved.
 async fn open(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     cluster: &ClusterState,
     endpoint: &Arc<Endpoint>,
     (purpose, slot): (Purpose, Slot),
@@ -209,12 +214,26 @@ async fn open(
         Route::Host
     };
     let (address, more) = (&endpoint.address, &endpoint.additional_addresses);
-    let mut wire = worker.dialer.dial(address, more, route, limit).await?;
+    let (mut wire, around) = match address {
+        Address::Internal { listener, destination, .. } => {
+            let ends = within(*destination, purpose.ends);
+            // Boxed: it may open a connection of another cluster.
+            Box::pin(internal::dial(worker, listener, ends)).await?
+        }
+        address => {
+            let wire = worker.dialer.dial(address, more, route, limit).await?;
+            (wire, Peerage::default())
+        }
+    };
     if let Some(version) = endpoint.transport.proxy_protocol {
         introduce(&mut wire, version, purpose.ends).await?;
     }
-    let local = wire.local_addr();
-    let (wire, proof, is_http2) = secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
+    let local = wire.local_addr().or(around.local);
+    let (wire, mut proof, is_http2) =
+        secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
+    if endpoint.transport.tls.is_none() {
+        proof = around.proof;
+    }
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
     Ok(Box::new(Connection {
@@ -227,6 +246,14 @@ async fn open(
         local,
         _slot: slot,
     }))
+}
+
+/// The ends of a connection to a listener of this proxy: where the endpoint says that it goes, or where downstream was
+/// going.
+fn within(destination: Option<SocketAddr>, ends: Option<Ends>) -> Ends {
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let downstream = ends.unwrap_or(Ends { peer: nowhere, destination: nowhere });
+    Ends { destination: destination.unwrap_or(downstream.destination), ..downstream }
 }
 
 /// Says whose connection it is, before anything else is said.
@@ -256,15 +283,12 @@ async fn secure(
     if endpoint.transport.tls.is_none() {
         return Ok((wire, Proof::default(), false));
     }
-    let Wire::Tcp(stream) = wire else {
-        return Err(ConnectError::Tls("TLS needs a TCP endpoint".to_owned()));
-    };
     let connector = worker.connectors.get(&worker.process.tls, &endpoint.transport, carries);
     let connector = connector.map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         ConnectError::Tls(problems.join("; "))
     })?;
-    let connected = match timeout(limit, connector.connect(stream)).await {
+    let connected = match timeout(limit, connector.connect(wire)).await {
         Ok(Ok(connected)) => Ok(connected),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no TLS handshake within {limit:?}")),

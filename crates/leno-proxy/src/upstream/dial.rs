@@ -64,6 +64,9 @@ pub enum DialError {
     /// A name that was never resolved.
     #[error("{0} is a name, not an address")]
     Unresolved(String),
+    /// An endpoint within this proxy that is not there.
+    #[error("{0} is no listener without a socket")]
+    NoListener(String),
 }
 
 /// One worker's way to open sockets.
@@ -102,9 +105,8 @@ impl Dialer {
                     Ok(Wire::Tcp(stream))
                 }
                 Address::Pipe(path) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
-                Address::Host { name, .. } | Address::Internal { listener: name, .. } => {
-                    Err(DialError::Unresolved(name.clone()))
-                }
+                Address::Host { name, .. } => Err(DialError::Unresolved(name.clone())),
+                Address::Internal { listener, .. } => Err(DialError::NoListener(listener.clone())),
             }
         };
         timeout(limit, connected).await.map_err(|_| DialError::Timeout(limit))?

@@ -98,10 +98,13 @@ const FILTERS: [(&str, &str, HttpFilter); 5] = [
     ),
 ];
 
-/// Filters that do nothing unless a route says so (and then the route is refused), or that only count.
-const IDLE_FILTERS: [&str; 2] = [
+/// Filters that do nothing unless a route says so (and then the route is refused), that only count, or that tell what
+/// is told anyway: where a tunnel goes and whose it is (Istio's HBONE listeners).
+const IDLE_FILTERS: [&str; 4] = [
     "envoy.extensions.filters.http.cors.v3.Cors",
     "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+    "envoy.extensions.filters.http.set_filter_state.v3.Config",
+    "io.istio.http.connect_authority.Config",
 ];
 
 /// One network filter; those that only observe are left out.
@@ -227,9 +230,10 @@ fn scheme(r: &mut Reader<'_, '_>) -> SchemeRewrite {
     rewrite.unwrap_or_default()
 }
 
-/// `Http2ProtocolOptions` of a listener; flood protection is our own.
+/// `Http2ProtocolOptions` of a listener; flood protection is our own, and whether CONNECT is allowed is for routes to say.
 fn http2_limits(r: &mut Reader<'_, '_>) -> HttpLimits {
     const NAMES: &Names = &[
+        (5, "allow_connect"),
         (7, "max_outbound_frames"),
         (8, "max_outbound_control_frames"),
         (15, "connection_keepalive"),

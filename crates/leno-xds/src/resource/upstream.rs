@@ -215,12 +215,14 @@ pub(super) fn http1(r: &mut Reader<'_, '_>) {
     r.harmless(&[(1, "allow_absolute_url"), (4, "header_key_format"), (5, "enable_trailers")]);
 }
 
-/// `Http2ProtocolOptions`, of which streams at once are read: frames, windows and flood protection are our own.
+/// `Http2ProtocolOptions`, of which streams at once are read: frames, windows and flood protection are our own, and
+/// whether CONNECT is allowed is for routes to say.
 fn http2(r: &mut Reader<'_, '_>) -> Option<u32> {
     const NAMES: &Names = &[
         (1, "hpack_table_size"),
         (3, "initial_stream_window_size"),
         (4, "initial_connection_window_size"),
+        (5, "allow_connect"),
         (7, "max_outbound_frames"),
         (8, "max_outbound_control_frames"),
         (15, "connection_keepalive"),

@@ -90,6 +90,11 @@ impl Http2 {
         self.stream.as_mut().expect("an exchange has a stream until it is finished")
     }
 
+    /// Gives the stream away, to a tunnel that outlives the exchange's reading of it.
+    pub(in crate::http) fn take_stream(&mut self) -> Option<Stream> {
+        self.stream.take()
+    }
+
     /// Waits for a stream.
     pub(in crate::http) async fn next_request(&mut self, request: &mut RequestHead) -> Next {
         self.finish();

@@ -43,15 +43,30 @@ impl Stream {
         cx: &mut Context<'_>,
         buffer: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
+        let room = buffer.capacity() - buffer.len();
+        self.poll_take(cx, room, |bytes| buffer.extend_from_slice(bytes))
+    }
+
+    /// The same for any taker of at most `room` bytes; what it is given is gone from here.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        room: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
         self.register(cx);
         let is_broken = self.broken().is_some();
         let mut state = self.connection.state.borrow_mut();
         let mut parts = state.parts(self.stream);
         let body = parts.received.body();
-        let count = body.len().min(buffer.capacity() - buffer.len());
+        let count = body.len().min(room);
         if count > 0 {
-            buffer.extend_from_slice(&body[..count]);
+            let is_all = count == body.len();
+            take(&body[..count]);
             parts.take(self.stream, count, &self.connection.worker.buffers);
+            if is_all {
+                parts.widen(self.stream);
+            }
             self.connection.mark(&mut state);
             return Poll::Ready(Ok(count));
         }
@@ -67,12 +82,15 @@ impl Stream {
 
     /// Sends a prefix of `bytes` as body.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.register(cx);
         if self.is_cut_off() || self.broken().is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         match self.send_data(bytes, Then::More) {
-            0 => Poll::Pending,
+            0 => {
+                // Not before: a connection within a tunnel is also written by the flusher, which waits for nothing.
+                self.register(cx);
+                Poll::Pending
+            }
             sent => Poll::Ready(Ok(sent)),
         }
     }
