@@ -12,6 +12,7 @@ use super::send;
 /// What slow readers want: more than sockets hold.
 pub(super) const LARGE: &str = "/large";
 const LARGE_BYTES: usize = 4 << 20;
+const SMALL_BYTES: usize = 2;
 
 /// Answers every read with 200, in a thread that ends with the process.
 pub(super) fn serve() -> Result<SocketAddr> {
@@ -29,10 +30,11 @@ fn answer(mut stream: TcpStream) {
     let mut buffer = [0; 65536];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         let wants_much = buffer[..count].windows(LARGE.len()).any(|at| at == LARGE.as_bytes());
-        let body = if wants_much { LARGE_BYTES } else { 2 };
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n");
-        let sent = stream.write_all(head.as_bytes());
-        if sent.and_then(|()| stream.write_all(&vec![b'k'; body])).is_err() {
+        let length = if wants_much { LARGE_BYTES } else { SMALL_BYTES };
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        answer.resize(answer.len() + length, b'k');
+        if stream.write_all(&answer).is_err() {
             return;
         }
     }
@@ -103,29 +105,50 @@ pub(super) fn converse(address: SocketAddr, is_http2: bool, time: Duration) -> R
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     let (mut sent, end) = (Sent::default(), Instant::now() + time);
-    let (mut id, mut buffer) = (1, vec![0; 65536]);
+    let (mut id, mut buffer, mut received) = (1, vec![0; 65536], Vec::new());
     if is_http2 {
-        stream.write_all(&send::opening())?;
+        stream.write_all(&[send::opening(), send::wide_window()].concat())?;
     }
     while Instant::now() < end {
         let request = if is_http2 { send::request(id) } else { send::PIPELINED.to_vec() };
         id += 2;
         stream.write_all(&request)?;
         sent.wrote(request.len());
-        let mut answer = Vec::new();
-        while !is_answer(&answer, is_http2) {
+        while !take_answer(&mut received, is_http2) {
             let length = stream.read(&mut buffer)?;
             ensure!(length > 0, "closed without an answer");
-            answer.extend_from_slice(&buffer[..length]);
+            received.extend_from_slice(&buffer[..length]);
         }
     }
     Ok(sent)
 }
 
-/// A whole small response of HTTP/1, or a HEADERS frame.
+/// Takes what was received off up to the end of one answer; `false` while that has not come.
+fn take_answer(received: &mut Vec<u8>, is_http2: bool) -> bool {
+    if !is_http2 {
+        let head = received.windows(4).position(|end| end == b"\r\n\r\n");
+        let end = head.map(|at| at + 4 + SMALL_BYTES).filter(|end| received.len() >= *end);
+        received.drain(..end.unwrap_or(0));
+        return end.is_some();
+    }
+    while let [high, middle, low, kind, flags, ..] = received[..] {
+        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if received.len() < 9 + length {
+            return false;
+        }
+        received.drain(..9 + length);
+        // HEADERS or DATA with END_STREAM.
+        if kind <= 1 && flags & 1 == 1 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether the head of an answer came: a status line, or a HEADERS frame.
 fn is_answer(mut bytes: &[u8], is_http2: bool) -> bool {
     if !is_http2 {
-        return bytes.starts_with(b"HTTP/1.1 ") && bytes.windows(4).any(|end| end == b"\r\n\r\n");
+        return bytes.starts_with(b"HTTP/1.1 ");
     }
     while let [high, middle, low, kind, ..] = *bytes {
         if kind == 1 {
@@ -142,4 +165,25 @@ pub(super) fn own_processor_us() -> Result<f64> {
     let text = std::fs::read_to_string("/proc/self/schedstat")?;
     let nanoseconds: f64 = text.split(' ').next().context("an empty schedstat")?.parse()?;
     Ok(nanoseconds / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_answer;
+
+    #[test]
+    fn answers_are_taken_whole_however_they_arrive() {
+        let one = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nkk".to_vec();
+        let mut received = one[..one.len() - 1].to_vec();
+        assert!(!take_answer(&mut received, false));
+        received.push(b'k');
+        received.extend_from_slice(&one);
+        assert!(take_answer(&mut received, false) && take_answer(&mut received, false));
+        assert!(received.is_empty() && !take_answer(&mut received, false));
+        // HEADERS, then DATA with END_STREAM, in pieces.
+        let mut received = vec![0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88, 0, 0, 2, 0, 1, 0, 0, 0, 1, b'o'];
+        assert!(!take_answer(&mut received, true));
+        received.push(b'k');
+        assert!(take_answer(&mut received, true) && received.is_empty());
+    }
 }

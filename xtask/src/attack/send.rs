@@ -266,6 +266,11 @@ pub(super) fn opening() -> Vec<u8> {
     [PREFACE, &frame(4, 0, 0, &[])].concat()
 }
 
+/// Lets the other side send all it has.
+pub(super) fn wide_window() -> Vec<u8> {
+    frame(8, 0, 0, &[0x3f, 0xff, 0, 0])
+}
+
 /// A request on this stream.
 pub(super) fn request(id: u32) -> Vec<u8> {
     frame(1, END_STREAM | END_HEADERS, id, GET)
