@@ -30,7 +30,7 @@ use super::session::Session;
 use super::timers::Timers;
 use super::websocket;
 use crate::limits;
-use crate::upstream::cluster::{ClusterState, Towards};
+use crate::upstream::cluster::ClusterState;
 use crate::upstream::connect::{self, Carries, ConnectError, Link, Purpose};
 use crate::upstream::shared::Spoken;
 
@@ -130,8 +130,7 @@ impl<'a> Call<'a> {
         let now = if is_first { session.record.now() } else { Instant::now() };
         self.timers.next_attempt(now.into());
         let pick = Pick { now, tried: &self.tried };
-        let resolved = self.plan.resolved.as_deref().unwrap_or_default();
-        let towards = Towards { original: session.facts.destination, resolved };
+        let towards = self.plan.towards(session.facts.destination);
         let picked = cluster.pick(pick, towards, &mut *session.worker.random.borrow_mut());
         let endpoint =
             picked.ok_or_else(|| refused(Failure::NoHealthyUpstream, AttemptOutcome::Overflow))?;

@@ -25,7 +25,7 @@ use super::session::Session;
 use super::timers::{Expired, Timers};
 use super::upstream::Upstream;
 use super::{After, grpc, headers};
-use crate::upstream::cluster::ClusterState;
+use crate::upstream::cluster::{ClusterState, Towards};
 
 /// What the exchange decided before forwarding.
 pub(super) struct Plan<'a> {
@@ -35,6 +35,13 @@ pub(super) struct Plan<'a> {
     pub(super) mirrors: Mirrors,
     /// What the authority was resolved to, for a cluster that goes there.
     pub(super) resolved: Option<Arc<[SocketAddr]>>,
+}
+
+impl Plan<'_> {
+    /// Where the request goes, for a cluster without endpoints of its own.
+    pub(super) fn towards(&self, original: SocketAddr) -> Towards<'_> {
+        Towards { original, resolved: self.resolved.as_deref().unwrap_or_default() }
+    }
 }
 
 /// An attempt whose response has begun, with everything it holds.
