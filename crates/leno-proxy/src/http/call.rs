@@ -144,17 +144,7 @@ impl<'a> Call<'a> {
             stats: cluster.stats.clone(),
         };
         cluster.stats.increment(ClusterStat::RqActive);
-        let spoken = cluster.spoken(&endpoint, session.request.version());
-        // One kept connection was closed under us: the others of its age may be, too.
-        let kept = if self.stale == 0 {
-            cluster.ready(&endpoint, spoken, (self.idempotence, now))
-        } else {
-            None
-        };
-        let link = match kept {
-            Some(kept) => kept,
-            None => self.dial(session, &cluster, &endpoint, spoken).await?,
-        };
+        let link = self.connection(session, &cluster, &endpoint, now).await?;
         cluster.stats.increment(ClusterStat::RqTotal);
         let party = cluster.party(&endpoint, link.proof(), &session.worker);
         session.record.connected(&link, party, now);
@@ -192,6 +182,27 @@ impl<'a> Call<'a> {
         }
         session.record.answered(status, now);
         Ok(Answered { attempt, timers: self.timers, cluster, endpoint, guards })
+    }
+
+    /// A kept connection to the endpoint, or else a new one.
+    async fn connection(
+        &mut self,
+        session: &mut Session,
+        cluster: &Rc<ClusterState>,
+        endpoint: &Arc<Endpoint>,
+        now: Instant,
+    ) -> Result<Link, Unanswered> {
+        let spoken = cluster.spoken(endpoint, session.request.version());
+        // One kept connection was closed under us: the others of its age may be, too.
+        let kept = if self.stale == 0 {
+            cluster.ready(endpoint, spoken, (self.idempotence, now))
+        } else {
+            None
+        };
+        match kept {
+            Some(kept) => Ok(kept),
+            None => self.dial(session, cluster, endpoint, spoken).await,
+        }
     }
 
     async fn dial(
