@@ -225,6 +225,8 @@ impl Http1 {
         buffers: &Buffers,
     ) -> Poll<io::Result<usize>> {
         if self.wire.poll_readable(cx).is_pending() {
+            buffers.release(&mut self.inbox);
+            self.settle();
             return Poll::Pending;
         }
         buffers.ensure(&mut self.inbox);
@@ -236,10 +238,15 @@ impl Http1 {
         if polled.is_pending() {
             buffers.release(&mut self.inbox);
         }
+        self.settle();
+        polled
+    }
+
+    /// Puts its buffers on the books.
+    fn settle(&self) {
         if let Some(charge) = &self.charge {
             charge.set(self.inbox.capacity() + self.out.bytes.capacity());
         }
-        polled
     }
 
     /// Ready when the client has gone. Pipelined bytes are kept, within bounds.
