@@ -74,7 +74,9 @@ async fn documents_are_asked_for_at_their_paths() {
     let root = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices";
     assert!(asked[0].starts_with(&format!("GET {root}/reviews HTTP/1.1\r\n")), "{}", asked[0]);
     assert!(asked[0].contains("authorization: Bearer t0ken\r\n"));
-    let apply = format!("PATCH {root}/reviews?fieldManager=leno%20run&force=true HTTP/1.1\r\n");
+    let apply = format!(
+        "PATCH {root}/reviews?fieldManager=leno%20run&force=true&fieldValidation=Strict HTTP/1.1\r\n"
+    );
     assert!(asked[1].starts_with(&apply), "{}", asked[1]);
     assert!(asked[1].contains("application/apply-patch+yaml") && asked[1].ends_with("{\"a\":1}"));
     assert!(asked[2].starts_with("GET /api/v1/namespaces?labelSelector=a%3Db "), "{}", asked[2]);

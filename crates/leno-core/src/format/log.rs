@@ -247,8 +247,10 @@ mod tests {
         fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
             match operator {
                 Operator::Fact(Fact::ResponseCode) => out.extend_from_slice(b"200"),
-                Operator::Request(header) if &*header.name == "x" => {
-                    out.extend_from_slice(b"\"v\"")
+                Operator::Request(header)
+                    if &*header.name == "x" || header.or.as_deref() == Some("x") =>
+                {
+                    out.extend_from_slice(b"\"v\"");
                 }
                 _ => {}
             }

@@ -43,7 +43,8 @@ fn listener_address() -> impl Strategy<Value = ListenerAddress> {
     ]
 }
 
-fn filter_chain() -> impl Strategy<Value = FilterChain> {
+/// Boxed, as the largest of what a listener is made of: its type would not fit a test's stack several times.
+fn filter_chain() -> BoxedStrategy<FilterChain> {
     let transport = select(vec![TransportProtocol::Tls, TransportProtocol::RawBuffer]);
     let range = (any::<std::net::Ipv4Addr>(), 0..=32_u8)
         .prop_map(|(address, length)| ipnet::IpNet::new(address.into(), length).unwrap());
@@ -82,14 +83,14 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
         connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
         tcp_proxy().prop_map(NetworkFilter::Tcp),
     ];
-    ("[a-z]{0,4}", chain_match, of(tls), filter).prop_map(
-        |(name, filter_chain_match, tls, filter)| FilterChain {
+    ("[a-z]{0,4}", chain_match, of(tls), filter)
+        .prop_map(|(name, filter_chain_match, tls, filter)| FilterChain {
             name,
             filter_chain_match,
             tls,
             filter,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn access_logs() -> impl Strategy<Value = Vec<AccessLog>> {
