@@ -1,7 +1,7 @@
 //! Lines of an access log in a form the configuration gives (Envoy's `SubstitutionFormatString`): a text, or JSON.
 //!
 //! A value that an exchange does not have is `-` in a text and `null` in JSON; with `omit_empty` it is nothing, and a
-//! key of JSON is left out. A value of JSON that is one operator alone keeps its type.
+//! key or an element of JSON is left out. A value of JSON that is one operator alone keeps its type.
 
 use super::{Exchange, Fact, Format, Operator, Part};
 use crate::config::{JsonTemplate, LogFormat};
@@ -147,11 +147,17 @@ impl<E: Exchange + ?Sized> JsonWriter<'_, E> {
             }
             Node::List(values) => {
                 out.push(b'[');
-                for (index, value) in values.iter().enumerate() {
-                    if index > 0 {
+                let mut is_first = true;
+                for value in values {
+                    let start = out.len();
+                    if !is_first {
                         out.push(b',');
                     }
-                    self.node(value, out);
+                    if !self.node(value, out) && self.omit_empty {
+                        out.truncate(start);
+                    } else {
+                        is_first = false;
+                    }
                 }
                 out.push(b']');
             }
@@ -305,6 +311,7 @@ mod tests {
         let whole = r#"{"\"":{"cut":"2","x":"\"v\""},"code":200,"list":[null,true],"mixed":"200/-","none":null,"one":1.5,"zero":null}"#;
         assert_eq!(line(&format(false)), format!("{whole}\n"));
         let short = whole.replace("200/-", "200/").replace(",\"none\":null", "");
+        let short = short.replace("[null,true]", "[true]");
         assert_eq!(line(&format(true)), format!("{short}\n"));
     }
 

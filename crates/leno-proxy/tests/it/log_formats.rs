@@ -21,7 +21,7 @@ const TEXT: &str = "%START_TIME(%Y-%m)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PAT
 const JSON: &str = "{code: \"%RESPONSE_CODE%\", flags: \"%RESPONSE_FLAGS%\", none: \"%REQ(x-none)%\", \
     mixed: \"%REQ(x-none)%/%REQ(:method)%\", agent: \"%REQ(user-agent)%\", received: \"%BYTES_RECEIVED%\", \
     nested: {path: \"%REQ(:path)%\", none: \"%ROUTE_NAME%%REQ(x-none)%\", fixed: text, yes: true, three: 3}, \
-    list: [\"%PROTOCOL%\", \"%REQ(x-none)%\"], sni: \"%REQUESTED_SERVER_NAME%\", cut: \"%RESPONSE_CODE_DETAILS:3%\"}";
+    list: [\"%PROTOCOL%\", \"%REQ(x-none)%\"], sni: \"%REQUESTED_SERVER_NAME%\", cut: \"%REQ(:path):3%\"}";
 
 const REQUESTS: [&str; 2] = [
     "GET /a?b=c HTTP/1.1\r\nHost: some.host\r\nUser-Agent: it \"quoted\"\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
