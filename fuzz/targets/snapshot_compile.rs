@@ -213,6 +213,7 @@ fn optional<T>(
 fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
     let chains = list(bytes, 4, |bytes| {
         let tcp = TcpProxy {
+            max_connection_duration: None,
             max_connect_attempts: 1,
             stat_prefix: String::new(),
             cluster: ClusterSpecifier::Cluster("c".to_owned()),
