@@ -115,7 +115,7 @@ async fn get(sender: SendRequest<Bytes>) -> std::result::Result<u64, Trouble> {
 
 /// One stream of messages both ways; each end counts, and the trailers tell what the server counted.
 async fn chat(sender: SendRequest<Bytes>, draw: u64) -> std::result::Result<u64, Trouble> {
-    let request = Request::post("http://soak-app:9081/soak.Echo/Chat")
+    let request = Request::post("http://soak-app-grpc:9081/soak.Echo/Chat")
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())
@@ -270,5 +270,7 @@ pub(super) fn answers(address: std::net::SocketAddr) -> bool {
         tokio::spawn(connection);
         chat(sender, 1).await.ok()
     };
-    runtime.block_on(timeout(PATIENCE, once)).is_ok_and(|exchanges| exchanges.is_some())
+    // The timer belongs to the runtime, so it is made inside.
+    let exchanges = runtime.block_on(async { timeout(PATIENCE, once).await });
+    exchanges.is_ok_and(|exchanges| exchanges.is_some())
 }
