@@ -68,6 +68,10 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         if !args.only.is_empty() && !args.only.iter().any(|name| name == attack.name()) {
             continue;
         }
+        // What so many open streams hold is no matter of a fixed number: the long form compares it with the peers'.
+        if args.short && matches!(attack, Attack::WindowDrip) {
+            continue;
+        }
         let wires: &'static [Wire] = if attack.is_http2() {
             &[Wire::Http2, Wire::Http2]
         } else {
