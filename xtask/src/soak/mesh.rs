@@ -67,7 +67,7 @@ pub(super) fn inside(args: &Inside) -> Result<ExitCode> {
         std::thread::sleep(Duration::from_millis(50));
     }
     std::fs::write(until.with_extension("begun"), "")?;
-    let load = load::start(&targets, CLIENTS);
+    let load = load::start(&targets, super::clients(CLIENTS, args.exchanges));
     while !until.exists() || load.tally.exchanges() < args.exchanges {
         std::thread::sleep(Duration::from_millis(20));
     }
