@@ -109,7 +109,7 @@ fn lifecycle(root: &Path, args: &Lifecycle) -> Result<ExitCode> {
         if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
-        // Only by name for now: the caller's own run can end while its sidecar is replaced, and why is not known.
+        // Only by name for now: a caller's run refused its upgrade (connection refused), and why is not known.
         if args.only.is_none() && name == "sidecar-upgrade" {
             continue;
         }
