@@ -61,25 +61,6 @@ struct Plan<'a> {
     exchanges: u64,
 }
 
-impl Plan<'_> {
-    /// HTTP/2 and gRPC are in the long form only: one connection of some hundred thousand exchanges met "frame with invalid
-    /// size" right after it was opened, and until that is understood it must not decide about other changes.
-    fn clients(&self, all: load::Clients) -> load::Clients {
-        clients(all, self.exchanges)
-    }
-}
-
-const fn clients(
-    [http1, tcp, websocket, http2, grpc]: load::Clients,
-    exchanges: u64,
-) -> load::Clients {
-    if exchanges == 0 {
-        [http1, tcp, websocket, 0, 0]
-    } else {
-        [http1, tcp, websocket, http2, grpc]
-    }
-}
-
 type Scenario = (&'static str, u64, fn(&Plan<'_>) -> Result<Report>);
 
 /// With the exchanges that each makes at least in the long form: a million together.
@@ -107,10 +88,6 @@ fn lifecycle(root: &Path, args: &Lifecycle) -> Result<ExitCode> {
     let (mut total, mut failed) = (0, 0);
     for (name, exchanges, scenario) in SCENARIOS {
         if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            continue;
-        }
-        // Only by name for now: a caller's run refused its upgrade (connection refused), and why is not known.
-        if args.only.is_none() && name == "sidecar-upgrade" {
             continue;
         }
         let begun = Instant::now();

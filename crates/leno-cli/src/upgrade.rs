@@ -98,7 +98,7 @@ fn runs(data: &Path, name: Option<&str>) -> Result<Vec<PathBuf>> {
 
 fn ask(folder: &Path, program: &Path) -> Result<String> {
     let mut stream = UnixStream::connect(folder.join(run::DOOR))
-        .context("the run does not take upgrades; it has to be started again")?;
+        .context("its run begins, ends, or is too old to take upgrades")?;
     stream.set_read_timeout(Some(PATIENCE))?;
     writeln!(stream, "{}", program.display())?;
     let mut line = String::new();

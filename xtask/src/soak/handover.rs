@@ -52,9 +52,9 @@ fn begin(plan: &Plan<'_>, name: &str) -> Result<(Place, Proxy, Load)> {
     let place = Place::new(plan.folder, name, origin::start()?)?;
     let mut running = place.start(&plan.leno, 2, None)?;
     running.wait_ready(&place)?;
-    let load = load::start(&place.targets(), plan.clients(CLIENTS));
+    let load = load::start(&place.targets(), CLIENTS);
     let begun = Instant::now();
-    while !load.tally.is_under_way(plan.clients(CLIENTS)) {
+    while !load.tally.is_under_way(CLIENTS) {
         ensure!(begun.elapsed() < Duration::from_secs(10), "the load does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -28,7 +28,7 @@ pub(super) fn restart(plan: &Plan<'_>) -> Result<Report> {
     }
     let targets: Vec<Target> = places.iter().map(|place| place.target(true)).collect();
     let targets = Arc::new(targets);
-    let load = load::start(&targets, plan.clients(CLIENTS));
+    let load = load::start(&targets, CLIENTS);
     let stop = Arc::new(AtomicBool::new(false));
     let balancer = {
         let (targets, places, stop) = (Arc::clone(&targets), places.clone(), Arc::clone(&stop));

@@ -22,6 +22,7 @@ const LINE_BYTES_MAX: u64 = 8192;
 #[derive(Debug)]
 pub(super) struct Door {
     listener: UnixListener,
+    path: PathBuf,
 }
 
 /// Somebody who waits for another sidecar.
@@ -37,7 +38,8 @@ impl Door {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         let listener = UnixListener::bind(&path);
-        Ok(Self { listener: listener.with_context(|| format!("listening at {}", path.display()))? })
+        let listener = listener.with_context(|| format!("listening at {}", path.display()))?;
+        Ok(Self { listener, path })
     }
 
     /// The next visitor that knows what it wants.
@@ -57,6 +59,13 @@ impl Door {
                 return Visitor { stream, program };
             }
         }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        // It goes with the folder at the latest.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

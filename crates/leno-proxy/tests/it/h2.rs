@@ -31,7 +31,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    pub(crate) async fn over(stream: TcpStream) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(async move {
             // How it ends is seen by its streams.

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leno_proxy::Options;
+use tokio::net::TcpStream;
 
 use crate::admin::page;
 use crate::basic::{GET, OK};
 use crate::config::{cluster, forward, route};
 use crate::config::{edited, http_listener, options, start, start_as, to, with_listener};
+use crate::h2::{Client, request};
 use crate::origin::{Peer, answering};
 
 #[test]
@@ -28,6 +30,21 @@ fn readiness_goes_first_and_connections_are_still_taken() {
     // The first connection's turn to end is at once; the others' come later.
     while !before.call(GET).contains("connection: close") {}
     assert_eq!(before.rest(), "");
+}
+
+#[tokio::test]
+async fn a_preface_is_recognised_in_a_drain() {
+    let (origin, _requests) = answering(OK);
+    let lame_duck = Duration::from_secs(3600);
+    let (proxy, address) = start_as(Options { lame_duck, ..options(to(origin)) });
+    // The first connection's turn to end is at once; the others' come later.
+    assert_eq!(Peer::connect(address).call(GET), OK);
+    let silent = TcpStream::connect(address).await.unwrap();
+    page(&proxy, "POST /drain");
+    for stream in [silent, TcpStream::connect(address).await.unwrap()] {
+        let answer = Client::over(stream).await.call(request("GET", "/"), b"", None).await;
+        assert_eq!(answer.unwrap().status, 200);
+    }
 }
 
 #[test]

@@ -62,6 +62,12 @@ pub(in crate::http) struct Wait<'a> {
     pub(in crate::http) is_first: bool,
 }
 
+/// How long a connection that says nothing is kept in a drain: what it says may be on its way already.
+fn last_wait(watcher: &Watcher) -> Instant {
+    let now = Instant::now();
+    watcher.turn().map_or(now, |turn| turn.max(now)) + limits::DRAIN_IDLE
+}
+
 impl Http1 {
     /// `inbox` holds what the inspectors read.
     pub(in crate::http) fn new(
@@ -78,9 +84,10 @@ impl Http1 {
     pub(in crate::http) async fn recognise(&mut self, arrival: &Arrival) -> Recognised {
         let buffers = &arrival.worker.buffers;
         let idle = arrival.manager.settings.idle_timeout.unwrap_or(limits::DOWNSTREAM_IDLE);
+        let idle_end = Instant::now() + idle;
         let mut deadline = Deadline::new();
-        deadline.set(Some(Instant::now() + idle));
-        let mut is_registered = false;
+        deadline.set(Some(idle_end));
+        let (mut is_registered, mut is_draining) = (false, false);
         poll_fn(|cx| {
             if !is_registered {
                 is_registered = true;
@@ -90,8 +97,7 @@ impl Http1 {
                 if self.inbox.starts_with(H2_PREFACE) {
                     return Poll::Ready(Recognised::Http2);
                 }
-                if !H2_PREFACE.starts_with(&self.inbox) || arrival.watcher.phase() != Phase::Serving
-                {
+                if !H2_PREFACE.starts_with(&self.inbox) {
                     return Poll::Ready(Recognised::Http1);
                 }
                 match self.poll_fill(cx, buffers) {
@@ -100,10 +106,19 @@ impl Http1 {
                         return Poll::Ready(Recognised::Http1);
                     }
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Recognised::Nothing),
-                    Poll::Pending => {
-                        return deadline.poll(cx).map(|()| Recognised::Nothing);
-                    }
+                    Poll::Pending => {}
                 }
+                match arrival.watcher.phase() {
+                    Phase::Serving => {}
+                    Phase::Closing => return Poll::Ready(Recognised::Nothing),
+                    // A preface may be on its way already, and must not be taken for a request of HTTP/1.
+                    Phase::Draining if !is_draining => {
+                        is_draining = true;
+                        deadline.set(Some(idle_end.min(last_wait(&arrival.watcher))));
+                    }
+                    Phase::Draining => {}
+                }
+                return deadline.poll(cx).map(|()| Recognised::Nothing);
             }
         })
         .await
@@ -161,9 +176,7 @@ impl Http1 {
                     // A request may be on its way already: it is answered, and the answer says that it was the last.
                     Phase::Draining if !begun && !is_draining => {
                         is_draining = true;
-                        let now = Instant::now();
-                        let turn = watcher.turn().map_or(now, |turn| turn.max(now));
-                        deadline.set(Some(idle_end.min(turn + limits::DRAIN_IDLE)));
+                        deadline.set(Some(idle_end.min(last_wait(watcher))));
                     }
                     Phase::Draining => {}
                 }
