@@ -101,7 +101,7 @@ impl Http1 {
                     return Poll::Ready(Recognised::Http1);
                 }
                 match self.poll_fill(cx, buffers) {
-                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(1..)) => continue,
                     Poll::Ready(Ok(0)) if !self.inbox.is_empty() => {
                         return Poll::Ready(Recognised::Http1);
                     }
