@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 mod handover;
+mod idle;
 mod load;
 mod mesh;
 mod origin;
@@ -64,14 +65,23 @@ struct Plan<'a> {
 type Scenario = (&'static str, u64, fn(&Plan<'_>) -> Result<Report>);
 
 /// With the exchanges that each makes at least in the long form: a million together.
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     ("handover", 300_000, handover::completed),
     ("handover-killed", 300_000, handover::killed),
     ("rolling-restart", 300_000, rolling::restart),
     ("config-push", 60_000, mesh::pushes),
     ("certificate-swap", 60_000, mesh::certificates),
     ("sidecar-upgrade", 60_000, mesh::upgrades),
+    ("idle-close", 100_000, idle::closes),
 ];
+
+/// xorshift64.
+fn draw(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     match &args.which {

@@ -12,7 +12,7 @@ use super::streams;
 use super::tally::{PROTOCOLS, Protocol, Tally};
 
 /// No exchange takes longer; a hang is a failure.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Exchanges on one TCP or WebSocket connection at most,
 const EXCHANGES: u32 = 20;
 /// and how long it lives at most: less than is left of any drain, on a machine that is busy with other things too.
@@ -230,12 +230,8 @@ impl Client {
         std::thread::sleep(Duration::from_millis(self.draw() % PAUSE_MAX_MS));
     }
 
-    /// xorshift64.
     fn draw(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
+        super::draw(&mut self.random)
     }
 }
 
@@ -253,7 +249,7 @@ fn is_closed(stream: &TcpStream) -> std::io::Result<bool> {
 }
 
 /// The next head, in lower case.
-fn head(stream: &mut TcpStream, received: &mut Vec<u8>) -> std::io::Result<String> {
+pub(super) fn head(stream: &mut TcpStream, received: &mut Vec<u8>) -> std::io::Result<String> {
     loop {
         if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
             let head: Vec<u8> = received.drain(..end + 4).collect();
@@ -263,7 +259,7 @@ fn head(stream: &mut TcpStream, received: &mut Vec<u8>) -> std::io::Result<Strin
     }
 }
 
-fn exactly(
+pub(super) fn exactly(
     stream: &mut TcpStream,
     received: &mut Vec<u8>,
     count: usize,
