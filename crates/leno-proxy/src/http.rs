@@ -27,6 +27,7 @@ mod upstream;
 mod view;
 mod websocket;
 
+use std::pin::Pin;
 use std::time::Instant;
 
 use leno_core::config::Codec;
@@ -36,8 +37,8 @@ use crate::wire::Wire;
 use downstream::http1::Recognised;
 use downstream::{Carrier, Http1};
 pub(crate) use exporter::Exporters;
-pub(crate) use session::Arrival;
-use session::{Next, Session};
+use session::Next;
+pub(crate) use session::{Arrival, Session};
 
 /// What may follow an exchange.
 #[derive(Debug)]
@@ -48,11 +49,18 @@ enum After {
     Close,
 }
 
-/// Serves a connection to its end. `inbox` holds what the inspectors read.
-pub(crate) async fn serve_connection(arrival: Arrival, wire: Wire, inbox: Vec<u8>) {
+/// What a connection turned out to speak.
+pub(crate) enum Begun {
+    Http1(Box<Session>),
+    /// What serves it to its end.
+    Http2(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+/// Finds out what a connection speaks; `None` when it ends without having spoken. `inbox` holds what the inspectors read.
+pub(crate) async fn begin(arrival: Arrival, wire: Wire, inbox: Vec<u8>) -> Option<Begun> {
     let codec = arrival.manager.settings.codec;
     if codec == Codec::Http2 || codec == Codec::Auto && arrival.facts.is_http2 {
-        return streams::serve_streams(arrival, wire, inbox).await;
+        return Some(Begun::Http2(Box::pin(streams::serve_streams(arrival, wire, inbox))));
     }
     let limits = limits::http::http1(&arrival.manager.settings.limits);
     let mut end = Http1::new(wire, inbox, limits, arrival.watcher.charge());
@@ -60,22 +68,29 @@ pub(crate) async fn serve_connection(arrival: Arrival, wire: Wire, inbox: Vec<u8
         match end.recognise(&arrival).await {
             Recognised::Http1 => {}
             Recognised::Http2 => {
-                return streams::serve_streams(arrival, end.wire, end.inbox).await;
+                let serving = streams::serve_streams(arrival, end.wire, end.inbox);
+                return Some(Begun::Http2(Box::pin(serving)));
             }
-            Recognised::Nothing => return end.end(&arrival.worker.buffers).await,
+            Recognised::Nothing => {
+                end.end(&arrival.worker.buffers).await;
+                return None;
+            }
         }
     }
-    serve(Session::new(arrival, Carrier::Http1(end))).await;
+    Some(Begun::Http1(Box::new(Session::new(arrival, Carrier::Http1(end)))))
 }
 
 /// Serves a connection, or a place on one, until it ends, one request after the other.
-async fn serve(mut session: Session) {
+pub(crate) async fn serve(mut session: Box<Session>) {
     let mut served = 0;
     loop {
         let next = session.next_request(served).await;
         let started = Instant::now();
         let after = match next {
-            Next::Request(_) if h2c::is_asked(&session) => return h2c::take_over(session).await,
+            // Boxed: rare, and the state of a connection of its own.
+            Next::Request(_) if h2c::is_asked(&session) => {
+                return Box::pin(h2c::take_over(session)).await;
+            }
             Next::Request(head_bytes) => {
                 exchange::exchange(&mut session, started, head_bytes).await
             }

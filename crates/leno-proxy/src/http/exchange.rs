@@ -98,7 +98,8 @@ async fn forward_to(
     let cluster = cluster.ok_or(Failure::ClusterNotFound)?;
     session.record.targeted(cluster);
     if may_tunnel(session, forward)? == Connect::Terminate {
-        return terminate::terminate(session, cluster).await;
+        // Boxed, as below: rare, and every exchange would carry a tunnel's state.
+        return Box::pin(terminate::terminate(session, cluster)).await;
     }
     edit_request(session, matched, target);
     let mirrors = mirror::choose(session, configuration, forward);
@@ -111,7 +112,7 @@ async fn forward_to(
         matched.edit_response(Some(target), &mut Edited::response(session));
     }
     if answered.attempt.is_upgraded() {
-        tunnel::tunnel(session, answered).await
+        Box::pin(tunnel::tunnel(session, answered)).await
     } else {
         forward::respond(session, answered).await
     }

@@ -38,7 +38,7 @@ pub(super) fn is_asked(session: &Session) -> bool {
 }
 
 /// Goes on in HTTP/2. A client whose settings are wrong has said nothing that could be answered.
-pub(super) async fn take_over(mut session: Session) {
+pub(super) async fn take_over(mut session: Box<Session>) {
     let Ok((placeholder, _)) = UnixStream::pair() else { return };
     let Carrier::Http1(end) = &mut session.downstream.carrier else { return };
     let end = std::mem::replace(

@@ -87,7 +87,7 @@ impl Serving {
 
     fn serve(&self, stream: Stream) {
         let carrier = Carrier::Http2(Http2::new(&self.places, stream));
-        let session = Session::new(self.arrival.another(), carrier);
+        let session = Box::new(Session::new(self.arrival.another(), carrier));
         tokio::task::spawn_local(super::serve(session));
     }
 

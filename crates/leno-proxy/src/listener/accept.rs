@@ -64,10 +64,8 @@ fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Take
     };
     let account = slot.take(worker, admitted);
     let (worker, active) = (Rc::clone(worker), Rc::clone(active));
-    tokio::task::spawn_local(async move {
-        connection::serve(worker, active, Accepted { stream, account }).await;
-        drop(slot);
-    });
+    let accepted = Accepted { stream, account, slot };
+    tokio::task::spawn_local(connection::serve(worker, active, accepted));
 }
 
 /// One connection that is taken.
@@ -75,6 +73,8 @@ pub(crate) struct Accepted {
     pub(super) stream: Stream,
     /// What it makes us hold.
     pub(super) account: Account,
+    /// Its place in the counts.
+    pub(super) slot: ConnectionSlot,
 }
 
 fn admit(worker: &Worker, active: &ActiveListener, peer: IpAddr) -> Result<Admitted, Refusal> {

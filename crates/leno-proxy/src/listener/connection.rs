@@ -1,12 +1,13 @@
 //! One accepted connection, until its filter takes over: original destination, inspection, filter chain, TLS.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use leno_core::config::ListenerFilter;
-use leno_core::filter_chain::{ConnectionFacts, Listener, NetworkFilter};
+use leno_core::filter_chain::{ConnectionFacts, FilterChain, Listener, NetworkFilter};
 use leno_core::reply::Failure;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,6 +18,7 @@ use super::inspect::{Arrival, Ended, Inspected, Seen};
 use super::{Facts, Proof, refused};
 use crate::budget::Account;
 use crate::http;
+use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::tcp::{self, ahead::Ahead, proxy::Begun};
 use crate::tls::{self, Acceptor};
@@ -45,34 +47,72 @@ pub(crate) struct Carried {
 }
 
 /// Serves one accepted connection from its first byte to its last.
-pub(crate) async fn serve(worker: Rc<Worker>, accepted_by: Rc<ActiveListener>, accepted: Accepted) {
-    let Accepted { stream, account } = accepted;
-    let (stream, peer) = match stream {
-        Stream::Tcp(stream, peer) => (stream, peer),
+pub(crate) fn serve(
+    worker: Rc<Worker>,
+    accepted_by: Rc<ActiveListener>,
+    accepted: Accepted,
+) -> impl Future<Output = ()> {
+    let Accepted { stream, account, slot } = accepted;
+    let serving = incoming(&accepted_by, stream, account)
+        .map(|incoming| Box::pin(settle(worker, accepted_by, incoming)));
+    async move {
+        if let Some(serving) = serving {
+            serve_settled(serving).await;
+        }
+        drop(slot);
+    }
+}
+
+/// What was accepted, with its ends; `None` when it is gone again.
+fn incoming(accepted_by: &ActiveListener, stream: Stream, account: Account) -> Option<Incoming> {
+    let carried = Carried::default();
+    let (wire, ends) = match stream {
+        Stream::Tcp(stream, peer) => {
+            // A socket that refuses these is gone already; reading will say so.
+            let _ = stream.set_nodelay(true);
+            let local = stream.local_addr().ok()?;
+            let destination = original_destination(&accepted_by.listener(), &stream, local);
+            (Wire::Tcp(stream), Ends { peer, destination })
+        }
+        // Who connects to a path is on this machine and has no address.
         Stream::Unix(stream) => {
-            // Who connects to a path is on this machine and has no address.
-            let ends = Ends { peer: NO_ADDRESS, destination: NO_ADDRESS };
-            let (wire, carried) = (Wire::Unix(stream), Carried::default());
-            let incoming = Incoming { wire, ends, carried, ahead: None, account };
-            return serve_incoming(worker, accepted_by, incoming).await;
+            (Wire::Unix(stream), Ends { peer: NO_ADDRESS, destination: NO_ADDRESS })
         }
     };
-    // A socket that refuses these is gone already; reading will say so.
-    let _ = stream.set_nodelay(true);
-    let Ok(local) = stream.local_addr() else { return };
-    let destination = original_destination(&accepted_by.listener(), &stream, local);
-    let ends = Ends { peer, destination };
-    let (wire, carried) = (Wire::Tcp(stream), Carried::default());
-    let incoming = Incoming { wire, ends, carried, ahead: None, account };
-    serve_incoming(worker, accepted_by, incoming).await;
+    Some(Incoming { wire, ends, carried, ahead: None, account })
 }
 
 /// The same for a connection whose ends are known.
-pub(crate) async fn serve_incoming(
+pub(crate) fn serve_incoming(
     worker: Rc<Worker>,
     accepted_by: Rc<ActiveListener>,
     incoming: Incoming,
-) {
+) -> impl Future<Output = ()> {
+    serve_settled(Box::pin(settle(worker, accepted_by, incoming)))
+}
+
+/// How a connection is served, once that is settled. What HTTP/1.1 holds between two requests is all that an idle
+/// connection costs, so everything that is larger has an allocation of its own.
+enum Settled {
+    Http1(Box<http::Session>),
+    /// By a filter or a protocol whose state is larger.
+    Other(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+async fn serve_settled(settling: Pin<Box<impl Future<Output = Option<Settled>>>>) {
+    match settling.await {
+        Some(Settled::Http1(session)) => http::serve(session).await,
+        Some(Settled::Other(serving)) => serving.await,
+        None => {}
+    }
+}
+
+/// Finds out how a connection is served, and ends TLS; `None` when it is over with that.
+async fn settle(
+    worker: Rc<Worker>,
+    accepted_by: Rc<ActiveListener>,
+    incoming: Incoming,
+) -> Option<Settled> {
     let Incoming { wire, ends: Ends { peer, destination }, carried, ahead: opened, account } =
         incoming;
     let since = Instant::now();
@@ -83,11 +123,12 @@ pub(crate) async fn serve_incoming(
     let arrival = Arrival { worker: &worker, active: &active, listener: &listener, wire: &wire };
     // Boxed: only what waits before the first byte needs its state.
     let inspecting = account.unless_shed(Box::pin(arrival.inspect(facts.ends())));
-    let inspected = match inspecting.await {
-        Some(Ok(inspected)) => inspected,
-        Some(Err(Ended::Left)) | None => return,
-        Some(Err(Ended::Failed(failure))) => {
-            return refused::note(&worker, &listener, &facts, failure, None);
+    let inspected = match inspecting.await? {
+        Ok(inspected) => inspected,
+        Err(Ended::Left) => return None,
+        Err(Ended::Failed(failure)) => {
+            refused::note(&worker, &listener, &facts, failure, None);
+            return None;
         }
     };
     let Inspected { ends, seen, inbox, ahead } = inspected;
@@ -98,7 +139,8 @@ pub(crate) async fn serve_incoming(
         seen.hello.as_ref().and_then(|hello| hello.server_name.as_deref().map(Arc::from));
     let Some(chosen) = choose(&active, &facts, &seen) else {
         tracing::debug!(listener = %listener.name(), %peer, %destination, "no filter chain matches");
-        return refused::note(&worker, &listener, &facts, Failure::FilterChainNotFound, None);
+        refused::note(&worker, &listener, &facts, Failure::FilterChainNotFound, None);
+        return None;
     };
     facts.is_tls = chosen.chain.tls.is_some();
     let secured = match &chosen.acceptor {
@@ -113,27 +155,40 @@ pub(crate) async fn serve_incoming(
         Ok(secured) => secured,
         Err(reason) => {
             let failure = Failure::DownstreamTlsFailure;
-            return refused::note(&worker, &listener, &facts, failure, Some(&reason));
+            refused::note(&worker, &listener, &facts, failure, Some(&reason));
+            return None;
         }
     };
-    let facts = Rc::new(facts);
-    match &chosen.chain.filter {
-        NetworkFilter::Http(manager) => {
-            drop(ahead);
-            let watcher = chosen.lifecycle.watch().of(account);
-            let age = manager.settings.max_connection_duration;
-            watcher.retire_at(age.map(|age| tokio::time::Instant::from_std(facts.since) + age));
-            let manager = Arc::clone(manager);
-            let arrival = http::Arrival { worker, facts, manager, watcher };
-            http::serve_connection(arrival, wire, inbox).await;
-        }
-        NetworkFilter::Tcp(proxy) => {
-            let life = chosen.lifecycle.watch().of(account);
-            let ahead = ahead.filter(|ahead| ahead.is_for(&chosen.chain));
-            let begun = Begun { inbox, ahead };
-            tcp::proxy::serve(worker, facts, proxy, wire, begun, life).await;
-        }
+    let Chosen { chain, lifecycle, .. } = chosen;
+    let watcher = lifecycle.watch().of(account);
+    begin(worker, (chain, Rc::new(facts), watcher), (wire, inbox, ahead)).await
+}
+
+type Known = (Arc<FilterChain>, Rc<Facts>, Watcher);
+
+/// Hands the connection to its filter.
+async fn begin(
+    worker: Rc<Worker>,
+    (chain, facts, watcher): Known,
+    (wire, inbox, ahead): (Wire, Vec<u8>, Option<Ahead>),
+) -> Option<Settled> {
+    if let NetworkFilter::Http(manager) = &chain.filter {
+        let age = manager.settings.max_connection_duration;
+        watcher.retire_at(age.map(|age| tokio::time::Instant::from_std(facts.since) + age));
+        let manager = Arc::clone(manager);
+        let arrival = http::Arrival { worker, facts, manager, watcher };
+        return Some(match http::begin(arrival, wire, inbox).await? {
+            http::Begun::Http1(session) => Settled::Http1(session),
+            http::Begun::Http2(serving) => Settled::Other(serving),
+        });
     }
+    let ahead = ahead.filter(|ahead| ahead.is_for(&chain));
+    Some(Settled::Other(Box::pin(async move {
+        if let NetworkFilter::Tcp(proxy) = &chain.filter {
+            let begun = Begun { inbox, ahead };
+            tcp::proxy::serve(worker, facts, proxy, wire, begun, watcher).await;
+        }
+    })))
 }
 
 /// The filter chain for what was found out.
