@@ -92,7 +92,7 @@ impl Program {
     pub(crate) fn path(self, leno: &Path) -> Result<PathBuf> {
         match self {
             Self::Leno => {
-                ensure!(leno.is_file(), "{} is not there: make build", leno.display());
+                ensure!(leno.is_file(), "{} is not there: make dist", leno.display());
                 Ok(leno.to_path_buf())
             }
             Self::Haproxy => peers::path("haproxy"),

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// The leno to measure.
-    #[arg(long, default_value = "bin/leno")]
+    #[arg(long, default_value = "bin/dist/leno")]
     leno: PathBuf,
     /// A load generator that was built before; built afresh if none is named.
     #[arg(long)]

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "")]
     load: String,
     /// The leno to measure.
-    #[arg(long, default_value = "bin/leno")]
+    #[arg(long, default_value = "bin/dist/leno")]
     leno: PathBuf,
     /// A load generator that was built before; built afresh if none is named.
     #[arg(long)]

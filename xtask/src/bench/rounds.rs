@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     load: Option<String>,
     /// The leno to measure.
-    #[arg(long, default_value = "bin/leno")]
+    #[arg(long, default_value = "bin/dist/leno")]
     leno: PathBuf,
     /// A load generator that was built before; built afresh if none is named.
     #[arg(long)]
