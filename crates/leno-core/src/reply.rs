@@ -41,6 +41,8 @@ pub enum Failure {
     UpstreamProtocolError,
     /// The route's timeout ran out.
     ResponseTimeout,
+    /// The whole exchange took longer than it may, whatever moved.
+    DurationTimeout,
     /// The attempt's timeout ran out, and there is no further attempt.
     PerTryTimeout,
     /// Nothing moved for too long.
@@ -84,7 +86,7 @@ pub enum Failure {
 }
 
 /// Every failure, for tables and documentation.
-pub const ALL: [Failure; 36] = [
+pub const ALL: [Failure; 37] = [
     Failure::RouteConfigurationNotFound,
     Failure::RouteNotFound,
     Failure::FilterChainNotFound,
@@ -101,6 +103,7 @@ pub const ALL: [Failure; 36] = [
     Failure::LocalReset,
     Failure::UpstreamProtocolError,
     Failure::ResponseTimeout,
+    Failure::DurationTimeout,
     Failure::PerTryTimeout,
     Failure::StreamIdleTimeout,
     Failure::Overflow,
@@ -324,6 +327,7 @@ impl Failure {
                 App,
             ),
             Self::ResponseTimeout => (504, "UT", "response_timeout", Never, App, App),
+            Self::DurationTimeout => (504, "", "max_duration_timeout", Never, App, App),
             Self::PerTryTimeout => (504, "UT", "upstream_per_try_timeout", IfIdempotent, App, App),
             Self::StreamIdleTimeout => (504, "SI", "stream_idle_timeout", Never, App, App),
             Self::Overflow => (

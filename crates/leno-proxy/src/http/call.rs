@@ -220,8 +220,8 @@ impl<'a> Call<'a> {
         let error = match connected {
             Ok(Ok(link)) => return Ok(link),
             Ok(Err(error)) => error,
-            Err(Broken::Expired(_)) => {
-                return Err(refused(Failure::ResponseTimeout, AttemptOutcome::Overflow));
+            Err(Broken::Expired(expired)) => {
+                return Err(refused(expired.failure(), AttemptOutcome::Overflow));
             }
             Err(_) => return Err(refused(Failure::DownstreamDisconnect, AttemptOutcome::Overflow)),
         };
@@ -296,7 +296,7 @@ impl<'a> Call<'a> {
         self.plan.cluster.stats.increment(ClusterStat::RqRetry);
         let waited = session.downstream.watch(tokio::time::sleep(pause), &self.timers).await;
         waited.map_err(|broken| match broken {
-            Broken::Expired(_) => Failure::ResponseTimeout.into(),
+            Broken::Expired(expired) => expired.failure().into(),
             _ => Failure::DownstreamDisconnect.into(),
         })
     }
@@ -318,6 +318,6 @@ impl<'a> Call<'a> {
 
 fn remaining(timers: &Timers) -> Duration {
     timers
-        .route_at()
+        .ends_at()
         .map_or(Duration::MAX, |at| at.saturating_duration_since(tokio::time::Instant::now()))
 }

@@ -131,13 +131,12 @@ fn cut_off(session: &mut Session, broken: Broken) -> After {
         | Broken::Response(_)
         | Broken::Reset
         | Broken::Refused => Failure::ConnectionTerminationInResponse,
-        Broken::Expired(Expired::Idle) => Failure::StreamIdleTimeout,
-        Broken::Expired(Expired::Request) => Failure::RequestTimeout,
-        Broken::Expired(Expired::SlowBody) => {
-            session.worker.process.metrics.reached(LimitReached::SlowBody);
-            Failure::RequestTimeout
+        Broken::Expired(expired) => {
+            if expired == Expired::SlowBody {
+                session.worker.process.metrics.reached(LimitReached::SlowBody);
+            }
+            expired.failure()
         }
-        Broken::Expired(_) => Failure::ResponseTimeout,
     };
     session.record.failed(failure, session.facts.side());
     session.downstream.abandon()

@@ -39,6 +39,7 @@ pub(super) fn fail(session: &mut Session, failure: Failure, status: u16, text: &
     let has_deadline = session.request.fields().has(Known::GrpcTimeout);
     let grpc_status = match failure {
         Failure::ResponseTimeout if has_deadline => grpc::DEADLINE_EXCEEDED,
+        Failure::DurationTimeout => grpc::DEADLINE_EXCEEDED,
         _ => grpc::of_http(status),
     };
     session.record.replied_status(200);

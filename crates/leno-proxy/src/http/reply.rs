@@ -47,6 +47,7 @@ fn body_of(failure: Failure) -> &'static str {
         Failure::NoHealthyUpstream => "no healthy upstream",
         Failure::FaultAbort => "fault filter abort",
         Failure::ResponseTimeout | Failure::PerTryTimeout => "upstream request timeout",
+        Failure::DurationTimeout => "downstream duration timeout",
         Failure::StreamIdleTimeout => "stream timeout",
         Failure::Overflow => {
             "upstream connect error or disconnect/reset before headers. reset reason: overflow"

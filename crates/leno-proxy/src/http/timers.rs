@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use leno_core::reply::Failure;
 use tokio::time::Instant;
 
 use crate::limits;
@@ -14,6 +15,8 @@ use crate::limits;
 pub(super) enum Expired {
     /// The route's timeout: the exchange is over (flag `UT`).
     Route,
+    /// The longest that the exchange may take in all (`max_stream_duration`).
+    Duration,
     /// The attempt's own timeout: another may follow.
     Attempt,
     /// No byte moved for too long, or the receiver took next to nothing of what waits for it (flag `SI`).
@@ -24,6 +27,19 @@ pub(super) enum Expired {
     SlowBody,
 }
 
+impl Expired {
+    /// What the exchange ends with, if nothing follows.
+    pub(super) fn failure(self) -> Failure {
+        match self {
+            Self::Route => Failure::ResponseTimeout,
+            Self::Duration => Failure::DurationTimeout,
+            Self::Attempt => Failure::PerTryTimeout,
+            Self::Idle => Failure::StreamIdleTimeout,
+            Self::Request | Self::SlowBody => Failure::RequestTimeout,
+        }
+    }
+}
+
 /// All deadlines of one exchange.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timers {
@@ -32,6 +48,7 @@ pub(super) struct Timers {
     idle: Duration,
     is_complete: bool,
     route_at: Option<Instant>,
+    end_at: Option<Instant>,
     attempt_at: Option<Instant>,
     idle_at: Instant,
     stall: Option<Stall>,
@@ -72,6 +89,7 @@ impl Timers {
             idle,
             is_complete: false,
             route_at,
+            end_at: None,
             attempt_at,
             idle_at,
             stall: None,
@@ -110,7 +128,7 @@ impl Timers {
 
     /// The exchange ends then, whatever moves.
     pub(super) fn limit(&mut self, at: Option<Instant>) {
-        self.route_at = at;
+        self.end_at = at;
     }
 
     /// The request is complete: the route's time begins (once), and so does the attempt's.
@@ -124,8 +142,7 @@ impl Timers {
     pub(super) fn begin(&mut self, now: Instant) {
         self.is_complete = true;
         (self.request_at, self.progress) = (None, None);
-        let route_at = self.route.map(|timeout| now + timeout);
-        self.route_at = self.route_at.into_iter().chain(route_at).min();
+        self.route_at = self.route.map(|timeout| now + timeout);
         self.attempt_at = self.attempt_at.or_else(|| self.attempt.map(|timeout| now + timeout));
     }
 
@@ -168,8 +185,9 @@ impl Timers {
     /// The earliest deadline.
     pub(super) fn next(&self) -> Instant {
         let stall_at = self.stall.map(|stall| stall.at);
-        let all = [self.route_at, self.attempt_at, stall_at, self.request_at, self.slow_at()];
-        all.into_iter().flatten().fold(self.idle_at, Instant::min)
+        let ends = [self.route_at, self.end_at, self.attempt_at];
+        let body = [stall_at, self.request_at, self.slow_at()];
+        ends.into_iter().chain(body).flatten().fold(self.idle_at, Instant::min)
     }
 
     /// Which deadline passed first; the route's wins a tie, since no attempt may follow it.
@@ -177,6 +195,8 @@ impl Timers {
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(self.route_at) {
             Some(Expired::Route)
+        } else if passed(self.end_at) {
+            Some(Expired::Duration)
         } else if passed(self.attempt_at) {
             Some(Expired::Attempt)
         } else if passed(self.request_at) {
@@ -194,9 +214,9 @@ impl Timers {
         self.progress.map(|progress| progress.since + limits::BODY_PROGRESS)
     }
 
-    /// When the route's time is over.
-    pub(super) fn route_at(&self) -> Option<Instant> {
-        self.route_at
+    /// When the exchange ends at the latest, whatever moves.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        self.route_at.into_iter().chain(self.end_at).min()
     }
 }
 
@@ -251,7 +271,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = Timers::new(start, Some(5 * SECOND), None, 10 * SECOND);
         timers.limit(Some(start + 2 * SECOND));
-        assert_eq!(timers.expired(start + 2 * SECOND), Some(Expired::Route));
+        assert_eq!(timers.expired(start + 2 * SECOND), Some(Expired::Duration));
         timers.begin(start);
         assert_eq!(timers.next(), start + 2 * SECOND, "the shorter one counts");
     }

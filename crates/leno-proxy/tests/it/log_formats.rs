@@ -29,7 +29,7 @@ const REQUESTS: [&str; 2] = [
 ];
 
 /// A log in the file at `path`, as a field of a connection manager.
-fn log(path: &Path, format: &str) -> String {
+pub(crate) fn log(path: &Path, format: &str) -> String {
     format!(
         "access_log:
           - name: envoy.access_loggers.file
@@ -41,11 +41,11 @@ fn log(path: &Path, format: &str) -> String {
     )
 }
 
-/// What is in the log once it has a line for every request.
-fn lines(path: &Path) -> Vec<String> {
+/// What is in the log once it has so many lines.
+pub(crate) fn lines(path: &Path, count: usize) -> Vec<String> {
     poll("its records", || {
         let text = std::fs::read_to_string(path).ok()?;
-        let whole = text.ends_with('\n') && text.lines().count() == REQUESTS.len();
+        let whole = text.ends_with('\n') && text.lines().count() == count;
         whole.then(|| text.lines().map(str::to_owned).collect())
     })
 }
@@ -65,13 +65,13 @@ fn check(format: &str) -> Option<[Vec<String>; 2]> {
     std::fs::write(at("envoy.yaml"), file(origin, &log(&at("theirs"), format))).unwrap();
     let (_envoy, address) = envoy(&program, folder.path(), &at("envoy.yaml"));
     send(address);
-    let theirs = lines(&at("theirs"));
+    let theirs = lines(&at("theirs"), REQUESTS.len());
     std::fs::write(at("leno.yaml"), file(origin, &log(&at("ours"), format))).unwrap();
     let config = ConfigSource::Static(at("leno.yaml"));
     let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
     let running = leno_proxy::start(options).unwrap();
     send(running.address(LISTENER).unwrap());
-    Some([theirs, lines(&at("ours"))])
+    Some([theirs, lines(&at("ours"), REQUESTS.len())])
 }
 
 #[test]

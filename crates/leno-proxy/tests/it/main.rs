@@ -13,6 +13,7 @@ mod config;
 mod connect;
 mod connections;
 mod cve;
+mod durations;
 mod failures;
 mod grpc;
 mod h2;

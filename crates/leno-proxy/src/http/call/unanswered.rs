@@ -96,20 +96,16 @@ impl Call<'_> {
                 session.record.detail(invalid.code());
                 (Failure::UpstreamProtocolError, AttemptOutcome::Reset)
             }
-            Broken::Expired(Expired::Route) => (Failure::ResponseTimeout, AttemptOutcome::Overflow),
-            Broken::Expired(Expired::Attempt) => {
-                (Failure::PerTryTimeout, AttemptOutcome::PerTryTimeout)
-            }
-            Broken::Expired(Expired::Request) => {
-                (Failure::RequestTimeout, AttemptOutcome::Overflow)
-            }
-            Broken::Expired(Expired::SlowBody) => {
-                session.worker.process.metrics.reached(LimitReached::SlowBody);
-                session.record.detail("request_body_too_slow");
-                (Failure::RequestTimeout, AttemptOutcome::Overflow)
-            }
-            Broken::Expired(Expired::Idle) => {
-                (Failure::StreamIdleTimeout, AttemptOutcome::Overflow)
+            Broken::Expired(expired) => {
+                if expired == Expired::SlowBody {
+                    session.worker.process.metrics.reached(LimitReached::SlowBody);
+                    session.record.detail("request_body_too_slow");
+                }
+                let outcome = match expired {
+                    Expired::Attempt => AttemptOutcome::PerTryTimeout,
+                    _ => AttemptOutcome::Overflow,
+                };
+                (expired.failure(), outcome)
             }
         };
         cluster.note_timeout(failure);
