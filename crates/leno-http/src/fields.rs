@@ -4,11 +4,15 @@
 //! a well-known name is found by integer compare, and unedited neighbours are written by one copy. Edits append a line
 //! to the arena and change the index; received bytes are never moved. Trailers are `Fields` too.
 
+mod spelling;
+
 use std::fmt;
 use std::ops::Range;
 
 use crate::h2::Tag;
 use crate::{Known, Name};
+
+pub(crate) use spelling::{BYTES_MAX as SPELLING_BYTES_MAX, Speller};
 
 /// One field of a [`Fields`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Fields {
     present: u128,
     /// Which of them may stand there more than once; a bit too many costs a look at the entries.
     repeated: u128,
+    /// Names and their order are those of HTTP/1.
+    is_spelt: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -84,7 +90,7 @@ fn narrow(position: usize) -> u32 {
 impl Fields {
     /// An empty list that holds no memory yet.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), index: Vec::new(), present: 0, repeated: 0 }
+        Self { bytes: Vec::new(), index: Vec::new(), present: 0, repeated: 0, is_spelt: false }
     }
 
     /// Forgets everything but the capacity.
@@ -92,6 +98,7 @@ impl Fields {
         self.bytes.clear();
         self.index.clear();
         (self.present, self.repeated) = (0, 0);
+        self.is_spelt = false;
     }
 
     /// Number of fields.
@@ -289,6 +296,7 @@ impl Fields {
         assert!(head.len() < u32::MAX as usize, "heads are bounded far below 4 GiB");
         self.clear();
         self.bytes.extend_from_slice(head);
+        self.is_spelt = true;
     }
 
     /// Indexes a line of the arena that starts with `name`; `value` and the line's end (behind its CRLF) are positions

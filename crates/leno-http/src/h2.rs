@@ -25,7 +25,7 @@ pub(crate) use hpack::Tag;
 pub use code::Code;
 pub use connection::Connection;
 pub use event::{Cause, ConnectionError, Event, Heads, NotNow, Stream, Then};
-pub use settings::{ExtendedConnect, PeerSettings, Settings};
+pub use settings::{ExtendedConnect, PeerSettings, Settings, Spelling};
 pub use violation::Violation;
 
 /// What a client sends first (RFC 9113 §3.4).

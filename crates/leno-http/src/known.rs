@@ -92,6 +92,7 @@ known! {
     XForwardedHost = "x-forwarded-host",
     XForwardedPort = "x-forwarded-port",
     XForwardedProto = "x-forwarded-proto",
+    XLenoSpelling = "x-leno-spelling",
     XRequestId = "x-request-id",
 }
 
@@ -149,7 +150,8 @@ impl Known {
         Self::TEXT[self as usize]
     }
 
-    /// Fields that concern one connection only and are never forwarded (RFC 9110 §7.6.1).
+    /// Fields that concern one connection only and are never forwarded (RFC 9110 §7.6.1); what our own two ends of one tell
+    /// each other is another.
     pub const fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
@@ -160,6 +162,7 @@ impl Known {
                 | Self::TransferEncoding
                 | Self::Upgrade
                 | Self::Http2Settings
+                | Self::XLenoSpelling
         )
     }
 

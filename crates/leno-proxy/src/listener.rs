@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use leno_core::config::TrafficDirection;
 use leno_core::reply::Side;
+use leno_http::h2::Spelling;
 
 use crate::tls;
 use crate::upstream::connect::Ends;
@@ -45,18 +46,32 @@ pub(crate) struct Facts {
 }
 
 /// What a TLS handshake proved, on either side.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Proof {
     /// The other side's SPIFFE id.
     pub(crate) peer: Option<Arc<str>>,
     /// Whether both sides proved who they are.
     pub(crate) is_mutual: bool,
+    /// Whether the other side is a proxy of ours, so that heads may say how they were spelt.
+    pub(crate) spelling: Spelling,
+}
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self { peer: None, is_mutual: false, spelling: Spelling::Untold }
+    }
 }
 
 impl Proof {
     pub(crate) fn of(proof: &tls::Proof) -> Self {
         let peer = proof.peer.as_ref().map(|id| Arc::from(id.to_string()));
-        Self { peer, is_mutual: proof.is_mutual }
+        let spelling = if proof.is_between_proxies() { Spelling::Told } else { Spelling::Untold };
+        Self { peer, is_mutual: proof.is_mutual, spelling }
+    }
+
+    /// What it proves of a connection within this one: who is at the other end of that, but not what speaks there.
+    pub(crate) fn within(&self) -> Self {
+        Self { spelling: Spelling::Untold, ..self.clone() }
     }
 }
 

@@ -107,10 +107,23 @@ impl TlsError {
     }
 }
 
-/// Whether this application protocol is HTTP/2: the registered name, or Istio's for connections of the mesh.
+/// HTTP/2 between two proxies of ours, which is ordinary HTTP/2 whose heads may say how they were spelt in HTTP/1.
+const BETWEEN_PROXIES: &str = "leno-h2";
+
+/// Whether this application protocol is HTTP/2: the registered name, Istio's for connections of the mesh, or our own.
 #[must_use]
 pub fn is_http2(alpn: Option<&[u8]>) -> bool {
-    matches!(alpn, Some(b"h2" | b"istio-h2"))
+    matches!(alpn, Some(b"h2" | b"istio-h2")) || alpn == Some(BETWEEN_PROXIES.as_bytes())
+}
+
+/// The protocols to offer, as configured; before HTTP/2 our own name for it where both sides may prove who they are.
+fn offered(configured: &[String], may_be_mutual: bool) -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = configured.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let first = names.iter().position(|name| is_http2(Some(name)));
+    if let Some(at) = first.filter(|_| may_be_mutual) {
+        names.insert(at, BETWEEN_PROXIES.as_bytes().to_vec());
+    }
+    names
 }
 
 /// Whether a broken connection was broken by TLS: the peer said by an alert that it does not want us.
@@ -142,6 +155,14 @@ pub struct Proof {
     pub alpn: Option<Vec<u8>>,
     /// Whether both sides proved who they are.
     pub is_mutual: bool,
+}
+
+impl Proof {
+    /// Whether the other side is a proxy of ours that proved who it is.
+    #[must_use]
+    pub fn is_between_proxies(&self) -> bool {
+        self.is_mutual && self.alpn.as_deref() == Some(BETWEEN_PROXIES.as_bytes())
+    }
 }
 
 /// Values shared by all who ask with an equal key, gone with the last of them.

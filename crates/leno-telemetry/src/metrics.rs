@@ -252,6 +252,7 @@ stats! {
         AccessLogDropped = "leno_access_log_dropped_total", Counter, "Access records dropped because the sink stalled.";
         SpansExported = "leno_spans_exported_total", Counter, "Spans that a collector took.";
         SpansDropped = "leno_spans_dropped_total", Counter, "Spans dropped because the queue was full or the collector did not take them.";
+        MisspeltHeads = "leno_http2_misspelt_heads_total", Counter, "Heads of other proxies that said to be spelt in a way that they could not be.";
         ExchangePanics = "leno_exchange_panics_total", Counter, "Connections closed because of a defect of ours.";
     }
 }

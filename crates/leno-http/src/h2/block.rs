@@ -1,8 +1,8 @@
 //! Heads to header blocks: pseudo-header fields first, then the fields that may leave, framing made sure of.
 
-use super::Tag;
 use super::hpack::{Encoder, Item, Pseudo, Text};
-use crate::fields::Compressible;
+use super::{Spelling, Tag};
+use crate::fields::{Compressible, Speller};
 use crate::h1::decimal;
 use crate::{BodyLength, Fields, Known, Method, RequestHead, ResponseHead, Scheme};
 
@@ -36,7 +36,12 @@ impl Length {
 }
 
 /// Appends a request's block.
-pub(super) fn request(encoder: &mut Encoder, head: &RequestHead, out: &mut Vec<u8>) {
+pub(super) fn request(
+    encoder: &mut Encoder,
+    head: &RequestHead,
+    spelling: Spelling,
+    out: &mut Vec<u8>,
+) {
     encoder.begin(out);
     let protocol = head.upgrade();
     let is_connect = head.method() == Method::Connect;
@@ -68,7 +73,7 @@ pub(super) fn request(encoder: &mut Encoder, head: &RequestHead, out: &mut Vec<u
         BodyLength::Empty if head.fields().has(Known::ContentLength) => Length::Exactly(0),
         BodyLength::Empty | BodyLength::Unknown => Length::Absent,
     };
-    fields(encoder, head.fields(), length, out);
+    fields(encoder, head.fields(), (length, spelling, None), out);
     if head.fields().has(Known::Te) && wants_trailers(head.fields()) {
         let te = Item { name: Text::Known(Known::Te), value: b"trailers", tag: Tag::UNKNOWN };
         encoder.field(te, out);
@@ -79,7 +84,7 @@ pub(super) fn request(encoder: &mut Encoder, head: &RequestHead, out: &mut Vec<u
 pub(super) fn response(
     encoder: &mut Encoder,
     head: &ResponseHead,
-    length: Length,
+    (length, spelling): (Length, Spelling),
     out: &mut Vec<u8>,
 ) {
     encoder.begin(out);
@@ -97,18 +102,31 @@ pub(super) fn response(
             pseudo(encoder, Pseudo::Status, &digits, Tag::UNKNOWN, out);
         }
     }
-    fields(encoder, head.fields(), length, out);
+    fields(encoder, head.fields(), (length, spelling, Some(head.reason())), out);
 }
 
 /// Appends a trailer section's block.
-pub(super) fn trailers(encoder: &mut Encoder, trailers: &Fields, out: &mut Vec<u8>) {
+pub(super) fn trailers(
+    encoder: &mut Encoder,
+    trailers: &Fields,
+    spelling: Spelling,
+    out: &mut Vec<u8>,
+) {
     encoder.begin(out);
+    if spelling == Spelling::Told && trailers.is_spelt() {
+        spell(encoder, trailers.compressible(), (None, None), out);
+    }
     for field in trailers.compressible() {
         encoder.field(item(&field), out);
     }
 }
 
-fn fields(encoder: &mut Encoder, fields: &Fields, length: Length, out: &mut Vec<u8>) {
+fn fields(
+    encoder: &mut Encoder,
+    fields: &Fields,
+    (length, spelling, reason): (Length, Spelling, Option<&[u8]>),
+    out: &mut Vec<u8>,
+) {
     let keeps_length = match length {
         Length::AsIs => true,
         Length::Absent => false,
@@ -117,6 +135,12 @@ fn fields(encoder: &mut Encoder, fields: &Fields, length: Length, out: &mut Vec<
                 && fields.count(Known::ContentLength) == 1
         }
     };
+    if spelling == Spelling::Told && fields.is_spelt() {
+        let lasts = |field: &Compressible<'_>| keeps_length || field.known != Known::ContentLength;
+        let added = matches!(length, Length::Exactly(_)) && !keeps_length;
+        let added = added.then_some(Known::ContentLength);
+        spell(encoder, fields.compressible().filter(lasts), (added, reason), out);
+    }
     for field in fields.compressible() {
         match field.known {
             Known::Host => {}
@@ -130,6 +154,26 @@ fn fields(encoder: &mut Encoder, fields: &Fields, length: Length, out: &mut Vec<
         let value = &digits[start..];
         let name = Text::Known(Known::ContentLength);
         encoder.field(Item { name, value, tag: Tag::UNKNOWN }, out);
+    }
+}
+
+/// Says how the fields are spelt, and the one that is added behind them.
+fn spell<'f>(
+    encoder: &mut Encoder,
+    fields: impl Iterator<Item = Compressible<'f>>,
+    (added, reason): (Option<Known>, Option<&[u8]>),
+    out: &mut Vec<u8>,
+) {
+    let mut speller = Speller::new();
+    for field in fields {
+        speller.name(field.name, field.known);
+    }
+    if let Some(added) = added {
+        speller.name(added.as_str().as_bytes(), added);
+    }
+    if let Some(value) = speller.finish(reason) {
+        encoder
+            .field(Item { name: Text::Known(Known::XLenoSpelling), value, tag: Tag::UNKNOWN }, out);
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Connection {
     pub(super) sweep: Option<(usize, u32)>,
     pub(super) floods: Floods,
     pub(super) retired: Retired,
+    /// Spellings that did not fit their heads.
+    pub(super) misspelt: u32,
 }
 
 /// Which end this is.
@@ -206,6 +208,7 @@ impl Connection {
             sweep: None,
             floods: Floods::new(limits),
             retired: Retired::default(),
+            misspelt: 0,
         }
     }
 
@@ -220,6 +223,12 @@ impl Connection {
         if increment > 0 {
             frame::number(out, frame::WINDOW_UPDATE, 0, increment);
         }
+    }
+
+    /// How many heads said since this was asked that they were spelt in a way that they could not be. They are taken as they
+    /// are.
+    pub const fn take_misspelt(&mut self) -> u32 {
+        std::mem::replace(&mut self.misspelt, 0)
     }
 
     /// What the peer announced last.

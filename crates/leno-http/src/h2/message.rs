@@ -1,13 +1,23 @@
 //! Header blocks to heads, with every rule of RFC 9113 §8 that concerns one head.
 
+use std::ops::Range;
+
 use super::hpack::{Bounds, Decoder, Fit, Kind, Line, Pseudo, Sink};
 use super::streams::Tunnel;
-use super::{Tag, Then, Violation};
-use crate::fields::Span;
+use super::{ExtendedConnect, Settings, Spelling, Tag, Then, Violation};
+use crate::fields::{SPELLING_BYTES_MAX, Span};
 use crate::h1::{decimal, is_connect_authority};
 use crate::{
     BodyLength, Fields, Http2Limits, Known, Method, RequestHead, ResponseHead, Scheme, Version,
 };
+
+/// What a connection's heads are read by.
+pub(super) struct Reader<'c> {
+    pub(super) decoder: &'c mut Decoder,
+    pub(super) settings: &'c Settings,
+    /// Spellings that did not fit the lines.
+    pub(super) misspelt: &'c mut u32,
+}
 
 /// What came of a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +35,25 @@ pub(super) struct Asked {
     pub(super) is_head: bool,
 }
 
-/// Decodes a request. `allows` tells whether `:protocol` may be there.
+/// Decodes a request.
 pub(super) fn request(
-    decoder: &mut Decoder,
+    Reader { decoder, settings, misspelt }: Reader<'_>,
     block: &[u8],
-    limits: &Http2Limits,
-    (allows, then): (bool, Then),
+    then: Then,
     head: &mut RequestHead,
 ) -> Result<Decoded, Violation> {
     head.fields.clear();
     (head.version, head.body) = (Version::Http2, BodyLength::Empty);
     (head.wants_upgrade, head.scheme) = (false, None);
     let mut sink = RequestSink { head, lines: Lines::default(), protocol: None };
-    let fit = decoder.decode(block, bounds(limits), &mut sink)?;
+    let fit = decoder.decode(block, bounds(&settings.limits), &mut sink)?;
     if let Some(why) = sink.lines.fault {
         return Ok(Decoded::Malformed(why));
     }
+    if let Some(value) = sink.lines.spelling {
+        spell(&mut sink.head.fields, value, (settings.spelling, misspelt));
+    }
+    let allows = settings.extended_connect == ExtendedConnect::Allowed;
     let finished = sink.finish(allows, then);
     if fit == Fit::Cut {
         if finished.is_err() {
@@ -53,20 +66,25 @@ pub(super) fn request(
 
 /// Decodes a response.
 pub(super) fn response(
-    decoder: &mut Decoder,
+    Reader { decoder, settings, misspelt }: Reader<'_>,
     block: &[u8],
-    limits: &Http2Limits,
     (asked, then): (Asked, Then),
     head: &mut ResponseHead,
 ) -> Result<Decoded, Violation> {
     head.fields.clear();
     (head.version, head.is_upgrade) = (Version::Http2, false);
     let mut sink = ResponseSink { head, lines: Lines::default(), status: None };
-    let fit = decoder.decode(block, bounds(limits), &mut sink)?;
+    let fit = decoder.decode(block, bounds(&settings.limits), &mut sink)?;
+    let spelling = sink.lines.spelling;
     let finished = match sink.lines.fault {
         Some(why) => Err(why),
         None => sink.finish(asked, then),
     };
+    if let Some(value) = spelling
+        && let Some(reason) = spell(&mut head.fields, value, (settings.spelling, misspelt))
+    {
+        head.reason = reason;
+    }
     Ok(match (finished, fit) {
         (Err(why), Fit::All) => Decoded::Malformed(why),
         (_, Fit::Cut) => Decoded::Oversized,
@@ -76,15 +94,18 @@ pub(super) fn response(
 
 /// Decodes trailers.
 pub(super) fn trailers(
-    decoder: &mut Decoder,
+    Reader { decoder, settings, misspelt }: Reader<'_>,
     block: &[u8],
-    limits: &Http2Limits,
     fields: &mut Fields,
 ) -> Result<Decoded, Violation> {
     fields.clear();
-    let mut sink = TrailerSink { fields, fault: None };
-    let fit = decoder.decode(block, bounds(limits), &mut sink)?;
-    Ok(match (sink.fault, fit) {
+    let mut sink = TrailerSink { fields, fault: None, spelling: None };
+    let fit = decoder.decode(block, bounds(&settings.limits), &mut sink)?;
+    let fault = sink.fault;
+    if let Some(value) = sink.spelling {
+        spell(fields, value, (settings.spelling, misspelt));
+    }
+    Ok(match (fault, fit) {
         (Some(why), _) => Decoded::Malformed(why),
         (None, Fit::Cut) => Decoded::Oversized,
         (None, Fit::All) => Decoded::Sound,
@@ -98,7 +119,32 @@ pub(super) fn skip(
     limits: &Http2Limits,
 ) -> Result<(), Violation> {
     let mut fields = Fields::new();
-    trailers(decoder, block, limits, &mut fields).map(|_| ())
+    let mut sink = TrailerSink { fields: &mut fields, fault: None, spelling: None };
+    decoder.decode(block, bounds(limits), &mut sink).map(|_| ())
+}
+
+/// Spells decoded fields as the peer says, where it may say it, and tells where its reason phrase is.
+fn spell(
+    fields: &mut Fields,
+    value: Span,
+    (spelling, misspelt): (Spelling, &mut u32),
+) -> Option<Span> {
+    if spelling == Spelling::Untold {
+        return None;
+    }
+    let Range { start, end } = value.range();
+    // The value lies among the bytes of the names it is about.
+    let mut held = [0; SPELLING_BYTES_MAX];
+    let told = held.get_mut(..end - start).and_then(|held| {
+        held.copy_from_slice(&fields.bytes[start..end]);
+        fields.spell(held)
+    });
+    let Some(reason) = told else {
+        *misspelt += 1;
+        return None;
+    };
+    // It ends before the full stop that ends the value.
+    reason.map(|reason| Span::new(end - 1 - reason.len()..end - 1))
 }
 
 const fn bounds(limits: &Http2Limits) -> Bounds {
@@ -113,6 +159,7 @@ struct Lines {
     pseudo: u8,
     has_fields: bool,
     length: Option<u64>,
+    spelling: Option<Span>,
 }
 
 impl Lines {
@@ -185,6 +232,10 @@ impl RequestSink<'_> {
                 return;
             }
             Known::ContentLength => self.lines.content_length(&fields.bytes[line.value()]),
+            Known::XLenoSpelling => {
+                self.lines.spelling = Some(Span::new(line.value()));
+                return;
+            }
             _ => {}
         }
         index(fields, line, known);
@@ -237,7 +288,8 @@ impl RequestSink<'_> {
             (Some(length), Then::More) => head.body = BodyLength::Exactly(length),
             (None, Then::More) => head.body = BodyLength::Unknown,
         }
-        if head.fields.count(Known::Cookie) > 1 {
+        // What was spelt comes from HTTP/1, where they stood like that.
+        if head.fields.count(Known::Cookie) > 1 && !head.fields.is_spelt() {
             head.fields.join(Known::Cookie, b"; ", Tag::CRUMBS);
         }
         let Some(protocol) = protocol else { return Ok(()) };
@@ -304,6 +356,10 @@ impl Sink for ResponseSink<'_> {
                 match known {
                     Known::ContentLength => self.lines.content_length(&fields.bytes[line.value()]),
                     Known::Te => self.lines.fail(Violation::Te),
+                    Known::XLenoSpelling => {
+                        self.lines.spelling = Some(Span::new(line.value()));
+                        return;
+                    }
                     _ => {}
                 }
                 index(fields, &line, known);
@@ -351,6 +407,7 @@ impl ResponseSink<'_> {
 struct TrailerSink<'f> {
     fields: &'f mut Fields,
     fault: Option<Violation>,
+    spelling: Option<Span>,
 }
 
 impl Sink for TrailerSink<'_> {
@@ -364,6 +421,7 @@ impl Sink for TrailerSink<'_> {
             Kind::Field(Known::ContentLength | Known::Host | Known::Te) | Kind::Pseudo(_) => {
                 self.fault = self.fault.or(Some(Violation::Trailers));
             }
+            Kind::Field(Known::XLenoSpelling) => self.spelling = Some(Span::new(line.value())),
             Kind::Field(known) => index(self.fields, &line, known),
             Kind::Malformed(why) => self.fault = self.fault.or(Some(why)),
         }

@@ -39,7 +39,7 @@ impl Connection {
         let id = self.next_id;
         self.next_id += 2;
         let start = begin_headers(id, then, out);
-        block::request(&mut self.encoder, head, out);
+        block::request(&mut self.encoder, head, self.settings.spelling, out);
         frame::finish_headers(out, start, id, self.peer.frame_bytes_max as usize);
         let state = State {
             sent: phase_after(then),
@@ -63,7 +63,8 @@ impl Connection {
         };
         assert!(is_tunnel || head.status() != 101, "only extended CONNECT is answered 101");
         let start = begin_headers(stream.id, then, out);
-        block::response(&mut self.encoder, head, block::Length::of(head, as_is, is_tunnel), out);
+        let how = (block::Length::of(head, as_is, is_tunnel), self.settings.spelling);
+        block::response(&mut self.encoder, head, how, out);
         frame::finish_headers(out, start, stream.id, self.peer.frame_bytes_max as usize);
         self.sent(stream, then);
     }
@@ -75,7 +76,8 @@ impl Connection {
             return;
         }
         let start = begin_headers(stream.id, Then::More, out);
-        block::response(&mut self.encoder, head, block::Length::Absent, out);
+        let how = (block::Length::Absent, self.settings.spelling);
+        block::response(&mut self.encoder, head, how, out);
         frame::finish_headers(out, start, stream.id, self.peer.frame_bytes_max as usize);
     }
 
@@ -117,7 +119,7 @@ impl Connection {
             frame::header(out, 0, frame::DATA, frame::END_STREAM, stream.id);
         } else {
             let start = begin_headers(stream.id, Then::End, out);
-            block::trailers(&mut self.encoder, trailers, out);
+            block::trailers(&mut self.encoder, trailers, self.settings.spelling, out);
             frame::finish_headers(out, start, stream.id, self.peer.frame_bytes_max as usize);
         }
         self.sent(stream, Then::End);

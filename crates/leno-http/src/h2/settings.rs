@@ -27,6 +27,15 @@ pub enum ExtendedConnect {
     Refused,
 }
 
+/// Whether heads say how they were spelt in HTTP/1, see [`Fields::spell`](crate::Fields::spell).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// Both ends of the connection told each other that they know it, and who they are.
+    Told,
+    /// What the peer says of it is dropped, and nothing is said to it.
+    Untold,
+}
+
 /// What we announce and enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -34,12 +43,17 @@ pub struct Settings {
     pub limits: Http2Limits,
     /// Servers only.
     pub extended_connect: ExtendedConnect,
+    /// Agreed on before the connection began, never announced.
+    pub spelling: Spelling,
 }
 
 impl Settings {
     /// The default limits, with extended CONNECT.
-    pub const DEFAULT: Self =
-        Self { limits: Http2Limits::DEFAULT, extended_connect: ExtendedConnect::Allowed };
+    pub const DEFAULT: Self = Self {
+        limits: Http2Limits::DEFAULT,
+        extended_connect: ExtendedConnect::Allowed,
+        spelling: Spelling::Untold,
+    };
 
     /// Appends our SETTINGS frame.
     pub(super) fn write(&self, is_server: bool, out: &mut Vec<u8>) {

@@ -5,5 +5,6 @@ mod heads;
 pub(crate) mod pair;
 mod rules;
 mod simulation;
+mod spelling;
 mod splits;
 pub(crate) mod wire;

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use leno_http::h2::Settings;
 use tokio::time::Instant;
 
 use super::downstream::Carrier;
@@ -35,8 +36,9 @@ struct Rest {
 /// Serves a connection until it ends. `inbox` holds what the inspectors read.
 pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) {
     let limits = limits::http::http2(&arrival.manager.settings.limits);
+    let settings = Settings { limits, spelling: arrival.facts.proof.spelling, ..Settings::DEFAULT };
     let connection =
-        Connection::server(&arrival.worker, wire, &inbox, (limits, arrival.watcher.charge()));
+        Connection::server(&arrival.worker, wire, &inbox, (settings, arrival.watcher.charge()));
     arrival.worker.buffers.give(inbox);
     serve_on(arrival, connection).await;
 }

@@ -85,7 +85,7 @@ async fn within(session: &mut Session, listener: &str, ends: Ends) -> Result<Aft
     let worker = Rc::clone(&session.worker);
     let active = internal::find(&worker, listener).ok_or(Failure::NoHealthyUpstream)?;
     let facts = &session.facts;
-    let carried = Carried { proof: facts.proof.clone(), client_cert: facts.client_cert.clone() };
+    let carried = Carried { proof: facts.proof.within(), client_cert: facts.client_cert.clone() };
     let mut ahead = None;
     if let Some(chain) = internal::chain_for(&active, ends)
         && let NetworkFilter::Tcp(filter) = &chain.filter

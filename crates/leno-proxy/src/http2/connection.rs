@@ -62,9 +62,9 @@ impl Connection {
         worker: &Rc<Worker>,
         wire: Wire,
         early: &[u8],
-        (limits, charge): (Http2Limits, Option<Charge>),
+        (settings, charge): (Settings, Option<Charge>),
     ) -> Rc<Self> {
-        let machine = h2::Connection::server(Settings { limits, ..Settings::DEFAULT });
+        let machine = h2::Connection::server(settings);
         let connection = Self::new(worker, wire, machine, (Peerage::default(), charge));
         {
             let mut state = connection.state.borrow_mut();
@@ -108,7 +108,8 @@ impl Connection {
         peerage: Peerage,
         place: Rc<Changes>,
     ) -> Rc<Self> {
-        let machine = h2::Connection::client(Settings::DEFAULT);
+        let spelling = peerage.proof.spelling;
+        let machine = h2::Connection::client(Settings { spelling, ..Settings::DEFAULT });
         let connection = Self::new(worker, wire, machine, (peerage, None));
         {
             let mut state = connection.state.borrow_mut();

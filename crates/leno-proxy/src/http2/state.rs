@@ -16,7 +16,7 @@ use crate::limits;
 use crate::wire::{Outgoing, Wire};
 use crate::worker::Worker;
 use leno_http::h2::{self, Event, Then};
-use leno_telemetry::LimitReached;
+use leno_telemetry::{LimitReached, ProcessStat};
 
 /// What changes.
 pub(super) struct State {
@@ -202,7 +202,7 @@ impl State {
             let event = match self.machine.receive(now, &mut input, &mut heads, &mut self.out.bytes)
             {
                 Ok(Some(event)) => event,
-                Ok(None) => return,
+                Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(why = error.why.code(), "HTTP/2 connection error");
                     if error.code() == h2::Code::ENHANCE_YOUR_CALM {
@@ -218,6 +218,10 @@ impl State {
                 }
                 event => self.on_event(worker, event, &mut heads),
             }
+        }
+        let misspelt = self.machine.take_misspelt();
+        if misspelt > 0 {
+            worker.process.metrics.add(ProcessStat::MisspeltHeads, i64::from(misspelt));
         }
     }
 

@@ -129,7 +129,7 @@ impl Acceptor {
             server.key_log = Arc::clone(key_log) as Arc<dyn rustls::KeyLog>;
         }
         server.alpn_protocols =
-            self.config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+            super::offered(&self.config.alpn, self.config.trust_bundle.is_some());
         // Tickets hold the session: nothing is kept here per client. The key is new with every SVID.
         server.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Handshake)?;

@@ -155,8 +155,8 @@ impl Connector {
         if let Some(key_log) = &self.key_log {
             client.key_log = Arc::clone(key_log) as Arc<dyn rustls::KeyLog>;
         }
-        client.alpn_protocols =
-            self.config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let may_be_mutual = self.config.certificate.is_some() && self.config.trust_bundle.is_some();
+        client.alpn_protocols = super::offered(&self.config.alpn, may_be_mutual);
         client.enable_sni = self.server_name.is_some();
         client.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         let is_certified = self.config.certificate.is_some();

@@ -91,6 +91,51 @@ async fn both_sides_learn_who_the_other_is() {
     echo_once(&mut connected, &mut accepted).await;
 }
 
+#[test]
+fn proxies_offer_their_own_name_for_http2_to_each_other() {
+    // (configured, offered where both sides may prove who they are)
+    let table: [(&[&str], &[&str]); 4] = [
+        (&["h2"], &["leno-h2", "h2"]),
+        (&["istio-http/1.1", "istio-h2", "h2"], &["istio-http/1.1", "leno-h2", "istio-h2", "h2"]),
+        (&["istio", "http/1.1"], &["istio", "http/1.1"]),
+        (&[], &[]),
+    ];
+    for (configured, expected) in table {
+        let configured: Vec<String> = configured.iter().map(|&name| name.to_owned()).collect();
+        let shown = |names: Vec<Vec<u8>>| -> Vec<String> {
+            names.into_iter().map(|name| String::from_utf8(name).unwrap()).collect()
+        };
+        assert_eq!(shown(offered(&configured, true)), expected);
+        assert_eq!(shown(offered(&configured, false)), configured);
+    }
+}
+
+#[tokio::test]
+async fn only_a_proxy_that_proved_who_it_is_is_one_of_ours() {
+    let ca = Ca::new();
+    let h2 = || vec!["h2".to_owned()];
+    // (does the client show a certificate)
+    for is_mutual in [true, false] {
+        let server = DownstreamTls {
+            require_client_certificate: false,
+            alpn: vec!["leno-h2".to_owned(), "h2".to_owned()],
+            ..downstream(&[])
+        };
+        let mut client = UpstreamTls { alpn: h2(), ..upstream(&[REVIEWS]) };
+        if !is_mutual {
+            client.certificate = None;
+            client.alpn = vec!["leno-h2".to_owned()];
+        }
+        let acceptor = Tls::new(ca.secrets(REVIEWS)).acceptor(&server).unwrap();
+        let connector = Tls::new(ca.secrets(WEB)).connector(&client).unwrap();
+        let (connected, accepted) = handshake(&connector, &acceptor).await;
+        for proof in [connected.unwrap().proof, accepted.unwrap().proof] {
+            assert_eq!(proof.alpn.as_deref(), Some(&b"leno-h2"[..]));
+            assert_eq!(proof.is_between_proxies(), is_mutual);
+        }
+    }
+}
+
 /// Secrets with the right bundle, and an SVID of this CA, age and id.
 fn secrets(bundle_of: &Ca, issuer: &Ca, id: &str, age: Duration) -> Arc<Secrets> {
     let secrets = Secrets::new();

@@ -232,7 +232,7 @@ async fn open(
     let (wire, mut proof, is_http2) =
         secure(worker, endpoint, wire, (limit, purpose.carries)).await?;
     if endpoint.transport.tls.is_none() {
-        proof = around.proof;
+        proof = around.proof.within();
     }
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);

@@ -8,6 +8,7 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -34,7 +35,7 @@ impl Client {
         Self::over(TcpStream::connect(address).await.unwrap()).await
     }
 
-    pub(crate) async fn over(stream: TcpStream) -> Self {
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(async move {
             // How it ends is seen by its streams.

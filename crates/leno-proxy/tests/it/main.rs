@@ -32,6 +32,7 @@ mod proxy_protocol;
 mod records;
 mod server_first;
 mod spans;
+mod spelling;
 mod stalls;
 mod tcp;
 mod tls_routing;

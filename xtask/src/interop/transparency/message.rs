@@ -139,11 +139,6 @@ fn head(bytes: &[u8]) -> Option<(Message, &[u8])> {
 }
 
 impl Difference {
-    /// What HTTP/2 cannot say: names have one case, `Host` one place, a status no words (RFC 9113 §8.2, §8.3).
-    pub(super) fn is_of_http2(&self) -> bool {
-        matches!(self, Self::Case(_) | Self::Order(_) | Self::Reason(_))
-    }
-
     /// The column it counts in.
     pub(super) fn rank(&self) -> usize {
         match self {

@@ -218,6 +218,7 @@ impl<'a> Text<'a> {
                     | Known::XForwardedHost
                     | Known::XForwardedPort
                     | Known::XForwardedProto
+                    | Known::XLenoSpelling
             ),
             Self::Other(_) => false,
             Self::Pseudo(pseudo) => !matches!(pseudo, Pseudo::Path),

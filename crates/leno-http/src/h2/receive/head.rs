@@ -5,7 +5,7 @@ use crate::h2::connection::{Block, Closing, Connection, Role};
 use crate::h2::frame::{self, Header};
 use crate::h2::message::{self, Decoded};
 use crate::h2::streams::{LENGTH_UNKNOWN, Phase, State, Tunnel};
-use crate::h2::{Event, ExtendedConnect, Stream, Then, Violation};
+use crate::h2::{Event, Stream, Then, Violation};
 use crate::{BodyLength, Method};
 
 /// A complete header block.
@@ -93,6 +93,12 @@ impl Connection {
         }
     }
 
+    /// What heads are read by.
+    const fn reader(&mut self) -> message::Reader<'_> {
+        let Self { decoder, settings, misspelt, .. } = self;
+        message::Reader { decoder, settings, misspelt }
+    }
+
     /// A head for a stream whose peer's direction is over.
     fn late(&mut self, found: Option<Stream>, block: Complete<'_>, turn: &mut Turn<'_>) -> Outcome {
         message::skip(&mut self.decoder, block.bytes, &self.settings.limits)?;
@@ -109,11 +115,9 @@ impl Connection {
     /// A request.
     fn open(&mut self, block: Complete<'_>, turn: &mut Turn<'_>) -> Outcome {
         self.last_id = block.id;
-        let limits = &self.settings.limits;
-        let allows = self.settings.extended_connect == ExtendedConnect::Allowed;
         let head = &mut turn.heads.request;
-        let decoded =
-            message::request(&mut self.decoder, block.bytes, limits, (allows, block.then), head)?;
+        let decoded = message::request(self.reader(), block.bytes, block.then, head)?;
+        let limits = &self.settings.limits;
         let is_full = self.streams.open() >= limits.streams
             || self.streams.used() >= (limits.streams + limits.streams / 2) as usize;
         let refused = match self.closing {
@@ -157,10 +161,8 @@ impl Connection {
     fn answer(&mut self, stream: Stream, block: Complete<'_>, turn: &mut Turn<'_>) -> Outcome {
         let Some(state) = self.streams.peek(stream) else { return Ok(None) };
         let asked = message::Asked { tunnel: state.tunnel, is_head: state.is_head };
-        let limits = &self.settings.limits;
         let head = &mut turn.heads.response;
-        let decoded =
-            message::response(&mut self.decoder, block.bytes, limits, (asked, block.then), head)?;
+        let decoded = message::response(self.reader(), block.bytes, (asked, block.then), head)?;
         let fault = match decoded {
             Decoded::Malformed(why) => Some(why),
             Decoded::Oversized => Some(Violation::HeaderList),
@@ -186,9 +188,8 @@ impl Connection {
 
     /// Trailers.
     fn trailing(&mut self, stream: Stream, block: Complete<'_>, turn: &mut Turn<'_>) -> Outcome {
-        let limits = &self.settings.limits;
-        let decoded =
-            message::trailers(&mut self.decoder, block.bytes, limits, &mut turn.heads.trailers)?;
+        let trailers = &mut turn.heads.trailers;
+        let decoded = message::trailers(self.reader(), block.bytes, trailers)?;
         let counted = self.streams.state(stream).map_or(Ok(()), |state| state.count_body(0, true));
         let fault = match decoded {
             Decoded::Malformed(why) => Some(why),
