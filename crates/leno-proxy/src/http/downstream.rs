@@ -139,7 +139,7 @@ impl Downstream {
         match &mut self.carrier {
             Carrier::Http1(end) => end.finish(),
             Carrier::Http2(end) => {
-                end.finish();
+                end.finish_answered();
                 After::Next
             }
         }

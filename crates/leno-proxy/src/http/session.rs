@@ -153,7 +153,7 @@ impl Session {
                     })
                     .await;
                 }
-                end.next_request(&mut self.request).await
+                end.next_request(&mut self.request, wait).await
             }
         }
     }

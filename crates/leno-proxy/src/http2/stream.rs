@@ -95,6 +95,14 @@ impl Stream {
         true
     }
 
+    /// Whether more of the message is to come.
+    pub(crate) fn is_owed(&self) -> bool {
+        let mut state = self.connection.state.borrow_mut();
+        let has_ended = state.ended.is_some();
+        let received = state.stream(self.stream);
+        !received.is_ended && received.cause.is_none() && !has_ended
+    }
+
     /// Whether the message is over and nothing of it waits.
     pub(crate) fn is_empty(&self) -> bool {
         let mut state = self.connection.state.borrow_mut();

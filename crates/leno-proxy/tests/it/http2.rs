@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use leno_core::config::{Cluster, RetryCondition, RetryPolicy, UpstreamProtocol};
+use leno_core::config::{
+    Cluster, DirectResponse, RetryCondition, RetryPolicy, RouteAction, UpstreamProtocol,
+};
 use leno_core::snapshot::Resources;
 use tokio::sync::mpsc;
 
 use crate::basic::OK;
-use crate::config::{cluster, forward, resources, route, start, to};
+use crate::config::{cluster, forward, resources, route, route_to, start, to};
 use crate::h2::{Client, echo, origin, read, request, send};
 use crate::origin::{Peer, answering, origin as http1_origin};
 
@@ -396,4 +398,43 @@ async fn a_drain_finishes_the_streams_and_takes_no_other() {
     assert_eq!(body, "late");
     ended.await.unwrap().expect("an orderly end");
     tokio::task::spawn_blocking(move || proxy.wait()).await.unwrap();
+}
+
+/// Sends so many bytes of a request that was answered already; what ended it before it was whole.
+async fn send_late(client: &mut Client, bytes: usize) -> Option<h2::Reason> {
+    let (response, mut stream) = client.begin(request("POST", "/"), false).await;
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert_eq!(read(response.into_body()).await.unwrap().0, "no");
+    let mut left = bytes;
+    while left > 0 {
+        stream.reserve_capacity(left);
+        let Some(Ok(room)) = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await else {
+            return Some(std::future::poll_fn(|cx| stream.poll_reset(cx)).await.unwrap());
+        };
+        let piece = Bytes::from(vec![7; room.min(left)]);
+        left -= piece.len();
+        stream.send_data(piece, left == 0).unwrap();
+    }
+    None
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_request_is_taken_after_an_early_answer() {
+    let direct = DirectResponse { status: 403, body: b"no".to_vec() };
+    let refused = route_to("/", RouteAction::DirectResponse(direct));
+    let early = http1_origin(|mut peer| {
+        while peer.until("\r\n\r\n").is_some() {
+            peer.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        }
+    });
+    for resources in [resources(vec![refused], Vec::new()), to(early)] {
+        let (_proxy, address) = start(resources);
+        let mut client = Client::connect(address).await;
+        for bytes in [1, 100_000, 200_000] {
+            assert_eq!(send_late(&mut client, bytes).await, None, "{bytes}");
+        }
+        assert_eq!(send_late(&mut client, 16 << 20).await, Some(h2::Reason::NO_ERROR));
+        assert_eq!(send_late(&mut client, 1).await, None);
+    }
 }

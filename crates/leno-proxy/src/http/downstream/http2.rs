@@ -13,9 +13,13 @@ use std::task::{Context, Poll, Waker};
 use leno_core::reply::Failure;
 use leno_http::h2::{Code, Then};
 use leno_http::{Method, RequestHead, ResponseHead};
+use tokio::time::Instant;
 
 use super::super::session::Next;
+use super::http1::Wait;
 use crate::http2::Stream;
+use crate::lifecycle::Phase;
+use crate::limits;
 
 /// The idle places of one connection.
 #[derive(Default)]
@@ -96,8 +100,16 @@ impl Http2 {
     }
 
     /// Waits for a stream.
-    pub(in crate::http) async fn next_request(&mut self, request: &mut RequestHead) -> Next {
-        self.finish();
+    pub(in crate::http) async fn next_request(
+        &mut self,
+        request: &mut RequestHead,
+        wait: Wait<'_>,
+    ) -> Next {
+        if self.stream.is_some() {
+            // Boxed: rare, and the future of every place would carry it.
+            Box::pin(self.linger(wait)).await;
+            self.finish();
+        }
         let stream = match self.place.stream.take() {
             Some(stream) => stream,
             None if self.places.is_over.get() => return Next::End,
@@ -116,6 +128,28 @@ impl Http2 {
             Some(length) => Next::Request(length),
             None => Next::Refused(Failure::HeadersTooLarge),
         }
+    }
+
+    /// Takes and drops what is left of a request that was answered early: there are clients that lose the answer to a reset
+    /// which comes while they send. RFC 9113 §8.1 asks them not to, and lets the rest be refused: it is, when it is long.
+    async fn linger(&mut self, wait: Wait<'_>) {
+        let Some(stream) = &self.stream else { return };
+        stream.take_relayed();
+        let mut left = limits::LINGER_BYTES;
+        wait.deadline.set(Some(Instant::now() + limits::LINGER));
+        poll_fn(|cx| {
+            loop {
+                match stream.poll_take(cx, left, |_| ()) {
+                    Poll::Ready(Ok(count @ 1..)) if count < left => left -= count,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending if wait.watcher.phase() == Phase::Closing => {
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending => return wait.deadline.poll(cx),
+                }
+            }
+        })
+        .await;
     }
 
     async fn wait(&self) -> Option<Stream> {
@@ -163,6 +197,11 @@ impl Http2 {
     /// Ends the exchange: what is not over of its stream is reset.
     pub(in crate::http) fn finish(&mut self) {
         self.stream = None;
+    }
+
+    /// The same after a whole answer: what is left of the request is taken for a while before.
+    pub(super) fn finish_answered(&mut self) {
+        self.stream = self.stream.take().filter(Stream::is_owed);
     }
 
     /// Ends the exchange before anything was done about it (RFC 9113 §8.7).
