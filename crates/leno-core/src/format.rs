@@ -4,14 +4,18 @@
 //! An operator that is not known is a problem of the configuration. One that has no value in an exchange is written as
 //! nothing; `%%` is a percent sign.
 
+mod json;
 mod log;
+mod numbers;
 mod parse;
 mod time;
 
 use std::fmt;
 
+pub use json::quote;
 pub use log::{LogLine, Wrong};
-pub use time::TimeFormat;
+pub use numbers::{address, decimal, ip};
+pub use time::{TimeFormat, timestamp};
 
 /// A parsed text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,12 +4,11 @@
 //! in a line, and in which form, is `leno_core::format`.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use leno_core::format::{Exchange, Fact, HeaderChoice, LogLine, Operator};
-use leno_http::{Known, Name, RequestHead, ResponseHead};
+use leno_core::format::{self, Exchange, Fact, HeaderChoice, LogLine, Operator};
+use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
 use leno_telemetry::{AccessRecord, AccessWriter};
 
 use crate::surroundings;
@@ -61,15 +60,15 @@ impl<'a> Heads<'a> {
             // Envoy keeps it in a header when a route rewrites the path.
             "x-envoy-original-path" => {
                 let received = head.received_target();
-                let said = head.fields().get(Name::parse(name)?);
+                let said = named(head.fields(), name);
                 said.or((received != head.target()).then_some(received.as_bytes()))
             }
-            name => head.fields().get(Name::parse(name)?),
+            name => named(head.fields(), name),
         }
     }
 
     fn of_response(&self, name: &str) -> Option<&'a [u8]> {
-        self.response?.fields().get(Name::parse(name)?)
+        named(self.response?.fields(), name)
     }
 }
 
@@ -78,36 +77,45 @@ impl Logged<'_> {
         let record = self.record;
         let remote = self.heads.as_ref().map(|heads| heads.client);
         let remote = remote.or(record.downstream_remote_address);
+        let number = |number: u64, out: &mut Vec<u8>| format::decimal(number, out);
+        let address = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
+            address.into_iter().for_each(|address| format::address(address, out));
+        };
+        let ip = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
+            address.into_iter().for_each(|address| format::ip(address.ip(), out));
+        };
+        let port = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
+            address.into_iter().for_each(|address| number(address.port().into(), out));
+        };
         let text = match fact {
-            Fact::ResponseCode => return show(out, Some(record.response_code)),
-            Fact::BytesReceived => return show(out, Some(record.bytes_received)),
-            Fact::BytesSent => return show(out, Some(record.bytes_sent)),
-            Fact::Duration => return show(out, Some(record.duration.as_millis())),
+            Fact::ResponseCode => return number(record.response_code.into(), out),
+            Fact::BytesReceived => return number(record.bytes_received, out),
+            Fact::BytesSent => return number(record.bytes_sent, out),
+            Fact::Duration => {
+                let milliseconds = u64::try_from(record.duration.as_millis());
+                return number(milliseconds.unwrap_or(u64::MAX), out);
+            }
             Fact::ResponseFlags => {
                 let part = |part: &'static str| out.extend_from_slice(part.as_bytes());
                 return record.response_flags.each_part(part);
             }
             Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
-                return show(out, record.upstream_host);
+                return address(record.upstream_host, out);
             }
-            Fact::UpstreamLocalAddress => return show(out, record.upstream_local_address),
-            Fact::DownstreamLocalAddress => return show(out, record.downstream_local_address),
+            Fact::UpstreamLocalAddress => return address(record.upstream_local_address, out),
+            Fact::DownstreamLocalAddress => return address(record.downstream_local_address, out),
             Fact::DownstreamLocalAddressWithoutPort => {
-                return show(out, record.downstream_local_address.map(|address| address.ip()));
+                return ip(record.downstream_local_address, out);
             }
-            Fact::DownstreamLocalPort => {
-                return show(out, record.downstream_local_address.map(|address| address.port()));
-            }
-            Fact::DownstreamRemoteAddress => return show(out, remote),
-            Fact::DownstreamRemoteAddressWithoutPort => {
-                return show(out, remote.map(|address| address.ip()));
-            }
-            Fact::DownstreamRemotePort => return show(out, remote.map(|address| address.port())),
+            Fact::DownstreamLocalPort => return port(record.downstream_local_address, out),
+            Fact::DownstreamRemoteAddress => return address(remote, out),
+            Fact::DownstreamRemoteAddressWithoutPort => return ip(remote, out),
+            Fact::DownstreamRemotePort => return port(remote, out),
             Fact::DownstreamDirectRemoteAddress => {
-                return show(out, record.downstream_remote_address);
+                return address(record.downstream_remote_address, out);
             }
             Fact::DownstreamDirectRemoteAddressWithoutPort => {
-                return show(out, record.downstream_remote_address.map(|address| address.ip()));
+                return ip(record.downstream_remote_address, out);
             }
             Fact::Hostname => return out.extend_from_slice(surroundings::hostname()),
             Fact::Protocol => record.protocol,
@@ -127,27 +135,30 @@ impl Logged<'_> {
 
 impl Exchange for Logged<'_> {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
-        let first = |choice: &HeaderChoice, of: &dyn Fn(&str) -> Option<Vec<u8>>| {
-            of(&choice.name).or_else(|| of(choice.or.as_ref()?))
-        };
         let heads = self.heads.as_ref();
         let value = match operator {
-            Operator::Request(choice) => {
-                first(choice, &|name| heads?.of_request(name).map(<[u8]>::to_vec))
-            }
-            Operator::Response(choice) => {
-                first(choice, &|name| heads?.of_response(name).map(<[u8]>::to_vec))
-            }
+            Operator::Request(choice) => first(choice, |name| heads?.of_request(name)),
+            Operator::Response(choice) => first(choice, |name| heads?.of_response(name)),
             Operator::StartTime(format) => return format.write(self.record.start_time, out),
-            Operator::Environment(name) => Some(surroundings::variable(name).to_vec()),
+            Operator::Environment(name) => Some(surroundings::variable(name)),
             Operator::Fact(fact) => return self.fact(*fact, out),
         };
-        out.extend(value.into_iter().flatten());
+        out.extend_from_slice(value.unwrap_or_default());
     }
 }
 
-fn show(out: &mut Vec<u8>, value: Option<impl std::fmt::Display>) {
-    if let Some(value) = value {
-        write!(out, "{value}").expect("writing to a Vec cannot fail");
+/// The first value of a header that configuration names. Most are well known, and then the name needs no other look.
+pub(crate) fn named<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    match Known::recognize(name.as_bytes()) {
+        Known::Other => fields.get(Name::parse(name)?),
+        known => fields.get(known),
     }
+}
+
+/// The header that is named first, or else the other.
+pub(crate) fn first<'a>(
+    choice: &HeaderChoice,
+    of: impl Fn(&str) -> Option<&'a [u8]>,
+) -> Option<&'a [u8]> {
+    of(&choice.name).or_else(|| of(choice.or.as_ref()?))
 }

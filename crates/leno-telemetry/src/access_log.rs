@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::labels::lock;
-use crate::record::{AccessRecord, Line};
+use crate::record::{AccessRecord, line};
 
 /// A buffer is handed over once it holds this much, or when the worker flushes.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -133,7 +133,6 @@ impl AccessLog {
         AccessWriter {
             full: self.full.clone(),
             shared: self.shared.clone(),
-            line: Line::default(),
             buffer: Vec::new(),
             lines: 0,
         }
@@ -174,7 +173,6 @@ fn write_all(mut sink: impl Write, received: &Receiver<Vec<u8>>, shared: &Shared
 pub struct AccessWriter {
     full: SyncSender<Vec<u8>>,
     shared: Arc<Shared>,
-    line: Line,
     buffer: Vec<u8>,
     /// Lines in the buffer.
     lines: u64,
@@ -183,10 +181,7 @@ pub struct AccessWriter {
 impl AccessWriter {
     /// Appends one line. Never blocks.
     pub fn write(&mut self, record: &AccessRecord<'_>) {
-        if self.has_room() {
-            self.line.write(record, &mut self.buffer);
-            self.appended();
-        }
+        self.write_with(|out| line(record, out));
     }
 
     /// Appends what `line` appends, which is one line in another form. Never blocks.

@@ -7,7 +7,7 @@ use crate::{Blame, ResponseFlags};
 
 mod json;
 
-pub(crate) use json::Line;
+pub(crate) use json::line;
 
 /// One finished exchange (or TCP connection). Borrowed: writing it copies nothing but into the line.
 ///

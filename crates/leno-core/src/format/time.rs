@@ -2,6 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::numbers::{padded, pair};
+
+/// What an empty format is, as in Envoy.
+const DEFAULT: &str = "%Y-%m-%dT%H:%M:%E3SZ";
+
 /// A parsed format; empty is `%Y-%m-%dT%H:%M:%E3SZ`, Envoy's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeFormat(Box<[Piece]>);
@@ -9,6 +14,8 @@ pub struct TimeFormat(Box<[Piece]>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(Box<str>),
+    /// All of the default at once: [`timestamp`].
+    Timestamp,
     Year,
     Month,
     Day,
@@ -27,7 +34,9 @@ enum Piece {
 
 impl TimeFormat {
     pub(super) fn parse(format: &str) -> Result<Self, String> {
-        let format = if format.is_empty() { "%Y-%m-%dT%H:%M:%E3SZ" } else { format };
+        if matches!(format, "" | DEFAULT) {
+            return Ok(Self([Piece::Timestamp].into()));
+        }
         let mut pieces = Vec::new();
         let mut rest = format;
         while let Some(at) = rest.find('%') {
@@ -75,21 +84,25 @@ impl TimeFormat {
 
     /// Appends a time; before the epoch it is the epoch.
     pub fn write(&self, at: SystemTime, out: &mut Vec<u8>) {
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = since_epoch(at);
+        if let [Piece::Timestamp] = &*self.0 {
+            return out.extend_from_slice(&timestamp_since(since));
+        }
         let seconds = since.as_secs();
         let (year, month, day) = civil(seconds / 86_400);
         for piece in &self.0 {
             match piece {
+                Piece::Timestamp => out.extend_from_slice(&timestamp_since(since)),
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Year => digits(out, year, 4),
-                Piece::Month => digits(out, month, 2),
-                Piece::Day => digits(out, day, 2),
-                Piece::Hour => digits(out, seconds / 3600 % 24, 2),
-                Piece::Minute => digits(out, seconds / 60 % 60, 2),
-                Piece::Second => digits(out, seconds % 60, 2),
-                Piece::Seconds => digits(out, seconds, 1),
+                Piece::Year => padded(year, 4, out),
+                Piece::Month => padded(month, 2, out),
+                Piece::Day => padded(day, 2, out),
+                Piece::Hour => padded(seconds / 3600 % 24, 2, out),
+                Piece::Minute => padded(seconds / 60 % 60, 2, out),
+                Piece::Second => padded(seconds % 60, 2, out),
+                Piece::Seconds => padded(seconds, 1, out),
                 Piece::Fine(places) => {
-                    digits(out, seconds % 60, 2);
+                    padded(seconds % 60, 2, out);
                     out.push(b'.');
                     fraction(out, since, *places);
                 }
@@ -101,12 +114,30 @@ impl TimeFormat {
 }
 
 fn fraction(out: &mut Vec<u8>, since: Duration, places: u32) {
-    digits(out, u64::from(since.subsec_nanos() / 10_u32.pow(9 - places)), places as usize);
+    padded(u64::from(since.subsec_nanos() / 10_u32.pow(9 - places)), places as usize, out);
 }
 
-fn digits(out: &mut Vec<u8>, value: u64, least: usize) {
-    let text = format!("{value:0least$}");
-    out.extend_from_slice(text.as_bytes());
+/// A time in UTC as logs have it (RFC 3339): `2026-01-31T12:00:00.042Z`. Before the epoch it is the epoch; of a year
+/// beyond 9999 the last four digits are written.
+#[must_use]
+pub fn timestamp(at: SystemTime) -> [u8; 24] {
+    timestamp_since(since_epoch(at))
+}
+
+fn since_epoch(at: SystemTime) -> Duration {
+    at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+fn timestamp_since(since: Duration) -> [u8; 24] {
+    let (seconds, milliseconds) = (since.as_secs(), u64::from(since.subsec_millis()));
+    let (year, month, day) = civil(seconds / 86_400);
+    let second_of_day = seconds % 86_400;
+    let ([a, b], [c, d]) = (pair(year / 100), pair(year));
+    let ([e, f], [g, h]) = (pair(month), pair(day));
+    let ([i, j], [k, l]) = (pair(second_of_day / 3600), pair(second_of_day / 60 % 60));
+    let ([m, n], [o, p]) = (pair(second_of_day % 60), pair(milliseconds / 10));
+    let q = b'0' + (milliseconds % 10) as u8;
+    [a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'.', o, p, q, b'Z']
 }
 
 /// Year, month and day of a day since the epoch (proleptic Gregorian): eras of 400 years that begin in March.
@@ -120,4 +151,49 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(milliseconds: u64, expected: &str) {
+        let at = UNIX_EPOCH + Duration::from_millis(milliseconds);
+        assert_eq!(std::str::from_utf8(&timestamp(at)).unwrap(), expected);
+        // Not known for the default: piece by piece.
+        for format in ["", DEFAULT, "%Y-%m-%dT%H:%M:%S.%3fZ"] {
+            let mut out = Vec::new();
+            TimeFormat::parse(format).unwrap().write(at, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{format}");
+        }
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_001, "2000-02-29T00:00:00.001Z"),
+            (951_782_400_010, "2000-02-29T00:00:00.010Z"),
+            (4_107_542_399_500, "2100-02-28T23:59:59.500Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ];
+        for (milliseconds, expected) in table {
+            check(milliseconds, expected);
+        }
+        assert_eq!(timestamp(UNIX_EPOCH - Duration::from_secs(1)), timestamp(UNIX_EPOCH));
+    }
+
+    proptest! {
+        #[test]
+        fn the_whole_is_its_pieces(milliseconds in 0..253_402_300_800_000_u64) {
+            let at = UNIX_EPOCH + Duration::from_millis(milliseconds);
+            let mut out = Vec::new();
+            TimeFormat::parse("%Y-%m-%dT%H:%M:%S.%3fZ").unwrap().write(at, &mut out);
+            prop_assert_eq!(&out[..], timestamp(at));
+        }
+    }
 }

@@ -2,15 +2,15 @@
 //!
 //! Made where a route's edits are applied. Nothing here is a decision: what the operators mean is `leno_core::format`.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use leno_core::format::{Exchange, Fact, HeaderChoice, Operator};
+use leno_core::format::{self, Exchange, Fact, Operator};
 use leno_core::header_edit::HeadersMut;
 use leno_http::{Fields, Known, Name, RequestHead, ResponseHead, Scheme};
 
 use super::record::Record;
 use super::session::Session;
+use crate::access_log::{first, named};
 use crate::listener::Facts;
 use crate::surroundings;
 use crate::worker::Worker;
@@ -77,14 +77,14 @@ impl<'a> Edited<'a> {
                 let scheme = head.scheme().map_or(self.facts.scheme(), Scheme::as_str);
                 Some(scheme.as_bytes())
             }
-            name => head.fields().get(Name::parse(name)?),
+            name => named(head.fields(), name),
         }
     }
 
     fn response_value(&self, name: &str) -> Option<&[u8]> {
         match &self.head {
             Head::Request(_) => None,
-            Head::Response(response, _) => response.fields().get(Name::parse(name)?),
+            Head::Response(response, _) => named(response.fields(), name),
         }
     }
 
@@ -97,18 +97,18 @@ impl<'a> Edited<'a> {
             Fact::Protocol => {
                 out.extend_from_slice(self.request_head().version().as_str().as_bytes())
             }
-            Fact::DownstreamRemoteAddress => show(out, self.remote()),
-            Fact::DownstreamRemoteAddressWithoutPort => show(out, self.remote().ip()),
-            Fact::DownstreamRemotePort => show(out, self.remote().port()),
-            Fact::DownstreamDirectRemoteAddress => show(out, self.facts.peer),
+            Fact::DownstreamRemoteAddress => format::address(self.remote(), out),
+            Fact::DownstreamRemoteAddressWithoutPort => format::ip(self.remote().ip(), out),
+            Fact::DownstreamRemotePort => format::decimal(self.remote().port().into(), out),
+            Fact::DownstreamDirectRemoteAddress => format::address(self.facts.peer, out),
             Fact::DownstreamDirectRemoteAddressWithoutPort => {
-                show(out, self.facts.peer.ip());
+                format::ip(self.facts.peer.ip(), out);
             }
-            Fact::DownstreamLocalAddress => show(out, self.facts.destination),
+            Fact::DownstreamLocalAddress => format::address(self.facts.destination, out),
             Fact::DownstreamLocalAddressWithoutPort => {
-                show(out, self.facts.destination.ip());
+                format::ip(self.facts.destination.ip(), out);
             }
-            Fact::DownstreamLocalPort => show(out, self.facts.destination.port()),
+            Fact::DownstreamLocalPort => format::decimal(self.facts.destination.port().into(), out),
             Fact::DownstreamPeerUriSan => text(out, self.facts.proof.peer.as_deref()),
             Fact::RequestedServerName => text(out, self.facts.server_name.as_deref()),
             Fact::Hostname => out.extend_from_slice(surroundings::hostname()),
@@ -142,37 +142,23 @@ pub(super) fn client(request: &RequestHead, facts: &Facts, trusts_forwarded: boo
     trusts_forwarded.then(forwarded).flatten().unwrap_or(facts.peer)
 }
 
-/// A value as its text.
-pub(super) fn show(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    write!(out, "{value}").expect("writing to a Vec cannot fail");
-}
-
 fn text(out: &mut Vec<u8>, text: Option<&str>) {
     out.extend_from_slice(text.unwrap_or_default().as_bytes());
 }
 
 impl Exchange for Edited<'_> {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
-        let first = |choice: &HeaderChoice, of: &dyn Fn(&str) -> Option<Vec<u8>>| {
-            of(&choice.name).or_else(|| of(choice.or.as_ref()?))
-        };
-        match operator {
-            Operator::Request(choice) => {
-                let value = first(choice, &|name| self.request_value(name).map(<[u8]>::to_vec));
-                out.extend(value.into_iter().flatten());
-            }
-            Operator::Response(choice) => {
-                let value = first(choice, &|name| self.response_value(name).map(<[u8]>::to_vec));
-                out.extend(value.into_iter().flatten());
-            }
+        let value = match operator {
+            Operator::Request(choice) => first(choice, |name| self.request_value(name)),
+            Operator::Response(choice) => first(choice, |name| self.response_value(name)),
             Operator::StartTime(format) => {
-                format.write(self.worker.telemetry.wall_clock(self.record.started()), out);
+                let started = self.worker.telemetry.wall_clock(self.record.started());
+                return format.write(started, out);
             }
-            Operator::Environment(name) => {
-                out.extend_from_slice(surroundings::variable(name));
-            }
-            Operator::Fact(fact) => self.write_fact(*fact, out),
-        }
+            Operator::Environment(name) => Some(surroundings::variable(name)),
+            Operator::Fact(fact) => return self.write_fact(*fact, out),
+        };
+        out.extend_from_slice(value.unwrap_or_default());
     }
 }
 

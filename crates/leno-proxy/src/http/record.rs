@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use leno_core::config::Address;
 use leno_core::endpoint::Endpoint;
-use leno_core::format::Fact;
+use leno_core::format::{self, Fact};
 use leno_core::reply::{self, Failure, Side};
 use leno_core::route_table::Matched;
 use leno_http::Known;
@@ -20,7 +20,7 @@ use leno_telemetry::{
     Security, SeriesKey, ServiceId,
 };
 
-use super::edited::{client, show};
+use super::edited::client;
 use super::session::Session;
 use super::spans::{self, Trace};
 use crate::access_log::{Heads, Logged};
@@ -234,23 +234,30 @@ impl Record {
     /// What a command operator asks of the record; nothing of what is not known (yet).
     pub(super) fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
         let text = match fact {
-            Fact::ResponseCode if self.status != 0 => return show(out, self.status),
+            Fact::ResponseCode if self.status != 0 => {
+                return format::decimal(self.status.into(), out);
+            }
             Fact::ResponseFlags => {
                 return self.flags.each_part(|part| out.extend_from_slice(part.as_bytes()));
             }
             Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
                 return match self.endpoint.as_ref().map(|endpoint| &endpoint.address) {
-                    Some(Address::Socket(address)) => show(out, address),
+                    Some(Address::Socket(address)) => format::address(*address, out),
                     Some(Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. })
                     | None => {}
                 };
             }
             Fact::UpstreamLocalAddress => {
-                return self.upstream_local.iter().for_each(|address| show(out, address));
+                return self
+                    .upstream_local
+                    .into_iter()
+                    .for_each(|address| format::address(address, out));
             }
             Fact::UpstreamCluster | Fact::UpstreamClusterRaw => {
-                let cluster = self.cluster.iter();
-                return cluster.for_each(|cluster| show(out, cluster.settings().name().as_str()));
+                let name = |cluster: &Rc<ClusterState>| {
+                    out.extend_from_slice(cluster.settings().name().as_str().as_bytes());
+                };
+                return self.cluster.iter().for_each(name);
             }
             Fact::ResponseCodeDetails => self.details,
             Fact::RouteName => self.route.as_deref(),

@@ -1,0 +1,145 @@
+//! Numbers and addresses as text, appended without the formatter: a line of a log has a dozen of them, and the formatter
+//! costs several times what writing them does.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The digits of every number below a hundred.
+static PAIRS: [[u8; 2]; 100] = pairs();
+
+const fn pairs() -> [[u8; 2]; 100] {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < pairs.len() {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+}
+
+/// The two digits of a number below a hundred; of a larger one the last two.
+pub(super) const fn pair(number: u64) -> [u8; 2] {
+    PAIRS[(number % 100) as usize]
+}
+
+/// Appends the digits of a number.
+pub fn decimal(value: u64, out: &mut Vec<u8>) {
+    padded(value, 1, out);
+}
+
+/// The same with zeros in front, `least` digits in all; at most twenty are written.
+pub(super) fn padded(mut value: u64, least: usize, out: &mut Vec<u8>) {
+    if least <= 1 && value < 10 {
+        return out.push(b'0' + value as u8);
+    }
+    let mut text = [b'0'; 20];
+    let mut at = text.len();
+    while value >= 100 {
+        at -= 2;
+        [text[at], text[at + 1]] = pair(value);
+        value /= 100;
+    }
+    if value >= 10 {
+        at -= 2;
+        [text[at], text[at + 1]] = pair(value);
+    } else {
+        at -= 1;
+        text[at] = b'0' + value as u8;
+    }
+    out.extend_from_slice(&text[at.min(text.len().saturating_sub(least))..]);
+}
+
+/// Appends an address and its port: `10.0.0.1:80`, `[::1]:80`.
+pub fn address(address: SocketAddr, out: &mut Vec<u8>) {
+    match address {
+        SocketAddr::V4(address) => {
+            let mut text = Text::default();
+            text.octets(*address.ip());
+            text.put(b':');
+            text.number(address.port());
+            out.extend_from_slice(text.as_bytes());
+        }
+        SocketAddr::V6(_) => {
+            write!(out, "{address}").expect("writing to a Vec cannot fail");
+        }
+    }
+}
+
+/// Appends an address without a port.
+pub fn ip(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut text = Text::default();
+            text.octets(address);
+            out.extend_from_slice(text.as_bytes());
+        }
+        IpAddr::V6(_) => {
+            write!(out, "{address}").expect("writing to a Vec cannot fail");
+        }
+    }
+}
+
+/// The text of an IPv4 address and a port, put together here and appended at once.
+#[derive(Default)]
+struct Text {
+    /// `255.255.255.255:65535`
+    bytes: [u8; 21],
+    length: usize,
+}
+
+impl Text {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn put(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn octets(&mut self, address: Ipv4Addr) {
+        let [a, b, c, d] = address.octets();
+        for octet in [a, b, c] {
+            self.number(octet.into());
+            self.put(b'.');
+        }
+        self.number(d.into());
+    }
+
+    fn number(&mut self, value: u16) {
+        // Constants, so that no division is left.
+        for power in [10_000, 1000, 100, 10] {
+            if value >= power {
+                self.put(b'0' + (value / power % 10) as u8);
+            }
+        }
+        self.put(b'0' + (value % 10) as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(append: impl FnOnce(&mut Vec<u8>), expected: &str) {
+        let mut out = b"before".to_vec();
+        append(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("before{expected}"));
+    }
+
+    proptest! {
+        #[test]
+        fn all_of_it_is_what_the_formatter_writes(
+            value: u64, small in 0..200_u64, least in 0..12_usize, socket: SocketAddr,
+        ) {
+            for value in [value, small, value >> 40] {
+                check(|out| decimal(value, out), &value.to_string());
+                check(|out| padded(value, least, out), &format!("{value:0least$}"));
+            }
+            check(|out| address(socket, out), &socket.to_string());
+            check(|out| ip(socket.ip(), out), &socket.ip().to_string());
+        }
+    }
+}
