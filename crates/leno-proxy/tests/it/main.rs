@@ -27,6 +27,7 @@ mod listeners;
 mod log_formats;
 mod operators;
 mod origin;
+mod pauses;
 mod policies;
 mod proxy_protocol;
 mod records;
