@@ -154,14 +154,14 @@ fn route(bytes: &mut Unstructured<'_>) -> Result<Route> {
 
 fn action(bytes: &mut Unstructured<'_>) -> Result<RouteAction> {
     if bytes.ratio(1, 4)? {
-        return Ok(RouteAction::Redirect(Redirect {
+        return Ok(RouteAction::Redirect(Box::new(Redirect {
             scheme: bytes.arbitrary::<bool>()?.then(|| "https".to_owned()),
             host: optional(bytes, text)?,
             port: bytes.arbitrary()?,
             path: optional(bytes, |bytes| Ok(RedirectPath::Prefix(text(bytes)?)))?,
             status: 301,
             strip_query: bytes.arbitrary()?,
-        }));
+        })));
     }
     let parts = list(bytes, 3, |bytes| {
         Ok(WeightedCluster {
@@ -185,7 +185,7 @@ fn action(bytes: &mut Unstructured<'_>) -> Result<RouteAction> {
         timeout: optional(bytes, |bytes| Ok(Duration::from_secs(bytes.arbitrary()?)))?,
         idle_timeout: None,
         retry_policy: None,
-        path_rewrite: optional(bytes, rewrite)?,
+        path_rewrite: optional(bytes, rewrite)?.map(Box::new),
         host_rewrite: optional(bytes, text)?,
         mirrors: vec![],
         websocket: None,
@@ -200,7 +200,7 @@ fn edits(bytes: &mut Unstructured<'_>) -> Result<HeaderMutations> {
         let (name, value) = (text(bytes)?, text(bytes)?);
         Ok(HeaderMutation { name, value, edit: HeaderEdit::Append })
     })?;
-    Ok(HeaderMutations { remove: vec![], edits })
+    Ok(HeaderMutations::new(vec![], edits))
 }
 
 fn optional<T>(

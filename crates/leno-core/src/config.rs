@@ -38,5 +38,6 @@ pub use route::{
 };
 pub use tracing::{Otlp, TraceProvider, Tracing};
 pub use value::{
-    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
+    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutationLists, HeaderMutations,
+    InternalAddress, StringMatch, StringPattern,
 };

@@ -117,7 +117,7 @@ impl EndpointSet {
                     priority: group.priority,
                     locality: Arc::clone(&locality),
                     transport: Arc::clone(cluster.transport_for(&endpoint.labels)),
-                    workload: endpoint.workload.clone().map(Arc::new),
+                    workload: endpoint.workload.clone(),
                     live: Arc::clone(live),
                 }));
             }

@@ -19,7 +19,10 @@ pub trait HeadersMut: Exchange {
 
 /// The edits of one level (weighted cluster, route, virtual host or route configuration) in one direction.
 #[derive(Clone, Debug, Default)]
-pub struct HeaderEdits {
+pub struct HeaderEdits(Option<Box<Lists>>);
+
+#[derive(Clone, Debug)]
+struct Lists {
     remove: Box<[Box<str>]>,
     edits: Box<[Edit]>,
 }
@@ -56,23 +59,25 @@ impl HeaderEdits {
                 edits.push(Edit { name, value, action: edit.edit });
             });
         }
-        Self { remove: remove.into(), edits: edits.into() }
+        let lists = Lists { remove: remove.into(), edits: edits.into() };
+        Self((!config.is_empty()).then(|| Box::new(lists)))
     }
 
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.edits.is_empty()
+        self.0.is_none()
     }
 
     /// Removals first, then the edits as listed.
     pub fn apply(&self, headers: &mut impl HeadersMut) {
-        for name in &self.remove {
+        let Some(lists) = &self.0 else { return };
+        for name in &lists.remove {
             headers.remove(name);
         }
         // All operators of a level see the headers as they were before its edits, as in Envoy.
-        let mut filled = self.fill(headers).into_iter();
-        for Edit { name, value, action } in &self.edits {
+        let mut filled = lists.fill(headers).into_iter();
+        for Edit { name, value, action } in &lists.edits {
             let filled = match value {
                 Value::Text(_) => Vec::new(),
                 Value::Format(_) => filled.next().unwrap_or_default(),
@@ -90,7 +95,9 @@ impl HeaderEdits {
             }
         }
     }
+}
 
+impl Lists {
     /// The values with operators, in order. Without any this allocates nothing.
     fn fill(&self, headers: &impl HeadersMut) -> Vec<Vec<u8>> {
         let formats = self.edits.iter().filter_map(|edit| match &edit.value {
@@ -182,15 +189,15 @@ mod tests {
 
     #[test]
     fn removals_come_first_and_edits_keep_their_order() {
-        let config = HeaderMutations {
-            remove: vec!["X-Gone".to_owned()],
-            edits: vec![
+        let config = HeaderMutations::new(
+            vec!["X-Gone".to_owned()],
+            vec![
                 edit("x-gone", "back", HeaderEdit::AddIfAbsent),
                 edit("X-A", "2", HeaderEdit::Append),
                 edit("x-b", "100%%", HeaderEdit::Overwrite),
                 edit("x-a", "never", HeaderEdit::AddIfAbsent),
             ],
-        };
+        );
         let mut report = Report::new(String::new());
         let edits = HeaderEdits::compile(&config, &mut report);
         report.finish(|| ()).unwrap();
@@ -205,15 +212,15 @@ mod tests {
 
     #[test]
     fn operators_see_what_was_there_before_the_level() {
-        let config = HeaderMutations {
-            remove: vec!["x-gone".to_owned()],
-            edits: vec![
+        let config = HeaderMutations::new(
+            vec!["x-gone".to_owned()],
+            vec![
                 edit("x-a", "new", HeaderEdit::Overwrite),
                 edit("x-b", "was %REQ(x-a)%", HeaderEdit::Append),
                 edit("x-c", "%REQ(x-gone)%%REQ(x-none)%", HeaderEdit::Overwrite),
                 edit("x-d", "[%REQ(x-none)%]", HeaderEdit::AddIfAbsent),
             ],
-        };
+        );
         let mut report = Report::new(String::new());
         let edits = HeaderEdits::compile(&config, &mut report);
         report.finish(|| ()).unwrap();
@@ -238,10 +245,7 @@ mod tests {
             ("x-a", "50%", "does not end"),
         ];
         for (name, value, expected) in table {
-            let config = HeaderMutations {
-                remove: vec![],
-                edits: vec![edit(name, value, HeaderEdit::Append)],
-            };
+            let config = HeaderMutations::new(vec![], vec![edit(name, value, HeaderEdit::Append)]);
             let mut report = Report::new("r".to_owned());
             HeaderEdits::compile(&config, &mut report);
             let problems = report.finish(|| ()).unwrap_err();

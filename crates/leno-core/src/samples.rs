@@ -30,14 +30,14 @@ pub(crate) fn weighted(parts: &[(&str, u32)]) -> ClusterSpecifier {
     let part = |&(name, weight): &(&str, u32)| WeightedCluster {
         name: name.to_owned(),
         weight,
-        request_headers: HeaderMutations {
-            remove: vec![],
-            edits: vec![HeaderMutation {
+        request_headers: HeaderMutations::new(
+            vec![],
+            vec![HeaderMutation {
                 name: "x-cluster".to_owned(),
                 value: name.to_owned(),
                 edit: HeaderEdit::Overwrite,
             }],
-        },
+        ),
         response_headers: HeaderMutations::default(),
     };
     ClusterSpecifier::Weighted(parts.iter().map(part).collect())

@@ -87,7 +87,7 @@ fn mesh(file: &StaticFile, ads: &AdsSource) -> Result<Mesh, String> {
         Some(Address::Socket(address)) => address.to_string(),
         Some(Address::Host { name, port }) => format!("{name}:{port}"),
         Some(Address::Pipe(path)) => format!("unix:{path}"),
-        Some(address @ Address::Internal { .. }) => {
+        Some(address @ Address::Internal(_)) => {
             return Err(format!("{at}.load_assignment: {address} is within this proxy"));
         }
         None => return Err(format!("{at}.load_assignment: has no endpoint")),

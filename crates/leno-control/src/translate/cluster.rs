@@ -218,7 +218,7 @@ fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
         transport,
         transport_matches,
         circuit: circuit(&pool, policy),
-        outlier: settings.outlier_detection.as_ref().map(outlier),
+        outlier: settings.outlier_detection.as_ref().map(outlier).map(Box::new),
         http: UpstreamHttp {
             protocol: spoken_to(port.protocol, inputs.engine),
             idle_timeout: pool.http.idle_timeout,

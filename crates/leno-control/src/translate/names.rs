@@ -30,7 +30,7 @@ fn entry(scope: &Scope<'_>, service: &Service) -> Option<NameEntry> {
         let available = available.filter(|endpoint| endpoint.health.is_available());
         addresses.extend(available.filter_map(|endpoint| match &endpoint.address {
             Address::Socket(address) => Some(address.ip()),
-            Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. } => None,
+            Address::Host { .. } | Address::Pipe(_) | Address::Internal(_) => None,
         }));
         addresses.sort_unstable();
         addresses.dedup();

@@ -110,7 +110,7 @@ fn addresses_of(scope: &Scope<'_>, service: &Service, port: u16) -> Vec<IpNet> {
     let endpoints = endpoints.and_then(|endpoints| endpoints.by_port.get(&port));
     let address = |address: &Address| match address {
         Address::Socket(address) => Some(IpNet::from(address.ip())),
-        Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. } => None,
+        Address::Host { .. } | Address::Pipe(_) | Address::Internal(_) => None,
     };
     endpoints.into_iter().flatten().filter_map(|endpoint| address(&endpoint.address)).collect()
 }

@@ -12,7 +12,7 @@ const DEFAULT_ATTEMPTS: u32 = 2;
 const DEFAULT_BACK_OFF: Duration = Duration::from_millis(25);
 
 /// The policy for a route; `None` when retries are turned off.
-pub(super) fn policy(said: Option<&Retries>) -> Option<RetryPolicy> {
+pub(super) fn policy(said: Option<&Retries>) -> Option<Box<RetryPolicy>> {
     let default = Retries { attempts: DEFAULT_ATTEMPTS, ..Retries::default() };
     let said = said.unwrap_or(&default);
     if said.attempts == 0 {
@@ -35,7 +35,7 @@ pub(super) fn policy(said: Option<&Retries>) -> Option<RetryPolicy> {
         retry_on.push(RetryCondition::RetriableStatusCodes);
     }
     let back_off_base = said.backoff.unwrap_or(DEFAULT_BACK_OFF);
-    Some(RetryPolicy {
+    Some(Box::new(RetryPolicy {
         retry_on,
         retriable_status_codes: codes,
         num_retries: said.attempts,
@@ -43,7 +43,7 @@ pub(super) fn policy(said: Option<&Retries>) -> Option<RetryPolicy> {
         back_off_base,
         back_off_max: back_off_base.saturating_mul(10),
         avoid_previous_hosts: said.retry_ignore_previous_hosts.unwrap_or(true),
-    })
+    }))
 }
 
 fn condition(word: &str) -> Option<RetryCondition> {

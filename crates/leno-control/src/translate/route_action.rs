@@ -16,7 +16,7 @@ use super::retry;
 /// What the rule does, for calls through `port`.
 pub(super) fn action(route: &HttpRoute, destinations: &Destinations, port: u16) -> RouteAction {
     if let Some(said) = &route.redirect {
-        return RouteAction::Redirect(redirect(said, port));
+        return RouteAction::Redirect(Box::new(redirect(said, port)));
     }
     if let Some(said) = &route.direct_response {
         return RouteAction::DirectResponse(direct_response(said));
@@ -26,7 +26,7 @@ pub(super) fn action(route: &HttpRoute, destinations: &Destinations, port: u16) 
         timeout: route.timeout.filter(|timeout| !timeout.is_zero()),
         idle_timeout: None,
         retry_policy: retry::policy(route.retries.as_ref()),
-        path_rewrite: route.rewrite.as_ref().and_then(path_rewrite),
+        path_rewrite: route.rewrite.as_ref().and_then(path_rewrite).map(Box::new),
         host_rewrite: host_rewrite(route),
         mirrors: mirrors(route, destinations, port),
         websocket: None,
@@ -105,10 +105,10 @@ pub(super) fn edits(said: &HeaderEdits) -> HeaderMutations {
     let set = said.set.iter().filter(|(name, _)| !is_authority(name));
     let set = set.map(mutation(HeaderEdit::Overwrite));
     let add = said.add.iter().map(mutation(HeaderEdit::Append));
-    HeaderMutations {
-        remove: said.remove.iter().map(|name| name.to_ascii_lowercase()).collect(),
-        edits: set.chain(add).collect(),
-    }
+    HeaderMutations::new(
+        said.remove.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        set.chain(add).collect(),
+    )
 }
 
 fn mirrors(route: &HttpRoute, destinations: &Destinations, port: u16) -> Vec<Mirror> {

@@ -33,7 +33,7 @@ pub struct Endpoint {
     /// The pod behind it (namespace, name).
     pub pod: Option<Place>,
     /// How it is called in metrics and records.
-    pub workload: Option<WorkloadRef>,
+    pub workload: Option<Arc<WorkloadRef>>,
     /// Whether a sidecar takes mutual TLS for it.
     pub is_meshed: bool,
     /// What the registry says of it.

@@ -36,7 +36,7 @@ pub struct Workload {
     /// The program's port by the one at which its sidecar listens for it, where the two differ.
     pub program_ports: BTreeMap<u16, u16>,
     /// How it is called in metrics and records.
-    pub reference: WorkloadRef,
+    pub reference: Arc<WorkloadRef>,
 }
 
 impl Workload {
@@ -49,13 +49,13 @@ impl Workload {
         let canonical = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
         let revision =
             ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
-        let reference = WorkloadRef {
+        let reference = Arc::new(WorkloadRef {
             canonical_name: label(&canonical).unwrap_or_else(|| name.clone()),
             canonical_revision: label(&revision).unwrap_or_else(|| "latest".to_owned()),
             name,
             namespace: metadata.namespace.clone(),
             cluster_id: "leno".to_owned(),
-        };
+        });
         let ports = spec.containers.iter().flat_map(|container| &container.ports);
         let account = match spec.service_account_name.as_str() {
             "" => "default",

@@ -11,7 +11,7 @@ use crate::samples::{cluster, endpoint, locality};
 fn balancer(policy: LbPolicy, outlier: Option<OutlierDetection>) -> Balancer {
     let mut config = cluster("c");
     config.lb_policy = policy;
-    config.outlier = outlier;
+    config.outlier = outlier.map(Box::new);
     Balancer::new(&Cluster::compile(&Arc::new(config)).unwrap())
 }
 

@@ -26,7 +26,7 @@ pub struct Cluster {
     /// Default-priority circuit breaker.
     pub circuit: CircuitLimits,
     /// Passive health.
-    pub outlier: Option<OutlierDetection>,
+    pub outlier: Option<Box<OutlierDetection>>,
     /// HTTP settings.
     pub http: UpstreamHttp,
     /// The services it stands for (`metadata.filter_metadata.istio.services`).

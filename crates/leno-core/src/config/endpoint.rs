@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -52,8 +53,8 @@ pub struct LbEndpoint {
     pub weight: u32,
     /// What transport matches look at (`filter_metadata["envoy.transport_socket_match"]`).
     pub labels: BTreeMap<String, String>,
-    /// Which workload it is (`filter_metadata.istio.workload`).
-    pub workload: Option<WorkloadRef>,
+    /// Which workload it is (`filter_metadata.istio.workload`); shared with what is compiled from it.
+    pub workload: Option<Arc<WorkloadRef>>,
 }
 
 /// `HealthStatus`.

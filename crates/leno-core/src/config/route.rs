@@ -35,7 +35,7 @@ pub struct VirtualHost {
     /// Edits for responses from these hosts.
     pub response_headers: HeaderMutations,
     /// For routes that have none of their own.
-    pub retry_policy: Option<RetryPolicy>,
+    pub retry_policy: Option<Box<RetryPolicy>>,
     /// Add `x-envoy-attempt-count` to requests.
     pub include_attempt_count: bool,
 }
@@ -140,7 +140,7 @@ pub enum QueryMatchKind {
 #[expect(missing_docs, reason = "the variants hold documented types")]
 pub enum RouteAction {
     Forward(Box<Forward>),
-    Redirect(Redirect),
+    Redirect(Box<Redirect>),
     DirectResponse(DirectResponse),
 }
 
@@ -155,9 +155,9 @@ pub struct Forward {
     /// No byte either way for this long.
     pub idle_timeout: Option<Duration>,
     /// When to try again.
-    pub retry_policy: Option<RetryPolicy>,
+    pub retry_policy: Option<Box<RetryPolicy>>,
     /// What becomes of the path.
-    pub path_rewrite: Option<PathRewrite>,
+    pub path_rewrite: Option<Box<PathRewrite>>,
     /// What becomes of `Host`.
     pub host_rewrite: Option<String>,
     /// Copies, fire and forget; `Host` gets the suffix `-shadow`.
@@ -170,7 +170,7 @@ pub struct Forward {
     /// (`max_stream_duration.max_stream_duration`).
     pub max_stream_duration: Option<Duration>,
     /// How far gRPC's own deadlines go.
-    pub grpc_timeout: Option<GrpcTimeout>,
+    pub grpc_timeout: Option<Box<GrpcTimeout>>,
 }
 
 /// `RouteAction.upgrade_configs` for CONNECT.

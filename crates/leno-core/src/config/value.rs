@@ -20,15 +20,19 @@ pub enum Address {
     /// A Unix domain socket's path.
     Pipe(String),
     /// A listener of the same proxy that has no socket (`envoy_internal_address`).
-    Internal {
-        /// Its name (`server_listener_name`).
-        listener: String,
-        /// Tells endpoints behind one listener apart (`endpoint_id`).
-        endpoint_id: String,
-        /// Where the listener finds the connection going (`filter_metadata["envoy.filters.listener.original_dst"].local`
-        /// of the endpoint).
-        destination: Option<SocketAddr>,
-    },
+    Internal(Box<InternalAddress>),
+}
+
+/// [`Address::Internal`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct InternalAddress {
+    /// Its name (`server_listener_name`).
+    pub listener: String,
+    /// Tells endpoints behind one listener apart (`endpoint_id`).
+    pub endpoint_id: String,
+    /// Where the listener finds the connection going (`filter_metadata["envoy.filters.listener.original_dst"].local` of the
+    /// endpoint).
+    pub destination: Option<SocketAddr>,
 }
 
 impl fmt::Display for Address {
@@ -37,8 +41,8 @@ impl fmt::Display for Address {
             Self::Socket(address) => address.fmt(f),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
             Self::Pipe(path) => f.write_str(path),
-            Self::Internal { listener, endpoint_id, .. } => {
-                write!(f, "envoy://{listener}/{endpoint_id}")
+            Self::Internal(internal) => {
+                write!(f, "envoy://{}/{}", internal.listener, internal.endpoint_id)
             }
         }
     }
@@ -78,20 +82,54 @@ pub enum StringPattern {
     Regex(String),
 }
 
-/// Header edits of one direction, applied in order: removals first, then `edits` as listed.
+/// Header edits of one direction. There are four places for them on the way of a request, and most are empty: those hold
+/// one word.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct HeaderMutations(Option<Box<HeaderMutationLists>>);
+
+/// What [`HeaderMutations`] holds, applied in order: removals first, then `edits` as listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-pub struct HeaderMutations {
+pub struct HeaderMutationLists {
     /// Names to remove.
     pub remove: Vec<String>,
     /// Values to add or set.
     pub edits: Vec<HeaderMutation>,
 }
 
+impl std::ops::Deref for HeaderMutations {
+    type Target = HeaderMutationLists;
+
+    fn deref(&self) -> &HeaderMutationLists {
+        static NONE: HeaderMutationLists =
+            HeaderMutationLists { remove: Vec::new(), edits: Vec::new() };
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl fmt::Debug for HeaderMutations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl Serialize for HeaderMutations {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(to)
+    }
+}
+
 impl HeaderMutations {
+    /// Removes `remove`, then edits.
+    #[must_use]
+    pub fn new(remove: Vec<String>, edits: Vec<HeaderMutation>) -> Self {
+        let is_empty = remove.is_empty() && edits.is_empty();
+        Self((!is_empty).then(|| Box::new(HeaderMutationLists { remove, edits })))
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.edits.is_empty()
+        self.0.is_none()
     }
 }
 

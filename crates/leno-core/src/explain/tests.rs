@@ -14,8 +14,8 @@ use crate::snapshot::Resources;
 fn jason_route() -> Route {
     let mut to_v2 = forward(ClusterSpecifier::Cluster("v2".to_owned()));
     to_v2.host_rewrite = Some("reviews.example".to_owned());
-    to_v2.path_rewrite = Some(PathRewrite::Prefix("/api".to_owned()));
-    to_v2.retry_policy = Some(config::RetryPolicy {
+    to_v2.path_rewrite = Some(Box::new(PathRewrite::Prefix("/api".to_owned())));
+    to_v2.retry_policy = Some(Box::new(config::RetryPolicy {
         retry_on: vec![RetryCondition::ServerError5xx],
         retriable_status_codes: vec![],
         num_retries: 2,
@@ -23,7 +23,7 @@ fn jason_route() -> Route {
         back_off_base: Duration::from_millis(25),
         back_off_max: Duration::from_millis(250),
         avoid_previous_hosts: true,
-    });
+    }));
     to_v2.mirrors =
         vec![Mirror { cluster: "v3".to_owned(), fraction: Fraction { per_million: 500_000 } }];
     let mut jason = route("jason", prefix("/reviews"), RouteAction::Forward(Box::new(to_v2)));
@@ -58,7 +58,7 @@ fn resources() -> Resources {
     let answer = config::DirectResponse { status: 418, body: b"teapot".to_vec() };
     let routes = vec![
         jason_route(),
-        route("old", prefix("/old"), RouteAction::Redirect(redirect)),
+        route("old", prefix("/old"), RouteAction::Redirect(Box::new(redirect))),
         route("tea", PathMatch::Exact("/tea".to_owned()), RouteAction::DirectResponse(answer)),
         route(
             "split",
@@ -70,7 +70,7 @@ fn resources() -> Resources {
         name: "reviews:9080".to_owned(),
         domains: vec!["reviews".to_owned()],
         routes,
-        request_headers: HeaderMutations { remove: vec!["x-internal".to_owned()], edits: vec![] },
+        request_headers: HeaderMutations::new(vec!["x-internal".to_owned()], vec![]),
         response_headers: HeaderMutations::default(),
         retry_policy: None,
         include_attempt_count: true,

@@ -15,7 +15,7 @@ use crate::retry::RetryPolicy;
 #[expect(missing_docs, reason = "the variants hold documented types")]
 pub enum Action {
     Forward(Box<Forward>),
-    Redirect(Redirect),
+    Redirect(Box<Redirect>),
     DirectResponse(DirectResponse),
 }
 
@@ -41,8 +41,8 @@ pub struct Forward {
     /// From the beginning of the request to the end of the response; never zero.
     pub max_stream_duration: Option<Duration>,
     /// How far gRPC's own deadlines go.
-    pub grpc_timeout: Option<config::GrpcTimeout>,
-    pub(crate) path_rewrite: Option<PathRewrite>,
+    pub grpc_timeout: Option<Box<config::GrpcTimeout>>,
+    pub(crate) path_rewrite: Option<Box<PathRewrite>>,
 }
 
 /// A cluster that gets copies of requests.
@@ -171,7 +171,7 @@ impl Action {
             }
             config::RouteAction::Redirect(redirect) => report
                 .within(format_args!(".redirect"), |report| {
-                    Self::Redirect(Redirect::compile(redirect, report))
+                    Self::Redirect(Box::new(Redirect::compile(redirect, report)))
                 }),
             config::RouteAction::DirectResponse(response) => {
                 let status = response.status;
@@ -204,7 +204,7 @@ impl Forward {
         });
         let path_rewrite = config.path_rewrite.as_ref().and_then(|rewrite| {
             report.within(format_args!(".path_rewrite"), |report| {
-                PathRewrite::compile(rewrite, report)
+                PathRewrite::compile(rewrite, report).map(Box::new)
             })
         });
         report.check_duration("timeout", config.timeout);
@@ -233,7 +233,7 @@ impl Forward {
             websocket: config.websocket,
             connect: config.connect,
             max_stream_duration: config.max_stream_duration.filter(|limit| !limit.is_zero()),
-            grpc_timeout: config.grpc_timeout,
+            grpc_timeout: config.grpc_timeout.clone(),
             path_rewrite,
         }
     }

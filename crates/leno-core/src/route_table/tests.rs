@@ -170,7 +170,7 @@ fn paths_are_rewritten_and_queries_kept() {
     ];
     for (path_match, rewrite, path, expected) in table {
         let mut to = forward(ClusterSpecifier::Cluster("c".to_owned()));
-        to.path_rewrite = Some(rewrite.clone());
+        to.path_rewrite = Some(Box::new(rewrite.clone()));
         let candidate = route("r", path_match, RouteAction::Forward(Box::new(to)));
         let routes = compile(table_of("t", vec![virtual_host("h", &["*"], vec![candidate])]));
         let call = Call::get("a", path);
@@ -209,7 +209,8 @@ fn redirects_keep_what_they_do_not_replace() {
         (config::Redirect { strip_query: true, ..redirect() }, "a", "http://a/api/x"),
     ];
     for (redirect, authority, expected) in table {
-        let candidate = route("r", prefix("/api"), RouteAction::Redirect(redirect.clone()));
+        let candidate =
+            route("r", prefix("/api"), RouteAction::Redirect(Box::new(redirect.clone())));
         let routes = compile(table_of("t", vec![virtual_host("h", &["*"], vec![candidate])]));
         let call = Call::get(authority, "/api/x?y");
         let matched = routes.route(&call).unwrap();
@@ -240,9 +241,11 @@ fn header_edits_go_from_the_most_specific_level_up() {
             write!(self.0, "={name} ").unwrap();
         }
     }
-    let edits = |name: &str| HeaderMutations {
-        remove: vec![format!("{name}-gone")],
-        edits: vec![edit(name, "1", HeaderEdit::Append)],
+    let edits = |name: &str| {
+        HeaderMutations::new(
+            vec![format!("{name}-gone")],
+            vec![edit(name, "1", HeaderEdit::Append)],
+        )
     };
     let mut candidate =
         route("r", prefix("/"), RouteAction::Forward(Box::new(forward(weighted(&[("c", 1)])))));
@@ -296,9 +299,9 @@ fn a_route_inherits_the_hosts_retry_policy_only_when_it_has_none() {
     };
     let mut own = route_to(exact("/own"), "c");
     let RouteAction::Forward(to) = &mut own.action else { panic!("a forward") };
-    to.retry_policy = Some(policy(7));
+    to.retry_policy = Some(Box::new(policy(7)));
     let mut host = virtual_host("h", &["*"], vec![own, route_to(prefix("/"), "c")]);
-    host.retry_policy = Some(policy(3));
+    host.retry_policy = Some(Box::new(policy(3)));
     let routes = compile(table_of("t", vec![host]));
     for (path, expected) in [("/own", 7), ("/", 3)] {
         let matched = routes.route(&Call::get("a", path)).unwrap();
@@ -316,7 +319,8 @@ fn every_problem_is_reported_with_its_place() {
         invert: false,
         treat_missing_as_empty: false,
     }];
-    bad.request_headers.edits = vec![edit("x y", "1", HeaderEdit::Append)];
+    let bad_edit = vec![edit("x y", "1", HeaderEdit::Append)];
+    bad.request_headers = HeaderMutations::new(Vec::new(), bad_edit);
     let zero = route(
         "zero",
         separated("/a/"),

@@ -126,8 +126,8 @@ fn forward() -> impl Strategy<Value = RouteAction> {
             let mut action = forward_to(to);
             if let RouteAction::Forward(forward) = &mut action {
                 forward.timeout = timeout;
-                forward.retry_policy = retry_policy;
-                forward.path_rewrite = path_rewrite;
+                forward.retry_policy = retry_policy.map(Box::new);
+                forward.path_rewrite = path_rewrite.map(Box::new);
                 forward.host_rewrite = host_rewrite;
             }
             action
@@ -140,7 +140,14 @@ fn redirect() -> impl Strategy<Value = RouteAction> {
     (option::of(text()), option::of(any::<u16>()), option::of(path), 300..310_u16, any::<bool>())
         .prop_map(|(host, port, path, status, strip_query)| {
             let scheme = host.as_ref().map(|_| "https".to_owned());
-            RouteAction::Redirect(Redirect { scheme, host, port, path, status, strip_query })
+            RouteAction::Redirect(Box::new(Redirect {
+                scheme,
+                host,
+                port,
+                path,
+                status,
+                strip_query,
+            }))
         })
 }
 
@@ -155,7 +162,7 @@ fn any_route() -> impl Strategy<Value = Route> {
         |(path, headers, action, edits)| {
             let mut route = route("r", path, action);
             route.route_match.headers = headers;
-            route.request_headers.edits = edits;
+            route.request_headers = HeaderMutations::new(Vec::new(), edits);
             route
         },
     )
@@ -203,7 +210,7 @@ proptest! {
         let ([consecutive_5xx, consecutive_gateway_failure, most, least], [a, b, c]) = outlier;
         let mut config = cluster("c", Discovery::Eds { service_name: None });
         config.lb_policy = LbPolicy::LeastRequest { choices };
-        config.outlier = Some(OutlierDetection {
+        config.outlier = Some(Box::new(OutlierDetection {
             consecutive_5xx: consecutive_5xx % 4,
             consecutive_gateway_failure: consecutive_gateway_failure % 4,
             interval: a,
@@ -211,7 +218,7 @@ proptest! {
             max_ejection_time: c,
             max_ejection_percent: most % 120,
             min_health_percent: least % 120,
-        });
+        }));
         let localities = groups.into_iter().map(|(priority, weight, endpoints)| LocalityEndpoints {
             locality: Locality::default(),
             priority,

@@ -82,7 +82,7 @@ fn drive(
 fn failing_mesh(outlier: Option<OutlierDetection>) -> Snapshot {
     let mut action = forward_to(ClusterSpecifier::Cluster("c".to_owned()));
     let RouteAction::Forward(forward) = &mut action else { panic!("a forward") };
-    forward.retry_policy = Some(RetryPolicy {
+    forward.retry_policy = Some(Box::new(RetryPolicy {
         retry_on: vec![RetryCondition::GatewayError, RetryCondition::ConnectFailure],
         retriable_status_codes: vec![],
         num_retries: 2,
@@ -90,11 +90,11 @@ fn failing_mesh(outlier: Option<OutlierDetection>) -> Snapshot {
         back_off_base: Duration::from_millis(25),
         back_off_max: Duration::from_millis(250),
         avoid_previous_hosts: true,
-    });
+    }));
     let everything = route("r", PathMatch::Prefix("/".to_owned()), action);
     let routes = table("t", vec![virtual_host("h", &["*"], vec![everything])]);
     let mut config = cluster("c", Discovery::Eds { service_name: None });
-    config.outlier = outlier;
+    config.outlier = outlier.map(Box::new);
     let resources = Resources {
         listeners: BTreeMap::new(),
         routes: BTreeMap::from([("t".to_owned(), Arc::new(routes))]),

@@ -26,9 +26,9 @@ pub(super) fn timeout(session: &Session, forward: &Forward) -> Option<Duration> 
     let route = forward.timeout;
     let asked = session.request.fields().get(Known::GrpcTimeout);
     let asked = asked.filter(|_| session.record.is_grpc()).and_then(grpc::timeout);
-    match (asked, forward.grpc_timeout) {
+    match (asked, &forward.grpc_timeout) {
         (None, _) => route,
-        (Some(asked), Some(granted)) => Some(grpc::granted(asked, granted)),
+        (Some(asked), Some(granted)) => Some(grpc::granted(asked, **granted)),
         // The client's own, where it is the shorter one.
         (Some(asked), None) => Some(route.map_or(asked, |route| route.min(asked))),
     }

@@ -243,8 +243,8 @@ impl Record {
             Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
                 return match self.endpoint.as_ref().map(|endpoint| &endpoint.address) {
                     Some(Address::Socket(address)) => format::address(*address, out),
-                    Some(Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. })
-                    | None => {}
+                    Some(Address::Host { .. } | Address::Pipe(_) | Address::Internal(_)) | None => {
+                    }
                 };
             }
             Fact::UpstreamLocalAddress => {
@@ -347,7 +347,7 @@ impl Session {
         let settings = record.cluster.as_ref().map(|cluster| cluster.settings().clone());
         let upstream_host = record.endpoint.as_ref().and_then(|e| match e.address {
             Address::Socket(address) => Some(address),
-            Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. } => None,
+            Address::Host { .. } | Address::Pipe(_) | Address::Internal(_) => None,
         });
         let line = AccessRecord {
             method: has_request.then(|| self.request.method_bytes()),

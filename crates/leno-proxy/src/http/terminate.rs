@@ -48,8 +48,8 @@ pub(super) async fn terminate(
     let endpoint = endpoint.ok_or(Failure::NoHealthyUpstream)?;
     session.record.attempted(&endpoint);
     cluster.stats.increment(ClusterStat::RqTotal);
-    if let Address::Internal { listener, .. } = &endpoint.address {
-        return within(session, listener, ends).await;
+    if let Address::Internal(internal) = &endpoint.address {
+        return within(session, &internal.listener, ends).await;
     }
     let caller = Caller::at(ends);
     // Boxed: connecting is a large state, and most of a connection's life has none.

@@ -164,7 +164,7 @@ impl Drop for TcpRecord {
         let blame = reaction.map(|reaction| reaction.blame(self.facts.side()));
         let upstream_host = self.endpoint.as_ref().and_then(|e| match e.address {
             Address::Socket(address) => Some(address),
-            Address::Host { .. } | Address::Pipe(_) | Address::Internal { .. } => None,
+            Address::Host { .. } | Address::Pipe(_) | Address::Internal(_) => None,
         });
         let line = AccessRecord {
             response_flags: self.flags(),

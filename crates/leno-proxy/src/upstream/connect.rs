@@ -215,10 +215,10 @@ async fn open(
     };
     let (address, more) = (&endpoint.address, &endpoint.additional_addresses);
     let (mut wire, around) = match address {
-        Address::Internal { listener, destination, .. } => {
-            let ends = within(*destination, purpose.ends);
+        Address::Internal(internal) => {
+            let ends = within(internal.destination, purpose.ends);
             // Boxed: it may open a connection of another cluster.
-            Box::pin(internal::dial(worker, listener, ends)).await?
+            Box::pin(internal::dial(worker, &internal.listener, ends)).await?
         }
         address => {
             let wire = worker.dialer.dial(address, more, route, limit).await?;

@@ -106,7 +106,7 @@ impl Dialer {
                 }
                 Address::Pipe(path) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
                 Address::Host { name, .. } => Err(DialError::Unresolved(name.clone())),
-                Address::Internal { listener, .. } => Err(DialError::NoListener(listener.clone())),
+                Address::Internal(to) => Err(DialError::NoListener(to.listener.clone())),
             }
         };
         timeout(limit, connected).await.map_err(|_| DialError::Timeout(limit))?

@@ -74,7 +74,7 @@ fn the_proxy_answers_by_itself_where_the_route_says_so() {
     };
     let direct = DirectResponse { status: 418, body: b"short and stout".to_vec() };
     let routes = vec![
-        route_to("/old", RouteAction::Redirect(redirect)),
+        route_to("/old", RouteAction::Redirect(Box::new(redirect))),
         route_to("/tea", RouteAction::DirectResponse(direct)),
         route("/gone", forward("gone")),
     ];
@@ -101,7 +101,7 @@ fn the_proxy_answers_by_itself_where_the_route_says_so() {
 fn the_route_edits_what_it_says_and_nothing_else() {
     let (origin, requests) = answering(OK);
     let mut forward = forward("origin");
-    forward.path_rewrite = Some(PathRewrite::Prefix("/inner".into()));
+    forward.path_rewrite = Some(Box::new(PathRewrite::Prefix("/inner".into())));
     forward.host_rewrite = Some("inner.example".into());
     let mut route = route("/outer", forward);
     let set = |name: &str, value: &str, edit| HeaderMutation {
@@ -109,14 +109,14 @@ fn the_route_edits_what_it_says_and_nothing_else() {
         value: value.into(),
         edit,
     };
-    route.request_headers = HeaderMutations {
-        remove: vec!["x-secret".into()],
-        edits: vec![set("x-added", "1", HeaderEdit::Append)],
-    };
-    route.response_headers = HeaderMutations {
-        remove: vec!["x-origin".into()],
-        edits: vec![set("x-edge", "leno", HeaderEdit::Overwrite)],
-    };
+    route.request_headers = HeaderMutations::new(
+        vec!["x-secret".into()],
+        vec![set("x-added", "1", HeaderEdit::Append)],
+    );
+    route.response_headers = HeaderMutations::new(
+        vec!["x-origin".into()],
+        vec![set("x-edge", "leno", HeaderEdit::Overwrite)],
+    );
     let (_proxy, address) = start(resources(vec![route], vec![cluster("origin", &[origin])]));
     let response = Peer::connect(address)
         .call("GET /outer/a?b HTTP/1.1\r\nHost: x\r\nX-Secret: s\r\nX-Kept: k\r\n\r\n");

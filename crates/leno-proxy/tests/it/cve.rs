@@ -11,7 +11,7 @@ fn a_path_that_the_client_claims_decides_nothing_cve_2023_27487() {
     let (open, to_open) = answering(OK);
     let (closed, to_closed) = answering(OK);
     let mut rewritten = forward("open");
-    rewritten.path_rewrite = Some(PathRewrite::Prefix("/shop/".into()));
+    rewritten.path_rewrite = Some(Box::new(PathRewrite::Prefix("/shop/".into())));
     let routes = vec![
         route("/admin", forward("closed")),
         route("/public/", rewritten),

@@ -22,7 +22,7 @@ fn retrying(retry_on: Vec<RetryCondition>, num_retries: u32) -> Forward {
         back_off_max: Duration::from_millis(10),
         avoid_previous_hosts: false,
     };
-    Forward { retry_policy: Some(policy), ..forward("origin") }
+    Forward { retry_policy: Some(Box::new(policy)), ..forward("origin") }
 }
 
 /// An endpoint that answers with `replies` one after the other, then with the last for ever.

@@ -141,7 +141,7 @@ async fn a_status_that_the_policy_names_is_tried_again() {
     })
     .await;
     let mut forward = forward("origin");
-    forward.retry_policy = Some(RetryPolicy {
+    forward.retry_policy = Some(Box::new(RetryPolicy {
         retry_on: vec![RetryCondition::GrpcUnavailable],
         retriable_status_codes: Vec::new(),
         num_retries: 2,
@@ -149,7 +149,7 @@ async fn a_status_that_the_policy_names_is_tried_again() {
         back_off_base: Duration::from_millis(1),
         back_off_max: Duration::from_millis(2),
         avoid_previous_hosts: false,
-    });
+    }));
     let clusters = vec![crate::http2::http2_cluster("origin", origin)];
     let (_proxy, address) = start(resources(vec![route("/", forward)], clusters));
     let mut client = Client::connect(address).await;

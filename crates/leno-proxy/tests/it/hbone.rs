@@ -44,11 +44,12 @@ fn inside(port: u16) -> SocketAddr {
 fn within(name: &str, to: &str, destination: Option<SocketAddr>) -> Cluster {
     let mut cluster = cluster(name, &[inside(1)]);
     let Discovery::Static(assignment) = &mut cluster.discovery else { panic!("static") };
-    Arc::make_mut(assignment).localities[0].endpoints[0].address = Address::Internal {
-        listener: to.into(),
-        endpoint_id: destination.map(|it| it.to_string()).unwrap_or_default(),
-        destination,
-    };
+    Arc::make_mut(assignment).localities[0].endpoints[0].address =
+        Address::Internal(Box::new(InternalAddress {
+            listener: to.into(),
+            endpoint_id: destination.map(|it| it.to_string()).unwrap_or_default(),
+            destination,
+        }));
     cluster.transport = UpstreamTransport::Internal;
     cluster
 }
@@ -120,13 +121,13 @@ fn sender(ca: &Ca, hbone: SocketAddr) -> Resources {
     let originate = TcpProxy {
         tunneling: Some(Tunneling {
             hostname: "%DOWNSTREAM_LOCAL_ADDRESS%".into(),
-            headers: HeaderMutations {
-                remove: Vec::new(),
-                edits: vec![
+            headers: HeaderMutations::new(
+                Vec::new(),
+                vec![
                     header("baggage", BAGGAGE),
                     header("forwarded", "for=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
                 ],
-            },
+            ),
         }),
         ..TcpProxy::minimal("originate", "connect_originate")
     };

@@ -331,7 +331,7 @@ async fn a_body_is_sent_again_with_the_next_attempt() {
     })
     .await;
     let mut forward = forward("origin");
-    forward.retry_policy = Some(RetryPolicy {
+    forward.retry_policy = Some(Box::new(RetryPolicy {
         retry_on: vec![RetryCondition::ServerError5xx],
         retriable_status_codes: Vec::new(),
         num_retries: 3,
@@ -339,7 +339,7 @@ async fn a_body_is_sent_again_with_the_next_attempt() {
         back_off_base: Duration::from_millis(1),
         back_off_max: Duration::from_millis(2),
         avoid_previous_hosts: false,
-    });
+    }));
     let resources = resources(vec![route("/", forward)], vec![http2_cluster("origin", origin)]);
     let (_proxy, address) = start(resources);
     let mut client = Client::connect(address).await;

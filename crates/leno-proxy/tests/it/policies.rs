@@ -178,7 +178,7 @@ fn an_endpoint_that_keeps_failing_is_set_aside_and_comes_back() {
     let (good, _) = answering(OK);
     let (bad, failures) = answering("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
     let mut watched = cluster("origin", &[good, bad]);
-    watched.outlier = Some(OutlierDetection {
+    watched.outlier = Some(Box::new(OutlierDetection {
         consecutive_5xx: 3,
         consecutive_gateway_failure: 0,
         interval: Duration::from_millis(50),
@@ -187,7 +187,7 @@ fn an_endpoint_that_keeps_failing_is_set_aside_and_comes_back() {
         max_ejection_time: Duration::from_secs(2),
         max_ejection_percent: 100,
         min_health_percent: 0,
-    });
+    }));
     let routes = vec![route("/", forward("origin"))];
     let (_proxy, address) = start(resources(routes, vec![watched]));
     let mut client = Peer::connect(address);

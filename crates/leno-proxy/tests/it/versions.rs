@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use leno_core::config::{
-    HttpConnectionManager, SchemeRewrite, UpstreamProtocol, UpstreamTransport,
+    HeaderEdit, HeaderMutation, HeaderMutations, HttpConnectionManager, SchemeRewrite,
+    UpstreamProtocol, UpstreamTransport,
 };
 
 use crate::basic::OK;
@@ -103,11 +104,12 @@ fn the_scheme_is_what_the_listener_says() {
     // The far proxy tells of the `:scheme` that comes to it, in plaintext and under TLS.
     let far = |tls| {
         let mut route = route("/", forward("echo"));
-        route.request_headers.edits.push(leno_core::config::HeaderMutation {
+        let scheme = HeaderMutation {
             name: "x-scheme".into(),
             value: "%REQ(:SCHEME)%".into(),
-            edit: leno_core::config::HeaderEdit::Overwrite,
-        });
+            edit: HeaderEdit::Overwrite,
+        };
+        route.request_headers = HeaderMutations::new(Vec::new(), vec![scheme]);
         let mut listener = http_listener(vec![route]);
         listener.filter_chains[0].tls = tls;
         start(with_listener(listener, vec![cluster("echo", &[echo])]))

@@ -89,7 +89,8 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Cluster {
         r.message(1, "healthy_panic_threshold", value::percent)
     });
     let panic = panic.flatten().unwrap_or(DEFAULT_PANIC);
-    let outlier = r.message(19, "outlier_detection", |r| upstream::outlier(r, panic / 100));
+    let outlier =
+        r.message(19, "outlier_detection", |r| upstream::outlier(r, panic / 100)).map(Box::new);
     if outlier.is_none() && panic != DEFAULT_PANIC {
         r.not_acted_on("common_lb_config.healthy_panic_threshold");
     }

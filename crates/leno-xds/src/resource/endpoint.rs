@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use leno_core::config::{
     Address, ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints,
@@ -77,8 +78,8 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
         r.problem_at("endpoint.address", "is missing");
         return None;
     };
-    if let Address::Internal { destination, .. } = &mut address {
-        *destination = original_destination(r, metadata.get(ORIGINAL_DST));
+    if let Address::Internal(internal) = &mut address {
+        internal.destination = original_destination(r, metadata.get(ORIGINAL_DST));
     }
     let workload = value::text_at(metadata.get(ISTIO), "workload");
     Some(LbEndpoint {
@@ -87,7 +88,7 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
         health,
         weight,
         labels: metadata.get(TRANSPORT_MATCH).map(labels).unwrap_or_default(),
-        workload: workload.map(|text| workload_ref(&text)),
+        workload: workload.map(|text| Arc::new(workload_ref(&text))),
     })
 }
 
@@ -156,14 +157,16 @@ fn encode_endpoint(w: &mut Writer, endpoint: &LbEndpoint) {
     let mut istio = Map::new();
     if let Some(workload) = &endpoint.workload {
         let WorkloadRef { name, namespace, canonical_name, canonical_revision, cluster_id } =
-            workload;
+            &**workload;
         let text =
             [name, namespace, canonical_name, canonical_revision, cluster_id].map(String::as_str);
         istio.insert("workload".to_owned(), Value::from(text.join(";")));
     }
     let labels = labels_json(&endpoint.labels);
     let mut original = Map::new();
-    if let Address::Internal { destination: Some(destination), .. } = &endpoint.address {
+    if let Address::Internal(internal) = &endpoint.address
+        && let Some(destination) = internal.destination
+    {
         original.insert("local".to_owned(), Value::from(destination.to_string()));
     }
     let namespaces = [(ORIGINAL_DST, original), (TRANSPORT_MATCH, labels), (ISTIO, istio)];

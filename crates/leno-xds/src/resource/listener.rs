@@ -98,7 +98,7 @@ fn address(r: &mut Reader<'_, '_>) -> ListenerAddress {
         (Some((Address::Host { name, .. }, _)), None) => {
             r.problem_at("address", &format!("\"{name}\" is not an IP address"));
         }
-        (Some((Address::Internal { .. }, _)), None) => {
+        (Some((Address::Internal(_), _)), None) => {
             r.problem_at("address", "a listener without a socket has internal_listener instead");
         }
         (Some(_), Some(_)) => r.problem_at("address", "a listener without a socket has none"),

@@ -72,7 +72,7 @@ fn virtual_host(r: &mut Reader<'_, '_>) -> VirtualHost {
         routes,
         request_headers: value::headers(r, &HOST_HEADERS.0),
         response_headers: value::headers(r, &HOST_HEADERS.1),
-        retry_policy: r.message(16, "retry_policy", retry::decode),
+        retry_policy: r.message(16, "retry_policy", retry::decode).map(Box::new),
         include_attempt_count: r.bool(14, "include_request_attempt_count"),
     }
 }
@@ -86,7 +86,8 @@ fn route(r: &mut Reader<'_, '_>) -> Option<Route> {
     }
     let action = [
         r.message(2, "route", route_action::forward).map(|f| RouteAction::Forward(Box::new(f))),
-        r.message(3, "redirect", route_action::redirect).map(RouteAction::Redirect),
+        r.message(3, "redirect", route_action::redirect)
+            .map(|to| RouteAction::Redirect(Box::new(to))),
         r.message(7, "direct_response", route_action::direct_response)
             .map(RouteAction::DirectResponse),
     ];

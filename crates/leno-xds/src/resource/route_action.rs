@@ -48,14 +48,14 @@ pub(crate) fn forward(r: &mut Reader<'_, '_>) -> Forward {
         cluster: exactly_one(r, one, weighted),
         timeout: some(r.duration(8, "timeout").or(Some(DEFAULT_TIMEOUT))),
         idle_timeout: some(r.duration(24, "idle_timeout")),
-        retry_policy: r.message(9, "retry_policy", retry::decode),
-        path_rewrite: prefix.or(regex),
+        retry_policy: r.message(9, "retry_policy", retry::decode).map(Box::new),
+        path_rewrite: prefix.or(regex).map(Box::new),
         host_rewrite: r.optional_string(6, "host_rewrite_literal"),
         mirrors: r.messages(30, "request_mirror_policies", mirror),
         websocket,
         connect,
         max_stream_duration: some(max_stream_duration),
-        grpc_timeout,
+        grpc_timeout: grpc_timeout.map(Box::new),
     }
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn write_forward(w: &mut Writer, forward: &Forward) {
         ClusterSpecifier::Cluster(name) => w.string(1, name),
         ClusterSpecifier::Weighted(clusters) => w.message(3, |w| write_weighted(w, clusters)),
     }
-    match &forward.path_rewrite {
+    match forward.path_rewrite.as_deref() {
         Some(PathRewrite::Prefix(prefix)) => w.string(5, prefix),
         Some(PathRewrite::Regex { pattern, substitution }) => w.message(32, |w| {
             value::write_regex(w, 1, pattern);
@@ -198,7 +198,7 @@ pub(crate) fn write_forward(w: &mut Writer, forward: &Forward) {
             if let Some(whole) = forward.max_stream_duration {
                 w.duration(1, whole);
             }
-            if let Some(grpc) = forward.grpc_timeout {
+            if let Some(grpc) = &forward.grpc_timeout {
                 w.duration(2, grpc.max);
                 w.duration(3, grpc.offset);
             }

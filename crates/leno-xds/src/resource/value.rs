@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use leno_core::config::{
-    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, StringMatch, StringPattern,
+    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, InternalAddress, StringMatch,
+    StringPattern,
 };
 use serde_json::{Map, Value};
 
@@ -63,10 +64,12 @@ pub(crate) fn address_with_mode(r: &mut Reader<'_, '_>) -> (Address, Option<u32>
         mode = r.field(2, "mode").and_then(Field::u32);
         Address::Pipe(r.required_string(1, "path"))
     });
-    let internal = r.message(3, "envoy_internal_address", |r| Address::Internal {
-        listener: r.required_string(1, "server_listener_name"),
-        endpoint_id: r.string(2, "endpoint_id"),
-        destination: None,
+    let internal = r.message(3, "envoy_internal_address", |r| {
+        Address::Internal(Box::new(InternalAddress {
+            listener: r.required_string(1, "server_listener_name"),
+            endpoint_id: r.string(2, "endpoint_id"),
+            destination: None,
+        }))
     });
     let mut given = [socket, pipe, internal].into_iter().flatten();
     match (given.next(), given.next()) {
@@ -105,7 +108,7 @@ pub(crate) fn socket_address(r: &mut Reader<'_, '_>) -> SocketAddr {
             r.problem(&format!("\"{name}\" is not an IP address"));
             NOWHERE
         }
-        Address::Pipe(_) | Address::Internal { .. } => {
+        Address::Pipe(_) | Address::Internal(_) => {
             r.problem("an IP address is expected here");
             NOWHERE
         }
@@ -117,9 +120,9 @@ pub(crate) fn write_address(w: &mut Writer, number: u32, address: &Address) {
         Address::Socket(address) => write_socket(w, &address.ip().to_string(), address.port()),
         Address::Host { name, port } => write_socket(w, name, *port),
         Address::Pipe(path) => w.message(2, |w| w.string(1, path)),
-        Address::Internal { listener, endpoint_id, .. } => w.message(3, |w| {
-            w.string(1, listener);
-            w.string(2, endpoint_id);
+        Address::Internal(internal) => w.message(3, |w| {
+            w.string(1, &internal.listener);
+            w.string(2, &internal.endpoint_id);
         }),
     });
 }
@@ -218,10 +221,10 @@ pub(crate) const fn header_fields(numbers: [u32; 4]) -> (HeaderFields, HeaderFie
 
 pub(crate) fn headers(r: &mut Reader<'_, '_>, fields: &HeaderFields) -> HeaderMutations {
     let edits = r.messages(fields.add.0, fields.add.1, header_edit);
-    HeaderMutations {
-        remove: r.strings(fields.remove.0, fields.remove.1),
-        edits: exactly(edits.into_iter().flatten()),
-    }
+    HeaderMutations::new(
+        r.strings(fields.remove.0, fields.remove.1),
+        exactly(edits.into_iter().flatten()),
+    )
 }
 
 /// Nothing where Envoy would do nothing: an empty value that is not to be kept.

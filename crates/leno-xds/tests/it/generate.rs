@@ -41,7 +41,7 @@ fn address() -> impl Strategy<Value = Address> {
         ("[a-z]{1,5}\\.svc", any::<u16>()).prop_map(|(name, port)| Address::Host { name, port }),
         "/[a-z]{1,5}".prop_map(Address::Pipe),
         (name(), "[a-z]{0,3}", of(socket())).prop_map(|(listener, endpoint_id, destination)| {
-            Address::Internal { listener, endpoint_id, destination }
+            Address::Internal(Box::new(InternalAddress { listener, endpoint_id, destination }))
         }),
     ]
 }
@@ -70,7 +70,7 @@ fn headers() -> impl Strategy<Value = HeaderMutations> {
         edit,
     });
     (vec(name(), 0..2), vec(mutation, 0..2))
-        .prop_map(|(remove, edits)| HeaderMutations { remove, edits })
+        .prop_map(|(remove, edits)| HeaderMutations::new(remove, edits))
 }
 
 pub(crate) fn load_assignment() -> impl Strategy<Value = ClusterLoadAssignment> {
@@ -102,12 +102,14 @@ fn lb_endpoint() -> impl Strategy<Value = LbEndpoint> {
     ]);
     let word = "[a-z.]{0,4}";
     let workload = (word, word, word, word, word).prop_map(
-        |(name, namespace, canonical_name, canonical_revision, cluster_id)| WorkloadRef {
-            name,
-            namespace,
-            canonical_name,
-            canonical_revision,
-            cluster_id,
+        |(name, namespace, canonical_name, canonical_revision, cluster_id)| {
+            Arc::new(WorkloadRef {
+                name,
+                namespace,
+                canonical_name,
+                canonical_revision,
+                cluster_id,
+            })
         },
     );
     let place = (address(), vec(socket(), 0..2));
@@ -162,7 +164,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
             transport: a.4,
             transport_matches: a.5,
             circuit: b.0,
-            outlier: b.1,
+            outlier: b.1.map(Box::new),
             http: b.2,
             services: c.0,
             origin: c.1,
@@ -275,7 +277,7 @@ fn virtual_host() -> impl Strategy<Value = VirtualHost> {
                 routes: parts.2,
                 request_headers,
                 response_headers,
-                retry_policy,
+                retry_policy: retry_policy.map(Box::new),
                 include_attempt_count,
             }
         },
@@ -285,7 +287,7 @@ fn virtual_host() -> impl Strategy<Value = VirtualHost> {
 fn route() -> impl Strategy<Value = Route> {
     let action = prop_oneof![
         4 => forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
-        1 => redirect().prop_map(RouteAction::Redirect),
+        1 => redirect().prop_map(|to| RouteAction::Redirect(Box::new(to))),
         1 => (100..600_u16, vec(any::<u8>(), 0..5))
             .prop_map(|(status, body)| RouteAction::DirectResponse(DirectResponse { status, body })),
     ];
@@ -373,14 +375,14 @@ fn forward() -> impl Strategy<Value = Forward> {
             cluster: a.0,
             timeout: a.1,
             idle_timeout: a.2,
-            retry_policy: a.3,
-            path_rewrite: b.0,
+            retry_policy: a.3.map(Box::new),
+            path_rewrite: b.0.map(Box::new),
             host_rewrite: b.1,
             mirrors: b.2,
             websocket: c.0,
             connect: c.1,
             max_stream_duration: c.2,
-            grpc_timeout: c.3,
+            grpc_timeout: c.3.map(Box::new),
         })
 }
 

@@ -260,7 +260,7 @@ fn tcp_proxy() -> impl Strategy<Value = TcpProxy> {
     ];
     let tunneling = (name(), headers()).prop_map(|(hostname, headers)| Tunneling {
         hostname,
-        headers: HeaderMutations { remove: Vec::new(), ..headers },
+        headers: HeaderMutations::new(Vec::new(), headers.edits.clone()),
     });
     let bounds = (of(duration()), of(duration()), 1..u32::MAX);
     ("[a-z]{0,4}", cluster, bounds, access_logs(), of(tunneling)).prop_map(
