@@ -4,6 +4,7 @@
 //! turns them into what a request sees. Names and meanings are Envoy's. Values may still be wrong (an unknown
 //! cluster, a bad regex): nothing here is checked, everything can be compared, hashed and printed.
 
+mod authorization;
 mod cluster;
 mod endpoint;
 mod http_limits;
@@ -14,6 +15,10 @@ mod route;
 mod tracing;
 mod value;
 
+pub use authorization::{
+    Authorization, AuthorizationAction, AuthorizationRules, ConnectionAuthorization, Enforcement,
+    Permission, Policy, Principal, RouteAuthorization,
+};
 pub use cluster::{
     CircuitLimits, Cluster, Discovery, LbPolicy, OutlierDetection, ProxyProtocolVersion,
     RetryBudget, ServiceRef, TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls,

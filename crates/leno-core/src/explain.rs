@@ -303,9 +303,11 @@ fn fault_shares(manager: Option<&HttpManager>, route: Option<&RouteEntry>) -> Op
     let fault = match filters {
         Some(mut filters) => filters.find_map(|filter| match filter {
             Filter::Fault(filter) => filter.of(route),
-            Filter::PeerMetadata | Filter::Stats | Filter::DynamicForwardProxy | Filter::Router => {
-                None
-            }
+            Filter::Authorization(_)
+            | Filter::PeerMetadata
+            | Filter::Stats
+            | Filter::DynamicForwardProxy
+            | Filter::Router => None,
         }),
         None => route.and_then(|route| match route.fault.as_ref()? {
             RouteFault::Inject(fault) => Some(fault),

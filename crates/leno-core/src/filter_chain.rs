@@ -11,6 +11,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::authorization::Authorization;
 use crate::config::{self, TransportProtocol};
 use crate::format::Format;
 use crate::header_edit::HeaderEdits;
@@ -35,9 +36,24 @@ pub struct FilterChain {
     pub name: Arc<str>,
     /// TLS termination; `None` is plaintext.
     pub tls: Option<TlsTermination>,
+    /// Who may connect at all; each of them, in order, before `filter`.
+    pub authorization: Box<[ConnectionAuthorization]>,
     /// What is done with the bytes.
     pub filter: NetworkFilter,
     applies: config::FilterChainMatch,
+}
+
+/// A compiled [`config::ConnectionAuthorization`].
+#[derive(Debug)]
+pub struct ConnectionAuthorization {
+    /// What is checked.
+    pub check: Authorization,
+    /// Prefix in statistics.
+    pub stat_prefix: Arc<str>,
+    /// Prefix in the statistics of the rules that decide.
+    pub rules_stat_prefix: Arc<str>,
+    /// Prefix in the statistics of the shadow rules.
+    pub shadow_rules_stat_prefix: Arc<str>,
 }
 
 /// TLS towards the downstream.

@@ -4,6 +4,9 @@
 //! settings is resolved here. The set is closed: a filter is a variant, and the compiler lists every place that must
 //! learn about it.
 
+use std::sync::Arc;
+
+use crate::authorization::Authorization;
 use crate::config::{self, FaultInjection};
 use crate::fault::Fault;
 use crate::problem::{ProblemKind, Report};
@@ -14,6 +17,8 @@ use crate::route_table::RouteEntry;
 pub enum Filter {
     /// Delay and abort.
     Fault(FaultFilter),
+    /// Who may do what.
+    Authorization(AuthorizationFilter),
     /// Peers tell each other over headers whom they stand for.
     PeerMetadata,
     /// Resolves the authority once the cluster is known; wherever the filter stands, and only for clusters that ask for it.
@@ -35,6 +40,58 @@ pub enum RouteFault {
     Disabled,
     /// This is.
     Inject(Fault),
+}
+
+/// `envoy.filters.http.rbac`: its own settings, for routes that say nothing.
+#[derive(Clone, Debug)]
+pub struct AuthorizationFilter {
+    own: Authorization,
+    /// As configured, for statistics.
+    pub rules_stat_prefix: Arc<str>,
+    /// The same of the shadow rules.
+    pub shadow_rules_stat_prefix: Arc<str>,
+}
+
+/// What a route says in place of the authorization filter's own settings.
+#[derive(Clone, Debug)]
+pub enum RouteAuthorization {
+    /// Nothing is checked.
+    Disabled,
+    /// This is.
+    Check(Box<Authorization>),
+}
+
+impl AuthorizationFilter {
+    /// What applies to a request with this route, or without one: the route's word, else the filter's own.
+    #[must_use]
+    pub fn of<'a>(&'a self, route: Option<&'a RouteEntry>) -> Option<&'a Authorization> {
+        let check = match route.and_then(|route| route.authorization.as_ref()) {
+            Some(RouteAuthorization::Check(check)) => check,
+            Some(RouteAuthorization::Disabled) => return None,
+            None => &self.own,
+        };
+        (!check.is_empty()).then_some(check)
+    }
+}
+
+impl RouteAuthorization {
+    pub(crate) fn compile(config: &config::RouteAuthorization, report: &mut Report) -> Self {
+        match config {
+            config::RouteAuthorization::Disabled => Self::Disabled,
+            config::RouteAuthorization::Check(check) => {
+                Self::Check(Box::new(compile_authorization(check, report)))
+            }
+        }
+    }
+}
+
+/// A prefix of statistics as a label: the dot at its end is not part of it.
+pub(crate) fn stat_label(prefix: &str) -> Arc<str> {
+    prefix.trim_end_matches('.').into()
+}
+
+fn compile_authorization(check: &config::Authorization, report: &mut Report) -> Authorization {
+    report.within(format_args!(".authorization"), |report| Authorization::compile(check, report))
 }
 
 impl FaultFilter {
@@ -75,6 +132,15 @@ pub(crate) fn compile(filters: &[config::HttpFilter], report: &mut Report) -> Bo
                 Filter::Fault(FaultFilter(own))
             })
         }
+        config::HttpFilter::Authorization(check) => {
+            report.within(format_args!(".http_filters[{i}]"), |report| {
+                Filter::Authorization(AuthorizationFilter {
+                    own: compile_authorization(check, report),
+                    rules_stat_prefix: stat_label(&check.rules_stat_prefix),
+                    shadow_rules_stat_prefix: stat_label(&check.shadow_rules_stat_prefix),
+                })
+            })
+        }
         config::HttpFilter::IstioStats => Filter::Stats,
         config::HttpFilter::PeerMetadata => Filter::PeerMetadata,
         config::HttpFilter::DynamicForwardProxy => Filter::DynamicForwardProxy,
@@ -85,8 +151,6 @@ pub(crate) fn compile(filters: &[config::HttpFilter], report: &mut Report) -> Bo
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::config::{FaultAbort, Fraction, HttpFilter};
     use crate::route_table::RouteTable;
@@ -136,6 +200,41 @@ mod tests {
             let status = |fault: Option<&Fault>| Some(fault?.abort()?.0);
             assert_eq!(status(filter.of(Some(entry))), expected);
             assert_eq!(status(filter.of(None)), status(filter.0.as_ref()), "without a route");
+        }
+    }
+
+    #[test]
+    fn a_route_speaks_before_the_authorization_filter() {
+        let allow_none = || config::Authorization {
+            rules: Some(config::AuthorizationRules {
+                action: config::AuthorizationAction::Allow,
+                policies: std::collections::BTreeMap::new(),
+            }),
+            ..config::Authorization::default()
+        };
+        let own = HttpFilter::Authorization(Box::new(allow_none()));
+        let none = HttpFilter::Authorization(Box::default());
+        let says = config::RouteAuthorization::Check(Box::new(allow_none()));
+        // (the filter's own, what the route says, whether anything is checked)
+        let table: [(&HttpFilter, Option<config::RouteAuthorization>, bool); 5] = [
+            (&own, None, true),
+            (&own, Some(config::RouteAuthorization::Disabled), false),
+            (&own, Some(says.clone()), true),
+            (&none, None, false),
+            (&none, Some(says), true),
+        ];
+        for (filter, said, expected) in table {
+            let filters = compiled(&[filter.clone(), HttpFilter::Router]).unwrap();
+            let Filter::Authorization(filter) = &filters[0] else { panic!("the order is kept") };
+            let mut one = route_to(prefix("/"), "a");
+            one.authorization = said;
+            let routes = RouteTable::compile(&Arc::new(samples::table(
+                "r",
+                vec![samples::virtual_host("all", &["*"], vec![one])],
+            )))
+            .unwrap();
+            let entry = &routes.virtual_hosts()[0].routes()[0];
+            assert_eq!(filter.of(Some(entry)).is_some(), expected);
         }
     }
 

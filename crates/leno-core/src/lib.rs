@@ -1,5 +1,5 @@
 //! The rules of the mesh as pure functions over an immutable snapshot: matching, balancing, retry, outlier ejection,
-//! fault, explanation.
+//! authorization, fault, explanation.
 //!
 //! No I/O, no tokio, no protobuf, no clock, no randomness, no threads: time and random numbers are arguments.
 //!
@@ -8,6 +8,7 @@
 //! [`route_table::RouteTable::route`], then [`balance::Balancer::pick`]; a failure asks [`reply::Failure::reaction`] and
 //! [`retry::RetryPolicy::may_retry`].
 
+pub mod authorization;
 pub mod balance;
 pub mod budget;
 pub mod circuit;
@@ -21,6 +22,7 @@ pub mod format;
 mod frozen_index;
 pub mod grpc;
 pub mod header_edit;
+mod header_match;
 pub mod http_filter;
 pub mod keep_alive;
 pub mod name;

@@ -16,6 +16,11 @@ pub trait RequestView {
     fn header_values(&self, lower_name: &str) -> impl Iterator<Item = &[u8]>;
 }
 
+/// Whether there is a path at all: what a CONNECT is for is none.
+pub fn has_path<R: RequestView + ?Sized>(request: &R) -> bool {
+    request.method() != b"CONNECT"
+}
+
 /// The path without query and fragment (what route matches and rewrites look at).
 #[must_use]
 pub fn path_only(path: &[u8]) -> &[u8] {

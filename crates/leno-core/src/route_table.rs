@@ -22,7 +22,7 @@ use self::path_index::PathIndex;
 use self::route_match::RouteMatcher;
 use crate::config;
 use crate::header_edit::{HeaderEdits, HeadersMut};
-use crate::http_filter::RouteFault;
+use crate::http_filter::{RouteAuthorization, RouteFault};
 use crate::name::ResourceName;
 use crate::problem::{Problem, ProblemKind, Report};
 use crate::request::{RequestView, path_only};
@@ -63,6 +63,8 @@ pub struct RouteEntry {
     pub action: Action,
     /// What it says to the fault filter.
     pub fault: Option<RouteFault>,
+    /// What it says to the authorization filter.
+    pub authorization: Option<RouteAuthorization>,
     matcher: RouteMatcher,
     request_edits: HeaderEdits,
     response_edits: HeaderEdits,
@@ -224,6 +226,8 @@ impl RouteEntry {
         });
         let action = Action::compile(&config.action, inherited_retry, report);
         let fault = config.fault.as_ref().map(|fault| RouteFault::compile(fault, report));
+        let authorization = config.authorization.as_ref();
+        let authorization = authorization.map(|said| RouteAuthorization::compile(said, report));
         let request_edits = edits("request_headers", &config.request_headers, report);
         let response_edits = edits("response_headers", &config.response_headers, report);
         Some(Self {
@@ -231,6 +235,7 @@ impl RouteEntry {
             origin: config.origin.as_deref().map(Arc::from),
             action,
             fault,
+            authorization,
             matcher: matcher?,
             request_edits,
             response_edits,

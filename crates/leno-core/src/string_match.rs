@@ -30,6 +30,13 @@ enum Pattern {
     Regex(Regex),
 }
 
+/// What a value that matches certainly is or begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fixed<'a> {
+    Whole(&'a [u8]),
+    Front(&'a [u8]),
+}
+
 impl StringMatcher {
     /// Compiles one condition that stands outside the snapshot (a peer's SANs); `at` names it in problems.
     ///
@@ -54,6 +61,15 @@ impl StringMatcher {
             StringPattern::Regex(pattern) => Pattern::Regex(compile_whole(pattern, report)?),
         };
         Some(Self { pattern, ignore_case: config.ignore_case })
+    }
+
+    /// The one text that is looked for, whole or at the front, with case ignored or not: for indexes.
+    pub(crate) fn fixed(&self) -> Option<Fixed<'_>> {
+        match &self.pattern {
+            Pattern::Exact(text) => Some(Fixed::Whole(text)),
+            Pattern::Prefix(text) => Some(Fixed::Front(text)),
+            Pattern::Suffix(_) | Pattern::Contains(_) | Pattern::Regex(_) => None,
+        }
     }
 
     /// Whether the value is as asked.

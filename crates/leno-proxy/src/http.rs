@@ -1,6 +1,7 @@
 //! HTTP: one connection serving requests one after the other, each by [`exchange`].
 
 mod attempt;
+mod authorize;
 mod call;
 mod detached;
 mod downstream;

@@ -4,16 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use leno_core::authorization::Caller;
 use leno_core::config::TrafficDirection;
 use leno_core::reply::Side;
 use leno_http::h2::Spelling;
 
+use self::accept::NO_ADDRESS;
 use crate::tls;
 use crate::upstream::connect::Ends;
 
 pub(crate) mod accept;
 pub(crate) mod active;
 pub(crate) mod admission;
+pub(crate) mod authorize;
 pub(crate) mod connection;
 pub(crate) mod inspect;
 pub(crate) mod internal;
@@ -30,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) peer: SocketAddr,
     /// The peer's address as text, for `x-forwarded-for`.
     pub(crate) peer_ip: Box<str>,
+    /// The peer of the socket, whatever a PROXY protocol header says.
+    pub(crate) direct: SocketAddr,
     /// Where the peer wanted to go.
     pub(crate) destination: SocketAddr,
     /// SNI.
@@ -81,6 +86,7 @@ impl Facts {
         Self {
             direction,
             peer: ends.peer,
+            direct: ends.peer,
             peer_ip: ends.peer.ip().to_canonical().to_string().into(),
             destination: ends.destination,
             server_name: None,
@@ -97,6 +103,19 @@ impl Facts {
         match self.direction {
             TrafficDirection::Inbound => Side::Inbound,
             TrafficDirection::Outbound | TrafficDirection::Unspecified => Side::Outbound,
+        }
+    }
+
+    /// Who asks, for authorization; the client is the peer where nothing else is said.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        let ip = |address: SocketAddr| (address != NO_ADDRESS).then(|| address.ip());
+        Caller {
+            principal: self.proof.peer.as_deref(),
+            source: ip(self.peer),
+            direct: ip(self.direct),
+            client: ip(self.peer),
+            destination: (self.destination != NO_ADDRESS).then_some(self.destination),
+            server_name: self.server_name.as_deref(),
         }
     }
 

@@ -10,6 +10,11 @@ use std::alloc::System;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use leno_core::config::{
+    Authorization, AuthorizationAction, AuthorizationRules, HeaderMatch, HeaderMatchKind,
+    HttpFilter, Permission, Policy, Principal, StringMatch, StringPattern,
+};
+use leno_core::snapshot::Resources;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -54,7 +59,42 @@ fn call(client: &mut TcpStream) {
 /// handed on by pointer. Timers and background work of the process allocate now and then, so the bound is a mean.
 #[test]
 fn a_request_on_a_warm_connection_allocates_once() {
-    let (_proxy, address) = config::start(config::to(origin()));
+    let origin = origin();
+    count(config::to(origin));
+    let listener = config::http_listener(vec![config::route("/", config::forward("origin"))]);
+    let authorized = config::edited(listener, |manager| {
+        manager.http_filters.insert(0, HttpFilter::Authorization(Box::new(hundred_policies())));
+    });
+    count(config::with_listener(authorized, vec![config::cluster("origin", &[origin])]));
+}
+
+/// One of them applies, and all are looked at.
+fn hundred_policies() -> Authorization {
+    let text =
+        |text: String| StringMatch { pattern: StringPattern::Suffix(text), ignore_case: false };
+    let policy = |number: usize| Policy {
+        permissions: vec![
+            Permission::UrlPath(text(format!("/{number}"))),
+            Permission::UrlPath(text("/a".into())),
+        ],
+        principals: vec![Principal::Header(HeaderMatch {
+            name: "host".to_owned(),
+            kind: HeaderMatchKind::String(text(if number == 50 { "svc7" } else { "svc8" }.into())),
+            invert: false,
+            treat_missing_as_empty: false,
+        })],
+    };
+    let policies = (0..100).map(|number| (format!("p{number}"), policy(number))).collect();
+    let rules = AuthorizationRules { action: AuthorizationAction::Allow, policies };
+    Authorization {
+        shadow_rules: Some(rules.clone()),
+        rules: Some(rules),
+        ..Authorization::default()
+    }
+}
+
+fn count(resources: Resources) {
+    let (_proxy, address) = config::start(resources);
     let mut client = TcpStream::connect(address).unwrap();
     for _ in 0..100 {
         call(&mut client);

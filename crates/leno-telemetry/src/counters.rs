@@ -14,8 +14,10 @@ pub(crate) mod cells;
 pub(crate) mod family;
 
 use crate::labels::{Names, Party, PartyId, SeriesKey, Service, ServiceId, lock};
-use crate::metrics::{ClusterStat, LimitReached, ProcessStat};
-use cells::{ClusterCells, RequestCells, TcpCells};
+use crate::metrics::{
+    AuthorizationScope, AuthorizationStat, ClusterStat, LimitReached, ProcessStat,
+};
+use cells::{AuthorizationCells, ClusterCells, RequestCells, TcpCells};
 use family::{Family, Local};
 
 /// How many label sets are told apart; beyond, they share one called `other`.
@@ -44,6 +46,7 @@ pub struct Metrics {
     pub(crate) requests: Family<SeriesKey, RequestCells>,
     pub(crate) tcp: Family<SeriesKey, TcpCells>,
     pub(crate) clusters: Family<Arc<str>, ClusterCells>,
+    pub(crate) authorization: Family<AuthorizationKey, AuthorizationCells>,
     process: Box<[AtomicU64]>,
     limits: Box<[AtomicU64]>,
 }
@@ -59,6 +62,7 @@ impl Metrics {
             requests: Family::new(limits.series_max, SeriesKey::overflow),
             tcp: Family::new(limits.series_max, SeriesKey::overflow),
             clusters: Family::new(limits.clusters_max, |_| crate::labels::OTHER.into()),
+            authorization: Family::new(limits.series_max, AuthorizationKey::overflow),
             process: ProcessStat::TABLE.iter().map(|_| AtomicU64::new(0)).collect(),
             limits: LimitReached::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         })
@@ -84,6 +88,7 @@ impl Metrics {
             requests: RefCell::default(),
             tcp: RefCell::default(),
             clusters: RefCell::default(),
+            authorization: RefCell::default(),
         }
     }
 
@@ -149,6 +154,7 @@ pub struct Shard {
     requests: RefCell<Local<SeriesKey, RequestCells>>,
     tcp: RefCell<Local<SeriesKey, TcpCells>>,
     clusters: RefCell<Local<Arc<str>, ClusterCells>>,
+    authorization: RefCell<Local<AuthorizationKey, AuthorizationCells>>,
 }
 
 impl Shard {
@@ -172,6 +178,7 @@ impl Shard {
         self.requests.borrow_mut().sweep(now, &self.metrics.requests);
         self.tcp.borrow_mut().sweep(now, &self.metrics.tcp);
         self.clusters.borrow_mut().sweep(now, &self.metrics.clusters);
+        self.authorization.borrow_mut().sweep(now, &self.metrics.authorization);
     }
 
     /// The counters of one kind of TCP connection; keep the handle for the connection's life.
@@ -181,11 +188,57 @@ impl Shard {
         TcpStats { cells, one_thread: PhantomData }
     }
 
+    /// The counters of an authorization filter; keep the handle for the connection's life.
+    #[must_use]
+    pub fn authorization(&self, key: &AuthorizationKey) -> AuthorizationStats {
+        let cells = self.authorization.borrow_mut().cells(key, &self.metrics.authorization);
+        AuthorizationStats { cells, one_thread: PhantomData }
+    }
+
     /// The counters of a cluster; keep the handle as long as the cluster. They survive a change of its settings.
     #[must_use]
     pub fn cluster(&self, name: &str) -> ClusterStats {
         let cells = self.clusters.borrow_mut().cells(&name.into(), &self.metrics.clusters);
         ClusterStats { cells, one_thread: PhantomData }
+    }
+}
+
+/// Which authorization filter counts. Filters with the same prefixes count together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AuthorizationKey {
+    /// What it stands before.
+    pub scope: AuthorizationScope,
+    /// `stat_prefix` of the connection manager or of the filter.
+    pub stat_prefix: Arc<str>,
+    /// `rules_stat_prefix`; empty is none.
+    pub rules_prefix: Arc<str>,
+    /// `shadow_rules_stat_prefix`; empty is none.
+    pub shadow_rules_prefix: Arc<str>,
+}
+
+impl AuthorizationKey {
+    fn overflow(self) -> Self {
+        let (other, none) = (Arc::from(crate::labels::OTHER), Arc::from(""));
+        Self {
+            stat_prefix: other,
+            rules_prefix: Arc::clone(&none),
+            shadow_rules_prefix: none,
+            scope: self.scope,
+        }
+    }
+}
+
+/// The counters of one authorization filter on one worker; not `Send`, as a cell has one writer.
+#[derive(Clone, Debug)]
+pub struct AuthorizationStats {
+    cells: Arc<AuthorizationCells>,
+    one_thread: PhantomData<Rc<()>>,
+}
+
+impl AuthorizationStats {
+    /// Adds one.
+    pub fn increment(&self, stat: AuthorizationStat) {
+        cells::bump(self.cells.cell(stat), 1);
     }
 }
 

@@ -7,7 +7,10 @@ use crate::Blame;
 use crate::counters::Metrics;
 use crate::counters::cells::{HistogramSum, RequestSum, TcpSum};
 use crate::labels::{Party, Protocol, Reporter, SeriesKey};
-use crate::metrics::{self, BOUNDS, ClusterStat, Kind, LimitReached, Metric, ProcessStat};
+use crate::metrics::{
+    self, AuthorizationScope, AuthorizationStat, BOUNDS, ClusterStat, Kind, LimitReached, Metric,
+    ProcessStat,
+};
 
 /// The content type of what [`Metrics::expose`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,6 +24,7 @@ impl Metrics {
         self.expose_tcp(&self.tcp.sums(), &mut page);
         self.expose_blame(&requests, &mut page);
         self.expose_clusters(&mut page);
+        self.expose_authorization(&mut page);
         self.expose_process(&mut page);
     }
 
@@ -120,6 +124,36 @@ impl Metrics {
                     page.sample("", &labels, sum[index].cast_signed().max(0));
                 }
             });
+        }
+    }
+
+    fn expose_authorization(&self, page: &mut Page<'_, impl Fn(&str) -> bool>) {
+        let sums = self.authorization.sums();
+        for scope in [AuthorizationScope::Requests, AuthorizationScope::Connections] {
+            let (filter, rules) = scope.labels();
+            for stat in AuthorizationStat::ALL {
+                // Filters that differ in another prefix count together here.
+                let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+                for (key, sum) in sums.iter().filter(|(key, _)| key.scope == scope) {
+                    let prefix = match stat {
+                        AuthorizationStat::Allowed | AuthorizationStat::Denied => &key.rules_prefix,
+                        AuthorizationStat::ShadowAllowed | AuthorizationStat::ShadowDenied => {
+                            &key.shadow_rules_prefix
+                        }
+                    };
+                    let mut labels = String::new();
+                    if !prefix.is_empty() {
+                        label(&mut labels, rules, prefix);
+                    }
+                    label(&mut labels, filter, &key.stat_prefix);
+                    *rows.entry(labels).or_default() += sum[stat as usize];
+                }
+                page.metric(&scope.table()[stat as usize], |page| {
+                    for (labels, count) in &rows {
+                        page.sample("", labels, *count);
+                    }
+                });
+            }
         }
     }
 

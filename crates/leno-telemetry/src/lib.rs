@@ -15,13 +15,16 @@ pub mod span;
 mod trace;
 
 pub use access_log::{AccessLog, AccessLogs, AccessWriter, LogError};
-pub use counters::{ClusterStats, Exchange, Metrics, SeriesLimits, Shard, TcpStats};
+pub use counters::{
+    AuthorizationKey, AuthorizationStats, ClusterStats, Exchange, Metrics, SeriesLimits, Shard,
+    TcpStats,
+};
 pub use exposition::CONTENT_TYPE;
 pub use flags::{ResponseFlag, ResponseFlags};
 pub use labels::{
     Party, PartyId, Protocol, Reporter, Security, SeriesKey, Service, ServiceId, Workload,
 };
 pub use leno_core::reply::Blame;
-pub use metrics::{ClusterStat, LimitReached, ProcessStat};
+pub use metrics::{AuthorizationScope, AuthorizationStat, ClusterStat, LimitReached, ProcessStat};
 pub use record::AccessRecord;
 pub use trace::TraceContext;

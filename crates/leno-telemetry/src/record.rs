@@ -24,7 +24,7 @@ pub struct AccessRecord<'a> {
     pub protocol: Option<&'static str>,
     pub response_code: u16,
     pub response_flags: ResponseFlags,
-    pub response_code_details: Option<&'static str>,
+    pub response_code_details: Option<&'a str>,
     pub connection_termination_details: Option<&'a str>,
     pub upstream_transport_failure_reason: Option<&'a str>,
     pub bytes_received: u64,

@@ -5,11 +5,13 @@
 //! telemetry that changes no routing, no identity and no policy. Those are returned with the value, to be shown.
 
 pub(crate) mod access_log;
+pub(crate) mod authorization;
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
 pub(crate) mod fault;
 pub(crate) mod hcm;
 pub(crate) mod listener;
+pub(crate) mod per_filter;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod route_action;

@@ -264,7 +264,7 @@ impl Way {
 
 fn chain(name: &str, filter: NetworkFilter) -> FilterChain {
     let filter_chain_match = FilterChainMatch::default();
-    FilterChain { name: name.to_owned(), filter_chain_match, tls: None, filter }
+    FilterChain { filter_chain_match, ..FilterChain::minimal(name, filter) }
 }
 
 /// A certificate of the mesh is demanded; whom it names is for authorization to judge.

@@ -213,7 +213,7 @@ pub(super) fn listener(name: String, address: SocketAddr) -> Listener {
 
 pub(super) fn chain(name: &str, filter: NetworkFilter) -> FilterChain {
     let filter_chain_match = FilterChainMatch::default();
-    FilterChain { name: name.to_owned(), filter_chain_match, tls: None, filter }
+    FilterChain { filter_chain_match, ..FilterChain::minimal(name, filter) }
 }
 
 fn http(listener: &str, routes: String) -> NetworkFilter {

@@ -65,6 +65,7 @@ pub(super) fn of_rule(inputs: &RuleInputs, port: u16) -> Vec<Route> {
                 request_headers: edits(&said.headers.request),
                 response_headers: edits(&said.headers.response),
                 fault: said.fault.as_ref().and_then(fault).map(RouteFault::Inject),
+                authorization: None,
             });
             if last {
                 return routes;
@@ -96,5 +97,6 @@ pub(super) fn plain(name: &str, action: leno_core::config::RouteAction) -> Route
         request_headers: HeaderMutations::default(),
         response_headers: HeaderMutations::default(),
         fault: None,
+        authorization: None,
     }
 }

@@ -118,6 +118,8 @@ pub struct FilterChain {
     pub filter_chain_match: FilterChainMatch,
     /// TLS termination; `None` is plaintext.
     pub tls: Option<DownstreamTls>,
+    /// Who may connect at all; each of them, in order, before `filter`.
+    pub authorization: Vec<super::ConnectionAuthorization>,
     /// What is done with the bytes.
     pub filter: NetworkFilter,
 }
@@ -296,6 +298,9 @@ pub enum HttpFilter {
     /// Delay and abort (`envoy.filters.http.fault`): these, for routes that say nothing of their own. A filter that is
     /// `disabled` has none.
     Fault(Option<FaultInjection>),
+    /// Who may do what (`envoy.filters.http.rbac`): this, for routes that say nothing of their own. A filter that is
+    /// `disabled` checks nothing.
+    Authorization(Box<super::Authorization>),
     /// Istio's metrics (`istio.stats`).
     IstioStats,
     /// Istio's peer metadata exchange over headers (`istio.peer_metadata`).

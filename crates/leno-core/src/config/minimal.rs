@@ -43,6 +43,7 @@ impl FilterChain {
             name: name.to_owned(),
             filter_chain_match: FilterChainMatch::default(),
             tls: None,
+            authorization: Vec::new(),
             filter,
         }
     }
@@ -168,6 +169,7 @@ impl Route {
             request_headers: HeaderMutations::default(),
             response_headers: HeaderMutations::default(),
             fault: None,
+            authorization: None,
         }
     }
 }

@@ -58,6 +58,8 @@ pub struct Route {
     /// What takes the place of the fault filter's own settings (`typed_per_filter_config["envoy.filters.http.fault"]`
     /// of the route, else of its virtual host, else of the route configuration).
     pub fault: Option<RouteFault>,
+    /// The same for the authorization filter (`typed_per_filter_config["envoy.filters.http.rbac"]`).
+    pub authorization: Option<super::RouteAuthorization>,
 }
 
 /// Every listed part must match.

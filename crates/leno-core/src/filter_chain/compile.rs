@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    FilterChain, HttpManager, Listener, NetworkFilter, RouteSource, TcpProxy, TlsTermination,
-    Tunneling,
+    ConnectionAuthorization, FilterChain, HttpManager, Listener, NetworkFilter, RouteSource,
+    TcpProxy, TlsTermination, Tunneling,
 };
+use crate::authorization::Authorization;
 use crate::cluster::compile_sans;
 use crate::config::{self, FilterChainMatch, TransportProtocol};
 use crate::format::Format;
 use crate::header_edit::HeaderEdits;
-use crate::http_filter;
+use crate::http_filter::{self, stat_label};
 use crate::name::ResourceName;
 use crate::problem::{Problem, ProblemKind, Report};
 use crate::route_table::{ClusterChoice, RouteTable};
@@ -139,6 +140,7 @@ fn compile_chain(
         peer_sans: compile_sans("tls", &settings.peer_sans, report),
         settings: settings.clone(),
     });
+    let authorization = compile_authorization(&chain.authorization, report);
     let filter = match &chain.filter {
         config::NetworkFilter::Http(manager) => {
             let at = format!("{at}.http");
@@ -163,9 +165,25 @@ fn compile_chain(
     Some(Arc::new(FilterChain {
         name: chain.name.as_str().into(),
         tls,
+        authorization,
         filter,
         applies: chain.filter_chain_match.clone(),
     }))
+}
+
+fn compile_authorization(
+    filters: &[config::ConnectionAuthorization],
+    report: &mut Report,
+) -> Box<[ConnectionAuthorization]> {
+    let compile = |(i, settings): (usize, &config::ConnectionAuthorization)| {
+        report.within(format_args!(".authorization[{i}]"), |report| ConnectionAuthorization {
+            check: Authorization::compile(&settings.check, report),
+            stat_prefix: stat_label(&settings.stat_prefix),
+            rules_stat_prefix: stat_label(&settings.check.rules_stat_prefix),
+            shadow_rules_stat_prefix: stat_label(&settings.check.shadow_rules_stat_prefix),
+        })
+    };
+    filters.iter().enumerate().map(compile).collect()
 }
 
 fn compile_tunneling(tunneling: &config::Tunneling, report: &mut Report) -> Option<Tunneling> {

@@ -2,10 +2,8 @@
 
 use regex::bytes::Regex;
 
-use crate::config::{
-    HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch,
-};
-use crate::header_edit::is_token;
+use crate::config::{PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
+use crate::header_match::HeaderMatcher;
 use crate::problem::{ProblemKind, Report};
 use crate::request::{RequestView, query_only};
 use crate::string_match::{StringMatcher, compile_whole, equal, starts_with};
@@ -47,7 +45,7 @@ impl RouteMatcher {
     /// `path` is the request's path without query.
     pub(crate) fn is_match<R: RequestView + ?Sized>(&self, path: &[u8], request: &R) -> bool {
         self.path.is_match(path, request.method())
-            && self.headers.iter().all(|header| header.is_match(request))
+            && self.headers.iter().all(|header| header.is_match(Some(request)))
             && self.query.iter().all(|parameter| parameter.is_match(request.path()))
     }
 
@@ -60,9 +58,9 @@ impl RouteMatcher {
         if !self.path.is_match(path, request.method()) {
             return Some("path".to_owned());
         }
-        let header = self.headers.iter().find(|header| !header.is_match(request));
+        let header = self.headers.iter().find(|header| !header.is_match(Some(request)));
         if let Some(header) = header {
-            return Some(format!("header {}", header.name.as_str()));
+            return Some(format!("header {}", header.name()));
         }
         let parameter = self.query.iter().find(|parameter| !parameter.is_match(request.path()))?;
         Some(format!("query parameter {}", parameter.name))
@@ -126,122 +124,6 @@ impl PathMatcher {
             }
             PathKind::Regex(regex) => regex.is_match(path),
         }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct HeaderMatcher {
-    name: HeaderName,
-    kind: HeaderKind,
-    invert: bool,
-    treat_missing_as_empty: bool,
-}
-
-#[derive(Clone, Debug)]
-enum HeaderName {
-    Method,
-    Authority,
-    Path,
-    Scheme,
-    Named(Box<str>),
-}
-
-#[derive(Clone, Debug)]
-enum HeaderKind {
-    Present(bool),
-    String(StringMatcher),
-    Range { start: i64, end: i64 },
-}
-
-impl HeaderName {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Method => ":method",
-            Self::Authority => ":authority",
-            Self::Path => ":path",
-            Self::Scheme => ":scheme",
-            Self::Named(name) => name,
-        }
-    }
-}
-
-impl HeaderMatcher {
-    fn compile(config: &HeaderMatch, report: &mut Report) -> Option<Self> {
-        let name = match config.name.to_ascii_lowercase().as_str() {
-            ":method" => HeaderName::Method,
-            ":authority" | "host" => HeaderName::Authority,
-            ":path" => HeaderName::Path,
-            ":scheme" => HeaderName::Scheme,
-            name if name.starts_with(':') => {
-                report.problem(ProblemKind::UnknownPseudoHeader { name: config.name.clone() });
-                return None;
-            }
-            name if !is_token(name) => {
-                report.problem(ProblemKind::InvalidHeaderName { name: config.name.clone() });
-                return None;
-            }
-            name => HeaderName::Named(name.into()),
-        };
-        let kind = match &config.kind {
-            HeaderMatchKind::Present(present) => HeaderKind::Present(*present),
-            HeaderMatchKind::String(text) => {
-                HeaderKind::String(StringMatcher::compile(text, report)?)
-            }
-            &HeaderMatchKind::Range { start, end } => {
-                if start >= end {
-                    report.problem(ProblemKind::EmptyRange { start, end });
-                }
-                HeaderKind::Range { start, end }
-            }
-        };
-        let (invert, treat_missing_as_empty) = (config.invert, config.treat_missing_as_empty);
-        Some(Self { name, kind, invert, treat_missing_as_empty })
-    }
-
-    fn is_match<R: RequestView + ?Sized>(&self, request: &R) -> bool {
-        match &self.name {
-            HeaderName::Method => self.holds(Some(request.method())),
-            HeaderName::Authority => self.holds(Some(request.authority())),
-            HeaderName::Path => self.holds(Some(request.path())),
-            HeaderName::Scheme => self.holds(Some(request.scheme())),
-            HeaderName::Named(name) => {
-                let mut values = request.header_values(name);
-                let first = values.next();
-                let Some(second) = values.next() else { return self.holds(first) };
-                if matches!(self.kind, HeaderKind::Present(_)) {
-                    return self.holds(first);
-                }
-                // A repeated header counts as its values joined by a comma: rare, so it may allocate.
-                let mut joined = first.unwrap_or_default().to_vec();
-                for value in std::iter::once(second).chain(values) {
-                    joined.push(b',');
-                    joined.extend_from_slice(value);
-                }
-                self.holds(Some(&joined))
-            }
-        }
-    }
-
-    fn holds(&self, value: Option<&[u8]>) -> bool {
-        if let HeaderKind::Present(present) = self.kind {
-            return (value.is_some() == present) != self.invert;
-        }
-        let value = match value {
-            Some(value) => value,
-            None if self.treat_missing_as_empty => b"",
-            // As in Envoy: without a value there is nothing to compare, inverted or not.
-            None => return false,
-        };
-        let holds = match &self.kind {
-            HeaderKind::Present(_) => true,
-            HeaderKind::String(matcher) => matcher.is_match(value),
-            HeaderKind::Range { start, end } => {
-                let number =
-                    std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
-                number.is_some_and(|number| (*start..*end).contains(&number))
-            }
-        };
-        holds != self.invert
     }
 }
 

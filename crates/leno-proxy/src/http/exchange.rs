@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use leno_core::authorization::Permit;
 use leno_core::config::Connect;
 use leno_core::fault::Fault;
 use leno_core::filter_chain::HttpManager;
@@ -17,7 +18,7 @@ use super::edited::Edited;
 use super::forward::{self, Plan};
 use super::session::Session;
 use super::view::View;
-use super::{After, grpc, headers, mirror, reply, spans, terminate, tunnel};
+use super::{After, authorize, grpc, headers, mirror, reply, spans, terminate, tunnel};
 use crate::budget::Grade;
 use crate::upstream::cluster::ClusterState;
 use crate::worker::View as Configuration;
@@ -71,12 +72,12 @@ async fn route(session: &mut Session, configuration: &Configuration) -> Result<A
         session.record.routed(matched);
     }
     let route = matched.as_ref().ok().map(|matched| matched.route);
-    run_filters(session, &manager, route).await?;
+    let permit = run_filters(session, &manager, route).await?;
     let matched = matched?;
     match &matched.route.action {
         Action::Forward(forward) => {
             let target = forward.clusters.pick(session.draw());
-            forward_to(session, configuration, (&matched, forward, target)).await
+            forward_to(session, configuration, (&matched, forward, target), permit).await
         }
         Action::Redirect(redirect) => {
             let view = View { head: &session.request, scheme: headers::scheme(session) };
@@ -93,6 +94,7 @@ async fn forward_to(
     session: &mut Session,
     configuration: &Configuration,
     (matched, forward, target): Chosen<'_>,
+    _: Permit,
 ) -> Result<After, Failed> {
     let cluster = configuration.cluster(&session.worker, &target.cluster);
     let cluster = cluster.ok_or(Failure::ClusterNotFound)?;
@@ -168,7 +170,8 @@ async fn run_filters(
     session: &mut Session,
     manager: &HttpManager,
     route: Option<&RouteEntry>,
-) -> Result<(), Failed> {
+) -> Result<Permit, Failed> {
+    let (mut permit, mut asked) = (Permit::unasked(), 0);
     for filter in &manager.filters {
         match filter {
             Filter::Fault(filter) => {
@@ -176,11 +179,15 @@ async fn run_filters(
                     inject_fault(session, fault).await?;
                 }
             }
+            Filter::Authorization(filter) => {
+                permit = authorize::authorize(session, (asked, filter), route, permit)?;
+                asked += 1;
+            }
             Filter::PeerMetadata => headers::receive_peer(session),
             Filter::Stats | Filter::DynamicForwardProxy | Filter::Router => {}
         }
     }
-    Ok(())
+    Ok(permit)
 }
 
 /// Waits and answers as fault injection says.

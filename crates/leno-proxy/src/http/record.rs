@@ -39,6 +39,7 @@ pub(crate) struct Record {
     status: u16,
     flags: ResponseFlags,
     details: Option<&'static str>,
+    denied: Option<Arc<str>>,
     blame: Option<Blame>,
     received: u64,
     sent: u64,
@@ -168,6 +169,15 @@ impl Record {
         self.details = Some(detail);
     }
 
+    /// Authorization denied the request; says more than the failure that is noted afterwards.
+    pub(super) fn denied(&mut self, detail: Arc<str>) {
+        self.denied = Some(detail);
+    }
+
+    fn details(&self) -> Option<&str> {
+        self.denied.as_deref().or(self.details)
+    }
+
     /// The exchange failed.
     pub(super) fn failed(&mut self, failure: Failure, side: Side) {
         let reaction = failure.reaction();
@@ -259,7 +269,7 @@ impl Record {
                 };
                 return self.cluster.iter().for_each(name);
             }
-            Fact::ResponseCodeDetails => self.details,
+            Fact::ResponseCodeDetails => self.details(),
             Fact::RouteName => self.route.as_deref(),
             Fact::UpstreamPeerUriSan => self.upstream_peer.as_deref(),
             Fact::UpstreamTransportFailureReason => self.transport_failure.as_deref(),
@@ -343,7 +353,6 @@ impl Session {
         let record = &self.record;
         let fields = self.request.fields();
         let has_request = !self.request.method_str().is_empty();
-        let text = |text: &'static str| (!text.is_empty()).then_some(text);
         let settings = record.cluster.as_ref().map(|cluster| cluster.settings().clone());
         let upstream_host = record.endpoint.as_ref().and_then(|e| match e.address {
             Address::Socket(address) => Some(address),
@@ -355,7 +364,7 @@ impl Session {
             protocol: has_request.then(|| self.request.version().as_str()),
             response_code: record.status,
             response_flags: record.flags,
-            response_code_details: record.details.and_then(text),
+            response_code_details: record.details().filter(|text| !text.is_empty()),
             upstream_transport_failure_reason: record.transport_failure.as_deref(),
             bytes_received: record.received,
             bytes_sent: record.sent,
@@ -373,7 +382,7 @@ impl Session {
             requested_server_name: self.facts.server_name.as_deref(),
             route_name: record.route.as_deref().filter(|name| !name.is_empty()),
             blame: record.blame,
-            blame_detail: record.blame.and(record.details),
+            blame_detail: record.blame.and(record.details()),
             upstream_peer: record.upstream_peer.as_deref(),
             peer: self.facts.proof.peer.as_deref(),
             ..AccessRecord::at(self.worker.telemetry.wall_clock(started))

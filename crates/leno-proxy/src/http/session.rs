@@ -14,8 +14,9 @@ use leno_core::random::Random as _;
 use leno_core::reply::Failure;
 use leno_http::{Invalid, RequestHead, ResponseHead};
 use leno_telemetry::peer::PeerCache;
-use leno_telemetry::{PartyId, ProcessStat};
+use leno_telemetry::{AuthorizationStats, PartyId, ProcessStat};
 
+use super::authorize;
 use super::downstream::http1::Wait;
 use super::downstream::{Carrier, Downstream};
 use super::exporter::Exporter;
@@ -39,6 +40,8 @@ pub(crate) struct Session {
     pub(super) logs: Vec<Log>,
     /// Where spans go; `None` where requests leave none.
     pub(super) exporter: Option<Rc<Exporter>>,
+    /// Counters of the authorization filters, in their order.
+    pub(super) authorization: Box<[AuthorizationStats]>,
     /// Who the peer is, for metrics of inbound requests.
     pub(super) peer_party: PartyId,
     pub(super) peers: PeerCache,
@@ -91,6 +94,7 @@ impl Session {
         let exchanges_metadata =
             manager.filters.iter().any(|filter| matches!(filter, Filter::PeerMetadata));
         let logs = worker.telemetry.writers(&manager.settings.access_log);
+        let authorization = authorize::stats(&worker, &manager);
         let tracing = manager.settings.tracing.as_ref();
         let exporter = tracing.map(|settings| worker.exporters.get(&worker, settings));
         Self {
@@ -103,6 +107,7 @@ impl Session {
             record: Record::default(),
             logs,
             exporter,
+            authorization,
             peer_party: PartyId::UNKNOWN,
             peer_asks: false,
             peers: PeerCache::new(principal.as_deref()),

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::worker::{ConnectionSlot, Worker};
 
 /// Stands for the ends of a connection at a Unix socket.
-pub(super) const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Accepts until the listener is closed; what the kernel had accepted by then is still served.
 pub(crate) async fn run(

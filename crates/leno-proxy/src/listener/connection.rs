@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::accept::{Accepted, NO_ADDRESS, Stream};
 use super::active::{ActiveListener, Chosen};
 use super::inspect::{Arrival, Ended, Inspected, Seen};
-use super::{Facts, Proof, refused};
+use super::{Facts, Proof, authorize, refused};
 use crate::budget::Account;
 use crate::http;
 use crate::lifecycle::Watcher;
@@ -134,7 +134,7 @@ async fn settle(
     let Inspected { ends, seen, inbox, ahead } = inspected;
     let ahead = opened.or(ahead);
     facts = Facts::new(listener.source().direction, ends, since);
-    (facts.proof, facts.client_cert) = (carried.proof, carried.client_cert);
+    (facts.direct, facts.proof, facts.client_cert) = (peer, carried.proof, carried.client_cert);
     facts.server_name =
         seen.hello.as_ref().and_then(|hello| hello.server_name.as_deref().map(Arc::from));
     let Some(chosen) = choose(&active, &facts, &seen) else {
@@ -159,6 +159,10 @@ async fn settle(
             return None;
         }
     };
+    if let Err(denied) = authorize::authorize(&worker, &chosen.chain, &facts) {
+        refused::denied(&worker, &chosen.chain, &facts, &denied);
+        return None;
+    }
     let Chosen { chain, lifecycle, .. } = chosen;
     let watcher = lifecycle.watch().of(account);
     begin(worker, (chain, Rc::new(facts), watcher), (wire, inbox, ahead)).await

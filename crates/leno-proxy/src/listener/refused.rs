@@ -1,9 +1,10 @@
-//! Connections that no filter takes: each leaves a record, as those do that a filter served.
+//! Connections that no filter takes, or that one denies: each leaves a record, as those do that a filter served.
 //!
 //! Written where the listener says, or where its filter chains' records go: what was refused must not be missing there.
 
+use leno_core::authorization::Denied;
 use leno_core::config::{AccessLog, NetworkFilter};
-use leno_core::filter_chain::Listener;
+use leno_core::filter_chain::{FilterChain, Listener, NetworkFilter as Compiled};
 use leno_core::reply::Failure;
 use leno_telemetry::{AccessRecord, ProcessStat, ResponseFlags};
 
@@ -27,6 +28,27 @@ pub(crate) fn note(
         Failure::ProxyProtocolError => metrics.add(ProcessStat::ProxyProtocolErrors, 1),
         _ => {}
     }
+    write(worker, &logs(listener), facts, (failure, reason));
+}
+
+/// Records a connection that a filter of its chain denied, where the chain's records go.
+pub(crate) fn denied(worker: &Worker, chain: &FilterChain, facts: &Facts, denied: &Denied) {
+    let logs = match &chain.filter {
+        Compiled::Http(manager) => &manager.settings.access_log,
+        Compiled::Tcp(proxy) => &proxy.settings.access_log,
+    };
+    write(worker, logs, facts, (Failure::AuthorizationDenied, Some(&denied.detail)));
+}
+
+fn write(
+    worker: &Worker,
+    logs: &[AccessLog],
+    facts: &Facts,
+    (failure, reason): (Failure, Option<&str>),
+) {
+    if logs.is_empty() {
+        return;
+    }
     let reaction = failure.reaction();
     let line = AccessRecord {
         response_flags: telemetry::flag(reaction.flag).map_or(ResponseFlags::NONE, Into::into),
@@ -38,9 +60,10 @@ pub(crate) fn note(
         requested_server_name: facts.server_name.as_deref(),
         blame: Some(reaction.blame(facts.side())),
         blame_detail: Some(reaction.detail),
+        peer: facts.proof.peer.as_deref(),
         ..AccessRecord::at(worker.telemetry.wall_clock(facts.since))
     };
-    for log in worker.telemetry.writers(&logs(listener)) {
+    for log in worker.telemetry.writers(logs) {
         log.write(&Logged { record: &line, heads: None });
     }
 }

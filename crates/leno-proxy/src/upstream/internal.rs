@@ -45,6 +45,9 @@ fn tunnels(worker: &Worker, active: &ActiveListener, ends: Ends) -> Option<Arc<T
     let chain = internal::chain_for(active, ends)?;
     let NetworkFilter::Tcp(filter) = &chain.filter else { return None };
     filter.tunneling.as_ref()?;
+    if !chain.authorization.is_empty() {
+        return None;
+    }
     let view = worker.view();
     let mut clusters =
         filter.clusters.targets().iter().map(|target| view.cluster(worker, &target.cluster));

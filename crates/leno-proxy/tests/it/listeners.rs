@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use leno_core::config::{FilterChain, FilterChainMatch, ListenerFilter};
+use leno_core::config::{FilterChain, ListenerFilter};
 
 use crate::basic::{GET, OK};
 use crate::config::{
@@ -44,12 +44,7 @@ fn the_inspectors_tell_http_from_other_bytes() {
     both.listener_filters = vec![ListenerFilter::TlsInspector, ListenerFilter::HttpInspector];
     both.filter_chains[0].filter_chain_match.application_protocols =
         vec!["http/1.0".into(), "http/1.1".into()];
-    both.filter_chains.push(FilterChain {
-        name: "bytes".into(),
-        filter_chain_match: FilterChainMatch::default(),
-        tls: None,
-        filter: tcp("echo"),
-    });
+    both.filter_chains.push(FilterChain::minimal("bytes", tcp("echo")));
     let clusters = vec![cluster("web", &[web]), cluster("echo", &[echo])];
     let (_proxy, address) = start(with_listener(both, clusters));
     let mut client = Peer::connect(address);

@@ -6,6 +6,7 @@ mod addresses;
 mod admin;
 mod ads;
 mod alpn;
+mod authorization;
 mod basic;
 mod bodies;
 mod ca;

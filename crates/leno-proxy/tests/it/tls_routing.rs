@@ -75,7 +75,7 @@ impl Drop for Server {
 }
 
 fn chain(name: &str, matches: FilterChainMatch, to: &str) -> FilterChain {
-    FilterChain { name: name.into(), filter_chain_match: matches, tls: None, filter: tcp(to) }
+    FilterChain { filter_chain_match: matches, ..FilterChain::minimal(name, tcp(to)) }
 }
 
 fn by_name(names: &[&str]) -> FilterChainMatch {

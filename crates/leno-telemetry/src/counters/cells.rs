@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::Exchange;
-use crate::metrics::{BOUNDS, ClusterStat};
+use crate::metrics::{AuthorizationStat, BOUNDS, ClusterStat};
 
 /// Adds with one writer: wrapping, so that adding `u64::MAX` takes one away.
 pub(crate) fn bump(cell: &AtomicU64, by: u64) {
@@ -171,6 +171,29 @@ pub(crate) struct ClusterCells([AtomicU64; ClusterStat::TABLE.len()]);
 impl ClusterCells {
     pub(crate) fn cell(&self, stat: ClusterStat) -> &AtomicU64 {
         &self.0[stat as usize]
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct AuthorizationCells([AtomicU64; AuthorizationStat::COUNT]);
+
+impl AuthorizationCells {
+    pub(crate) fn cell(&self, stat: AuthorizationStat) -> &AtomicU64 {
+        &self.0[stat as usize]
+    }
+}
+
+impl Cells for AuthorizationCells {
+    type Sum = [u64; AuthorizationStat::COUNT];
+
+    fn add_to(&self, sum: &mut Self::Sum) {
+        for (into, cell) in sum.iter_mut().zip(&self.0) {
+            *into += cell.load(Relaxed);
+        }
+    }
+
+    fn activity(&self) -> u64 {
+        total(&self.0)
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_telemetry::{
-    Blame, ClusterStat, Exchange, Metrics, Party, ProcessStat, Protocol, Reporter, ResponseFlag,
-    ResponseFlags, Security, SeriesKey, SeriesLimits, Service, Workload, metrics,
+    AuthorizationKey, AuthorizationScope, AuthorizationStat, Blame, ClusterStat, Exchange, Metrics,
+    Party, ProcessStat, Protocol, Reporter, ResponseFlag, ResponseFlags, Security, SeriesKey,
+    SeriesLimits, Service, Workload, metrics,
 };
 
 fn party(name: &str) -> Party {
@@ -64,6 +65,16 @@ fn full_page() -> String {
     shard
         .cluster("outbound|9080||reviews.default.svc.cluster.local")
         .increment(ClusterStat::RqRetry);
+    for scope in [AuthorizationScope::Requests, AuthorizationScope::Connections] {
+        let key = |rules_prefix: &str| AuthorizationKey {
+            scope,
+            stat_prefix: "inbound".into(),
+            rules_prefix: rules_prefix.into(),
+            shadow_rules_prefix: "trial".into(),
+        };
+        shard.authorization(&key("")).increment(AuthorizationStat::Denied);
+        shard.authorization(&key("own")).increment(AuthorizationStat::ShadowAllowed);
+    }
     metrics.set(ProcessStat::SnapshotRevision, 41);
     page(&metrics)
 }
@@ -90,6 +101,19 @@ fn promtool_finds_nothing_but_the_unit_that_istio_chose() {
     let unit =
         "istio_request_duration_milliseconds use base unit \"seconds\" instead of \"milliseconds\"";
     assert_eq!(said.trim(), unit);
+}
+
+#[test]
+fn authorization_is_counted_by_its_prefixes() {
+    let page = full_page();
+    for line in [
+        "envoy_http_rbac_denied{envoy_http_conn_manager_prefix=\"inbound\"} 1",
+        "envoy_http_rbac_denied{envoy_rbac_http_prefix=\"own\",envoy_http_conn_manager_prefix=\"inbound\"} 0",
+        "envoy_http_rbac_shadow_allowed{envoy_rbac_http_prefix=\"trial\",envoy_http_conn_manager_prefix=\"inbound\"} 1",
+        "envoy_rbac_denied{envoy_rbac_prefix=\"inbound\"} 1",
+    ] {
+        assert_eq!(page.lines().filter(|each| *each == line).count(), 1, "{line}");
+    }
 }
 
 #[test]

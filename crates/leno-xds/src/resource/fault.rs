@@ -1,50 +1,19 @@
-//! `envoy.extensions.filters.http.fault.v3.HTTPFault`, on the filter and on what overrides it
-//! (`typed_per_filter_config`).
+//! `envoy.extensions.filters.http.fault.v3.HTTPFault`, on the filter and on what overrides it.
 
 use leno_core::config::{FaultAbort, FaultDelay, FaultInjection, Fraction, RouteFault};
 
-use super::value;
-use crate::read::{Field, Names, Reader};
+use super::{per_filter, value};
+use crate::read::{Names, Reader};
 use crate::wire::Writer;
 
 pub(crate) const FILTER: &str = "envoy.filters.http.fault";
 pub(crate) const TYPE: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
-const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
 /// Bounds and statistics of faults.
 const HARMLESS: &Names = &[(15, "disable_downstream_cluster_stats")];
 
-/// What a route, virtual host or route configuration says; only the fault filter can be spoken to.
-pub(crate) fn per_filter(r: &mut Reader<'_, '_>, number: u32) -> Option<RouteFault> {
-    r.entries(number, "typed_per_filter_config", |filter, field| one_filter(filter, field)).pop()
-}
-
-fn one_filter(filter: &str, field: Field<'_, '_>) -> Option<RouteFault> {
-    if filter == FILTER {
-        return field.any(|kind, r| match kind {
-            FILTER_CONFIG => {
-                r.harmless(&[(2, "is_optional")]);
-                let fault = r.any(1, "config", settings).flatten();
-                if r.bool(3, "disabled") { Some(RouteFault::Disabled) } else { fault }
-            }
-            kind => settings(kind, r),
-        })?;
-    }
-    let what = format!("is not supported; {FILTER} is, and others if they are disabled");
-    field.any(|kind, r| {
-        // A filter that is not there is easily disabled; ours of Istio's names always run.
-        let is_absent = !filter.starts_with("istio.") && kind == FILTER_CONFIG;
-        if is_absent && r.bool(3, "disabled") {
-            r.leave_out("is not there");
-        } else {
-            r.problem(&what);
-            r.skip();
-        }
-        None
-    })?
-}
-
-fn settings(kind: &str, r: &mut Reader<'_, '_>) -> Option<RouteFault> {
+/// What a route, virtual host or route configuration says to the filter.
+pub(crate) fn per_route(kind: &str, r: &mut Reader<'_, '_>) -> Option<RouteFault> {
     if kind != TYPE {
         r.problem(&format!("is a {kind}; a {TYPE} is expected"));
         r.skip();
@@ -80,7 +49,7 @@ pub(crate) fn write_per_filter(w: &mut Writer, number: u32, fault: &RouteFault) 
         w.string(1, FILTER);
         match fault {
             RouteFault::Inject(fault) => w.any(2, TYPE, |w| encode(w, fault)),
-            RouteFault::Disabled => w.any(2, FILTER_CONFIG, |w| w.bool(3, true)),
+            RouteFault::Disabled => w.any(2, per_filter::FILTER_CONFIG, |w| w.bool(3, true)),
         }
     });
 }

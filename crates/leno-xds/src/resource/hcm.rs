@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
-    ClientCertForward, ClusterSpecifier, Codec, EscapedSlashes, HeaderMutations,
-    HttpConnectionManager, HttpFilter, HttpLimits, NetworkFilter, PathNormalization, RouteSource,
-    SchemeRewrite, ServerHeader, TcpProxy, Tunneling, WeightedCluster,
+    ClientCertForward, ClusterSpecifier, Codec, ConnectionAuthorization, EscapedSlashes,
+    HeaderMutations, HttpConnectionManager, HttpFilter, HttpLimits, NetworkFilter,
+    PathNormalization, RouteSource, SchemeRewrite, ServerHeader, TcpProxy, Tunneling,
+    WeightedCluster,
 };
 
 use super::upstream::{HARMLESS_HTTP, http1};
 use super::value::HeaderFields;
-use super::{access_log, fault, route, route_action, tracing, value};
+use super::{access_log, authorization, fault, route, route_action, tracing, value};
 use crate::read::{Names, Reader};
 use crate::wire::Writer;
 
@@ -82,21 +83,26 @@ const SERVER_HEADER: [(u32, &str, ServerHeader); 3] = [
     (2, "PASS_THROUGH", ServerHeader::PassThrough),
 ];
 
-const FILTERS: [(&str, &str, HttpFilter); 5] = [
-    (fault::FILTER, fault::TYPE, HttpFilter::Fault(None)),
-    ("istio.stats", "stats.PluginConfig", HttpFilter::IstioStats),
-    ("istio.peer_metadata", "io.istio.http.peer_metadata.Config", HttpFilter::PeerMetadata),
-    (
-        "envoy.filters.http.dynamic_forward_proxy",
-        "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
-        HttpFilter::DynamicForwardProxy,
-    ),
-    (
-        "envoy.filters.http.router",
-        "envoy.extensions.filters.http.router.v3.Router",
-        HttpFilter::Router,
-    ),
-];
+/// Names and types of the filters; each with nothing set.
+fn known_filters() -> [(&'static str, &'static str, HttpFilter); 6] {
+    let check = HttpFilter::Authorization(Box::default());
+    [
+        (fault::FILTER, fault::TYPE, HttpFilter::Fault(None)),
+        (authorization::FILTER, authorization::TYPE, check),
+        ("istio.stats", "stats.PluginConfig", HttpFilter::IstioStats),
+        ("istio.peer_metadata", "io.istio.http.peer_metadata.Config", HttpFilter::PeerMetadata),
+        (
+            "envoy.filters.http.dynamic_forward_proxy",
+            "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+            HttpFilter::DynamicForwardProxy,
+        ),
+        (
+            "envoy.filters.http.router",
+            "envoy.extensions.filters.http.router.v3.Router",
+            HttpFilter::Router,
+        ),
+    ]
+}
 
 /// Filters that do nothing unless a route says so (and then the route is refused), that only count, or that tell what
 /// is told anyway: where a tunnel goes and whose it is (Istio's HBONE listeners).
@@ -107,10 +113,17 @@ const IDLE_FILTERS: [&str; 4] = [
     "io.istio.http.connect_authority.Config",
 ];
 
-/// One network filter; those that only observe are left out.
-pub(crate) fn network_filter(r: &mut Reader<'_, '_>) -> Option<NetworkFilter> {
+/// One network filter; those that only observe are left out, and those that only check go to `authorization`.
+pub(crate) fn network_filter(
+    r: &mut Reader<'_, '_>,
+    authorization: &mut Vec<ConnectionAuthorization>,
+) -> Option<NetworkFilter> {
     r.string(1, "name");
     let filter = r.any(4, "typed_config", |kind, r| match kind {
+        authorization::NETWORK_TYPE => {
+            authorization.push(authorization::decode_network(r));
+            None
+        }
         HTTP => Some(NetworkFilter::Http(Box::new(connection_manager(r)))),
         TCP => Some(NetworkFilter::Tcp(tcp_proxy(r))),
         observer if TELEMETRY.contains(&observer) => {
@@ -272,21 +285,9 @@ fn http_filter(r: &mut Reader<'_, '_>, suppress_envoy_headers: &mut bool) -> Opt
         return disabled_filter(r, &name);
     }
     let filter = r.any(4, "typed_config", |kind, r| {
-        if let Some((.., filter)) = FILTERS.iter().find(|(_, full_name, _)| *full_name == kind) {
-            match filter {
-                HttpFilter::Fault(_) => {
-                    let own = fault::decode(r);
-                    let is_some = own.delay.is_some() || own.abort.is_some();
-                    return Some(HttpFilter::Fault(is_some.then_some(own)));
-                }
-                HttpFilter::IstioStats | HttpFilter::PeerMetadata => r.skip(),
-                HttpFilter::DynamicForwardProxy => value::dns_cache(r, 1),
-                HttpFilter::Router => {
-                    r.harmless(HARMLESS_ROUTER);
-                    *suppress_envoy_headers = r.bool(4, "suppress_envoy_headers");
-                }
-            }
-            return Some(filter.clone());
+        let mut known = known_filters().into_iter();
+        if let Some((.., filter)) = known.find(|(_, full_name, _)| *full_name == kind) {
+            return Some(with_settings(filter, r, suppress_envoy_headers));
         }
         if optional || IDLE_FILTERS.contains(&kind) {
             r.leave_out("is not acted on");
@@ -297,15 +298,40 @@ fn http_filter(r: &mut Reader<'_, '_>, suppress_envoy_headers: &mut bool) -> Opt
         None
     });
     filter.unwrap_or_else(|| {
-        let found = FILTERS.iter().find(|(known, ..)| *known == name);
+        let found = known_filters().into_iter().find(|(known, ..)| *known == name);
         if found.is_none() {
             r.problem(&format!("\"{name}\" is not a supported HTTP filter"));
         }
-        found.map(|(.., filter)| filter.clone())
+        found.map(|(.., filter)| filter)
     })
 }
 
-/// One that does nothing until a route says so; only the fault filter can be told by a route.
+/// The filter with what its configuration sets.
+fn with_settings(
+    filter: HttpFilter,
+    r: &mut Reader<'_, '_>,
+    suppress_envoy_headers: &mut bool,
+) -> HttpFilter {
+    match filter {
+        HttpFilter::Fault(_) => {
+            let own = fault::decode(r);
+            let is_some = own.delay.is_some() || own.abort.is_some();
+            return HttpFilter::Fault(is_some.then_some(own));
+        }
+        HttpFilter::Authorization(_) => {
+            return HttpFilter::Authorization(Box::new(authorization::decode(r)));
+        }
+        HttpFilter::IstioStats | HttpFilter::PeerMetadata => r.skip(),
+        HttpFilter::DynamicForwardProxy => value::dns_cache(r, 1),
+        HttpFilter::Router => {
+            r.harmless(HARMLESS_ROUTER);
+            *suppress_envoy_headers = r.bool(4, "suppress_envoy_headers");
+        }
+    }
+    filter
+}
+
+/// One that does nothing until a route says so; only the fault and the authorization filter can be told by a route.
 fn disabled_filter(r: &mut Reader<'_, '_>, name: &str) -> Option<HttpFilter> {
     let kind = r.any(4, "typed_config", |kind, r| {
         r.skip();
@@ -313,6 +339,9 @@ fn disabled_filter(r: &mut Reader<'_, '_>, name: &str) -> Option<HttpFilter> {
     });
     if name == fault::FILTER || kind.as_deref() == Some(fault::TYPE) {
         return Some(HttpFilter::Fault(None));
+    }
+    if name == authorization::FILTER || kind.as_deref() == Some(authorization::TYPE) {
+        return Some(HttpFilter::Authorization(Box::default()));
     }
     r.leave_out("is disabled");
     None
@@ -389,7 +418,7 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
     for filter in &manager.http_filters {
         let is_it =
             |each: &HttpFilter| std::mem::discriminant(each) == std::mem::discriminant(filter);
-        let found = FILTERS.iter().find(|(.., each)| is_it(each));
+        let found = known_filters().into_iter().find(|(.., each)| is_it(each));
         let (name, full_name, _) = found.expect("every HTTP filter is in the table");
         // A proxy that is not Istio's does not have these two, and may go without; it can print a typed struct.
         let is_istio = matches!(filter, HttpFilter::IstioStats | HttpFilter::PeerMetadata);
@@ -402,6 +431,7 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
             } else {
                 w.any(4, full_name, |w| match filter {
                     HttpFilter::Fault(Some(own)) => fault::encode(w, own),
+                    HttpFilter::Authorization(own) => authorization::encode(w, own),
                     HttpFilter::DynamicForwardProxy => value::write_dns_cache(w, 1),
                     HttpFilter::Router => w.bool(4, manager.suppress_envoy_headers),
                     HttpFilter::Fault(None) | HttpFilter::IstioStats | HttpFilter::PeerMetadata => {

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use leno_core::config::{
     Address, FilterChain, FilterChainMatch, Listener, ListenerAddress, ListenerFilter,
     NetworkFilter, TrafficDirection, TransportProtocol,
 };
 
-use super::{access_log, hcm, tls, value};
+use super::{access_log, authorization, hcm, tls, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
@@ -138,7 +137,10 @@ fn listener_filter(r: &mut Reader<'_, '_>) -> Option<ListenerFilter> {
 
 fn filter_chain(r: &mut Reader<'_, '_>) -> Option<FilterChain> {
     r.harmless(HARMLESS_CHAIN);
-    let mut filters = r.each(3, "filters", |f| f.message(hcm::network_filter).flatten());
+    let mut authorization = Vec::new();
+    let mut filters = r.each(3, "filters", |f| {
+        f.message(|r| hcm::network_filter(r, &mut authorization)).flatten()
+    });
     let chain_match = r.message(1, "filter_chain_match", chain_match);
     let tls = r.message(6, "transport_socket", tls::downstream).flatten();
     let name = r.string(7, "name");
@@ -147,7 +149,8 @@ fn filter_chain(r: &mut Reader<'_, '_>) -> Option<FilterChain> {
         r.problem_at("filters", "exactly one connection manager or TCP proxy is expected");
     }
     let filter: NetworkFilter = filter?;
-    Some(FilterChain { name, filter_chain_match: chain_match.unwrap_or_default(), tls, filter })
+    let filter_chain_match = chain_match.unwrap_or_default();
+    Some(FilterChain { name, filter_chain_match, tls, authorization, filter })
 }
 
 fn chain_match(r: &mut Reader<'_, '_>) -> FilterChainMatch {
@@ -163,22 +166,11 @@ fn chain_match(r: &mut Reader<'_, '_>) -> FilterChainMatch {
     let port = r.field(8, "destination_port");
     FilterChainMatch {
         destination_port: port.and_then(|field| field.wrapped(Field::port)),
-        prefix_ranges: r.messages(3, "prefix_ranges", cidr).into_iter().flatten().collect(),
+        prefix_ranges: r.messages(3, "prefix_ranges", value::cidr).into_iter().flatten().collect(),
         transport_protocol: transport,
         application_protocols: r.strings(10, "application_protocols"),
         server_names: r.strings(11, "server_names"),
     }
-}
-
-fn cidr(r: &mut Reader<'_, '_>) -> Option<IpNet> {
-    let address = r.required_string(1, "address_prefix");
-    let length = r.wrapped_u32(2, "prefix_len").unwrap_or(0);
-    let net = address.parse().ok().zip(u8::try_from(length).ok());
-    let net = net.and_then(|(address, length)| IpNet::new(address, length).ok());
-    if net.is_none() {
-        r.problem(&format!("{address}/{length} is not a range of addresses"));
-    }
-    net
 }
 
 pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
@@ -235,6 +227,12 @@ fn encode_chain(w: &mut Writer, chain: &FilterChain) {
     if chain.filter_chain_match != FilterChainMatch::default() {
         w.message(1, |w| encode_match(w, &chain.filter_chain_match));
     }
+    for filter in &chain.authorization {
+        w.message(3, |w| {
+            w.string(1, authorization::NETWORK_FILTER);
+            w.any(4, authorization::NETWORK_TYPE, |w| authorization::encode_network(w, filter));
+        });
+    }
     hcm::write_network_filter(w, 3, &chain.filter);
     if let Some(tls) = &chain.tls {
         tls::write_downstream(w, 6, tls);
@@ -244,10 +242,7 @@ fn encode_chain(w: &mut Writer, chain: &FilterChain) {
 
 fn encode_match(w: &mut Writer, chain_match: &FilterChainMatch) {
     for range in &chain_match.prefix_ranges {
-        w.message(3, |w| {
-            w.string(1, &range.addr().to_string());
-            w.wrapped(2, Some(range.prefix_len().into()));
-        });
+        value::write_cidr(w, 3, range);
     }
     w.wrapped(8, chain_match.destination_port.map(u32::from));
     match chain_match.transport_protocol {

@@ -2,12 +2,13 @@
 
 use leno_core::config::{
     HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, Route, RouteAction,
-    RouteConfiguration, RouteFault, RouteMatch, StringMatch, StringPattern, VirtualHost,
+    RouteConfiguration, RouteMatch, StringMatch, StringPattern, VirtualHost,
 };
 use serde_json::{Map, Value};
 
+use super::per_filter::PerFilter;
 use super::value::{self, HeaderFields, header_fields};
-use super::{fault, retry, route_action};
+use super::{authorization, fault, retry, route_action};
 use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
@@ -38,9 +39,8 @@ fn configuration(r: &mut Reader<'_, '_>, validate_clusters: bool) -> RouteConfig
     r.harmless(HARMLESS);
     let name = r.string(1, "name");
     let mut virtual_hosts = r.messages(2, "virtual_hosts", virtual_host);
-    if let Some(fault) = fault::per_filter(r, 16) {
-        virtual_hosts.iter_mut().for_each(|host| hand_down(&fault, &mut host.routes));
-    }
+    let said = PerFilter::decode(r, 16);
+    virtual_hosts.iter_mut().for_each(|host| said.hand_down(&mut host.routes));
     RouteConfiguration {
         name,
         virtual_hosts,
@@ -50,21 +50,12 @@ fn configuration(r: &mut Reader<'_, '_>, validate_clusters: bool) -> RouteConfig
     }
 }
 
-/// What a level above says holds for every route that says nothing; the model has it on the routes alone.
-fn hand_down(fault: &RouteFault, routes: &mut [Route]) {
-    for route in routes {
-        route.fault.get_or_insert_with(|| fault.clone());
-    }
-}
-
 fn virtual_host(r: &mut Reader<'_, '_>) -> VirtualHost {
     r.harmless(HARMLESS_HOST);
     let name = r.required_string(1, "name");
     let domains = r.strings(2, "domains");
     let mut routes = exactly(r.messages(3, "routes", route).into_iter().flatten());
-    if let Some(fault) = fault::per_filter(r, 15) {
-        hand_down(&fault, &mut routes);
-    }
+    PerFilter::decode(r, 15).hand_down(&mut routes);
     r.choice(4, "require_tls", &[(0, "NONE", ())]);
     VirtualHost {
         name,
@@ -96,12 +87,14 @@ fn route(r: &mut Reader<'_, '_>) -> Option<Route> {
     if action.is_none() || actions.next().is_some() {
         r.problem("exactly one of route, redirect and direct_response is expected");
     }
+    let PerFilter { fault, authorization } = PerFilter::decode(r, 13);
     Some(Route {
         name: r.string(14, "name"),
         origin: value::text_at(metadata.get(ISTIO), "config"),
         request_headers: value::headers(r, &ROUTE_HEADERS.0),
         response_headers: value::headers(r, &ROUTE_HEADERS.1),
-        fault: fault::per_filter(r, 13),
+        fault,
+        authorization,
         route_match: route_match?,
         action: action?,
     })
@@ -132,7 +125,7 @@ fn route_match(r: &mut Reader<'_, '_>) -> RouteMatch {
 }
 
 /// Envoy's older spellings (`exact_match` and so on) are what `string_match` replaced.
-fn header_match(r: &mut Reader<'_, '_>) -> HeaderMatch {
+pub(crate) fn header_match(r: &mut Reader<'_, '_>) -> HeaderMatch {
     let string = |pattern| HeaderMatchKind::String(StringMatch { pattern, ignore_case: false });
     let patterns = r.texts(&[
         (4, "exact_match", StringPattern::Exact),
@@ -219,6 +212,9 @@ fn encode_route(w: &mut Writer, route: &Route) {
     if let Some(fault) = &route.fault {
         fault::write_per_filter(w, 13, fault);
     }
+    if let Some(authorization) = &route.authorization {
+        authorization::write_per_route(w, 13, authorization);
+    }
     w.string(14, &route.name);
 }
 
@@ -234,19 +230,7 @@ fn encode_match(w: &mut Writer, route_match: &RouteMatch) {
         w.wrapped_bool(4, false);
     }
     for header in &route_match.headers {
-        w.message(6, |w| {
-            w.string(1, &header.name);
-            match &header.kind {
-                HeaderMatchKind::Present(present) => w.explicit(7, u64::from(*present)),
-                HeaderMatchKind::String(string) => value::write_string_match(w, 13, string),
-                HeaderMatchKind::Range { start, end } => w.message(6, |w| {
-                    w.number(1, *start as u64);
-                    w.number(2, *end as u64);
-                }),
-            }
-            w.bool(8, header.invert);
-            w.bool(14, header.treat_missing_as_empty);
-        });
+        w.message(6, |w| write_header_match(w, header));
     }
     for query in &route_match.query {
         w.message(7, |w| {
@@ -257,4 +241,18 @@ fn encode_match(w: &mut Writer, route_match: &RouteMatch) {
             }
         });
     }
+}
+
+pub(crate) fn write_header_match(w: &mut Writer, header: &HeaderMatch) {
+    w.string(1, &header.name);
+    match &header.kind {
+        HeaderMatchKind::Present(present) => w.explicit(7, u64::from(*present)),
+        HeaderMatchKind::String(string) => value::write_string_match(w, 13, string),
+        HeaderMatchKind::Range { start, end } => w.message(6, |w| {
+            w.number(1, *start as u64);
+            w.number(2, *end as u64);
+        }),
+    }
+    w.bool(8, header.invert);
+    w.bool(14, header.treat_missing_as_empty);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use leno_core::config::{
     Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, InternalAddress, StringMatch,
     StringPattern,
@@ -192,6 +193,25 @@ pub(crate) fn write_metadata(
 /// The text at `key` of a metadata namespace.
 pub(crate) fn text_at(fields: Option<&Map<String, Value>>, key: &str) -> Option<String> {
     fields?.get(key)?.as_str().map(str::to_owned)
+}
+
+/// `CidrRange`.
+pub(crate) fn cidr(r: &mut Reader<'_, '_>) -> Option<IpNet> {
+    let address = r.required_string(1, "address_prefix");
+    let length = r.wrapped_u32(2, "prefix_len").unwrap_or(0);
+    let net = address.parse().ok().zip(u8::try_from(length).ok());
+    let net = net.and_then(|(address, length)| IpNet::new(address, length).ok());
+    if net.is_none() {
+        r.problem(&format!("{address}/{length} is not a range of addresses"));
+    }
+    net
+}
+
+pub(crate) fn write_cidr(w: &mut Writer, number: u32, range: &IpNet) {
+    w.message(number, |w| {
+        w.string(1, &range.addr().to_string());
+        w.wrapped(2, Some(range.prefix_len().into()));
+    });
 }
 
 const APPEND_ACTIONS: [(u32, &str, HeaderEdit); 3] = [

@@ -15,8 +15,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod authorization;
 mod listener;
 
+use authorization::{authorization, connection_authorization, route_authorization};
 pub(crate) use listener::listener;
 
 fn name() -> impl Strategy<Value = String> + Clone {
@@ -291,18 +293,27 @@ fn route() -> impl Strategy<Value = Route> {
         1 => (100..600_u16, vec(any::<u8>(), 0..5))
             .prop_map(|(status, body)| RouteAction::DirectResponse(DirectResponse { status, body })),
     ];
-    ("[a-z]{0,4}", of(name()), route_match(), action, headers(), headers(), of(route_fault()))
-        .prop_map(
-            |(name, origin, route_match, action, request_headers, response_headers, fault)| Route {
-                name,
-                origin,
-                route_match,
-                action,
-                request_headers,
-                response_headers,
-                fault,
-            },
-        )
+    let per_filter = (of(route_fault()), of(route_authorization()));
+    ("[a-z]{0,4}", of(name()), route_match(), action, headers(), headers(), per_filter).prop_map(
+        |(
+            name,
+            origin,
+            route_match,
+            action,
+            request_headers,
+            response_headers,
+            (fault, authorization),
+        )| Route {
+            name,
+            origin,
+            route_match,
+            action,
+            request_headers,
+            response_headers,
+            fault,
+            authorization,
+        },
+    )
 }
 
 fn route_match() -> impl Strategy<Value = RouteMatch> {

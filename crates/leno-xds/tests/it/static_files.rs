@@ -271,7 +271,7 @@ fn a_filters_settings_are_its_own_or_the_nearest_levels() {
 }
 
 #[test]
-fn only_the_fault_filter_takes_orders_from_routes() {
+fn only_filters_that_are_there_take_orders_from_routes() {
     let disabled =
         "\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true";
     let of =

@@ -54,6 +54,7 @@ fn every_problem_of_a_resource_comes_at_once() {
             request_headers: HeaderMutations::default(),
             response_headers: HeaderMutations::default(),
             fault: None,
+            authorization: None,
         }],
         request_headers: HeaderMutations::default(),
         response_headers: HeaderMutations::default(),

@@ -83,11 +83,13 @@ fn filter_chain() -> BoxedStrategy<FilterChain> {
         connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
         tcp_proxy().prop_map(NetworkFilter::Tcp),
     ];
-    ("[a-z]{0,4}", chain_match, of(tls), filter)
-        .prop_map(|(name, filter_chain_match, tls, filter)| FilterChain {
+    let authorization = vec(connection_authorization(), 0..2);
+    ("[a-z]{0,4}", chain_match, of(tls), authorization, filter)
+        .prop_map(|(name, filter_chain_match, tls, authorization, filter)| FilterChain {
             name,
             filter_chain_match,
             tls,
+            authorization,
             filter,
         })
         .boxed()
@@ -130,7 +132,8 @@ fn connection_manager() -> impl Strategy<Value = HttpConnectionManager> {
         HttpFilter::DynamicForwardProxy,
         HttpFilter::Router,
     ]);
-    let filter = prop_oneof![filter, own_fault().prop_map(HttpFilter::Fault)];
+    let check = authorization().prop_map(|check| HttpFilter::Authorization(Box::new(check)));
+    let filter = prop_oneof![filter, own_fault().prop_map(HttpFilter::Fault), check];
     let forward = select(vec![
         ClientCertForward::Sanitize,
         ClientCertForward::SanitizeSet,
