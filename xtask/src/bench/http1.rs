@@ -45,8 +45,9 @@ pub(super) const COURSE: Course = Course {
     notes: &[
         "NAME: 32 keep-alive connections as fast as answered (wrk); NAME-128: 128; NAME-10k: 10,000 requests per second \
          over 64 connections, latency from the moment a request was due.",
-        "`-mesh`: 100 virtual hosts, two routes each, timeout and retry policy, a JSON access record per request to \
-         /dev/null, metrics.",
+        "`-mesh`: 100 virtual hosts, two routes each, timeout and retry policy, authorization by 101 policies of which one \
+         in the middle applies, a traceparent per request (none sampled), a JSON access record per request to /dev/null, \
+         metrics.",
     ],
     rounds: 12,
 };

@@ -71,8 +71,9 @@ pub(super) const COURSE: Course = Course {
         "NAME: 4 connections with 25 streams each (h2load), 100 bytes come back; NAME-32x1: 32 connections with one; \
          -uris: a thousand paths in turn; -headers: fifteen more fields and a cookie of 320 bytes; -post: 1 KiB is sent; \
          -100k: 100 KB come back. `-tls`: TLS 1.3 in front. What answers is haproxy itself, over HTTP/2.",
-        "`-mesh`: 100 virtual hosts, two routes each, timeout and retry policy, a JSON access record per request to \
-         /dev/null, metrics.",
+        "`-mesh`: 100 virtual hosts, two routes each, timeout and retry policy, authorization by 101 policies of which one \
+         in the middle applies, a traceparent per request (none sampled), a JSON access record per request to /dev/null, \
+         metrics.",
     ],
     rounds: 7,
 };

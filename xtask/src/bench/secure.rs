@@ -86,6 +86,8 @@ pub(super) const MTLS_PAIR: Course = Course {
         "Two proxies of a kind: HTTP/1.1 to the first, HTTP/2 over mutual TLS between them, HTTP/1.1 to the server. \
          `cpu` is of both. NAME-1000 and NAME-5000: requests per second over 16 connections, latency from the moment a \
          request was due; NAME-max: 32 connections as fast as answered.",
+        "`-mesh`: what it is in the bench http1, authorization by 101 policies and a traceparent per request included, in \
+         both proxies.",
     ],
     rounds: 12,
 };

@@ -10,35 +10,19 @@ const WIRES: &[Wire] = &[Wire::Http1, Wire::Http1];
 
 /// Every request begins a recorded trace; spans go out as OTLP over HTTP.
 const TRACED: &[(&str, &str)] = &[
-    (
-        "# tracing",
-        r#"tracing:
-            provider:
-              name: envoy.tracers.opentelemetry
-              typed_config:
-                "@type": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig
-                service_name: bench
-                http_service: {http_uri: {uri: "http://collector/v1/traces", cluster: collector, timeout: 5s}}"#,
-    ),
-    (
-        "# collector",
-        r"- name: collector
-    type: STATIC
-    connect_timeout: 5s
-    load_assignment:
-      cluster_name: collector
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{COLLECTOR_PORT}}}}}",
-    ),
+    ("tracing: {random_sampling: {value: 0}", "tracing: {random_sampling: {value: 100}"),
+    ("port_value: 9}", "port_value: {{COLLECTOR_PORT}}}"),
 ];
+
+/// No trace context at all.
+const UNTRACED: &[(&str, &str)] = &[("          tracing: {", "          # tracing: {")];
 
 pub(super) const COURSE: Course = Course {
     name: "tracing",
     contenders: &[
-        Contender::new("leno", Program::Leno, "mesh.yaml", WIRES),
+        Contender::new("leno", Program::Leno, "mesh.yaml", WIRES).with(UNTRACED),
         Contender::new("leno-traced", Program::Leno, "mesh.yaml", WIRES).with(TRACED),
-        Contender::new("envoy", Program::Envoy, "mesh.yaml", WIRES),
+        Contender::new("envoy", Program::Envoy, "mesh.yaml", WIRES).with(UNTRACED),
         Contender::new("envoy-traced", Program::Envoy, "mesh.yaml", WIRES).with(TRACED),
     ],
     behind: Behind::Http1 { body_bytes: 1024 },
@@ -57,7 +41,7 @@ pub(super) const COURSE: Course = Course {
     ],
     notes: &[
         "NAME-8 to NAME-100: so many keep-alive connections as fast as answered (wrk), with what `-mesh` of the bench \
-         http1 has. `-traced`: a span for every request, sent as OTLP over HTTP in batches; the collector answers and \
+         http1 has, but without trace context. `-traced`: a span for every request, sent as OTLP over HTTP in batches; the collector answers and \
          throws them away, on the load's core.",
     ],
     rounds: 14,

@@ -4,14 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use leno_core::authorization::{Caller, Permit};
 use leno_core::balance::{Balancer, Pick};
 use leno_core::cluster::Cluster;
 use leno_core::config::{ClusterLoadAssignment, Discovery};
 use leno_core::endpoint::EndpointSet;
 use leno_core::filter_chain::NetworkFilter;
+use leno_core::http_filter::Filter;
 use leno_core::random::SplitMix64;
 use leno_core::request::Call;
 use leno_core::snapshot::{Resources, Snapshot};
@@ -36,6 +39,7 @@ fn main() {
     match name.as_str() {
         "h1_exchange" => h1_exchange(count),
         "route_100_hosts" => route(count),
+        "authz_100_rules" => authorize(count),
         "pick_round_robin" => pick(count),
         "access_record" => access_record(count),
         "metrics" => metrics(count),
@@ -102,6 +106,33 @@ fn route(count: usize) {
     for _ in 0..count {
         let matched = table.route(black_box(&call)).unwrap();
         black_box(&matched);
+    }
+}
+
+/// The verdict on a request among a hundred policies, one of which applies.
+fn authorize(count: usize) {
+    let snapshot = Snapshot::compile(&resources(), None).unwrap();
+    let chain = snapshot.listeners()[0].filter_chains().next().unwrap();
+    let NetworkFilter::Http(manager) = &chain.filter else { panic!("not HTTP") };
+    let mut filters = manager.filters.iter();
+    let check = filters.find_map(|filter| match filter {
+        Filter::Authorization(filter) => filter.of(None),
+        _ => None,
+    });
+    let peer = IpAddr::from([127, 0, 0, 1]);
+    let caller = Caller {
+        principal: Some("spiffe://cluster.local/ns/default/sa/front"),
+        source: Some(peer),
+        direct: Some(peer),
+        client: Some(peer),
+        destination: Some((peer, 9080).into()),
+        server_name: None,
+    };
+    let call = Call::get("svc77.ns.svc.cluster.local", "/productpage?u=1")
+        .with_header("user-agent", "curl/8.5.0");
+    for _ in 0..count {
+        let verdicts = check.unwrap().judge(black_box(&caller), black_box(&call));
+        assert!(verdicts.enforce(Permit::unasked()).is_ok());
     }
 }
 
