@@ -31,7 +31,7 @@ enum Suite {
     Autobahn(autobahn::Args),
     /// h2spec's 146 cases of HTTP/2 and HPACK, strict ones too.
     H2spec(Common),
-    /// grpc-go's and grpcio's interoperability cases through one proxy, and through two with mutual TLS between them.
+    /// The interoperability cases of grpc-go, grpcio and grpc-js through one proxy, and through two with mutual TLS between them.
     Grpc(grpc::Args),
     /// curl, nghttp, Python, Go, Node and Java, each with each server, beside the same without a proxy.
     Matrix(matrix::Args),

@@ -1,4 +1,5 @@
-//! gRPC's interoperability cases: grpc-go's and grpcio's clients with the servers of both, proxies between them.
+//! gRPC's interoperability cases: the clients of grpc-go, grpcio and grpc-js with the servers of all three, proxies between
+//! them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -49,6 +50,8 @@ const TWO: &[Wire] = &[Wire::Http2, Wire::MutualHttp2, Wire::Http2];
 
 const GO: &str = "grpc-go";
 const PYTHON: &str = "grpcio";
+const NODE: &str = "grpc-js";
+const ALL: [&str; 3] = [GO, PYTHON, NODE];
 
 /// How each case ended.
 type Verdicts = BTreeMap<String, Verdict>;
@@ -72,12 +75,13 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     let bed = Bed::make(root, &args.common)?;
     let (mut heads, mut columns) = (Vec::new(), Vec::new());
     let ways = if args.short { &[(ONE, "")][..] } else { &[(ONE, ""), (TWO, " pair")] };
-    for server in if args.short { &[PYTHON][..] } else { &[GO, PYTHON] } {
+    let ends = if args.short { &[PYTHON][..] } else { &ALL };
+    for server in ends {
         let (_running, behind) = serve(&bed, server)?;
         for (wires, suffix) in ways {
             for proxy in bed.start(wires, behind) {
                 let name = proxy.contender.name;
-                for client in if args.short { &[PYTHON][..] } else { &[GO, PYTHON] } {
+                for client in ends {
                     // The others are there for comparison: one language is enough.
                     if name != "leno" && (*client, *server) != (GO, GO) {
                         continue;
@@ -112,7 +116,7 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
 /// What runs until dropped.
 enum Running {
     Go { _process: crate::bench::Process },
-    Python { _server: ends::Server },
+    Script { _server: ends::Server },
 }
 
 fn serve(bed: &Bed<'_>, server: &str) -> Result<(Running, SocketAddr)> {
@@ -120,15 +124,25 @@ fn serve(bed: &Bed<'_>, server: &str) -> Result<(Running, SocketAddr)> {
         let (process, address) = serve_grpc()?;
         return Ok((Running::Go { _process: process }, address));
     }
-    let mut command = ends::python(bed.root(), "grpc_ends.py")?;
+    let mut command = script(bed, server)?;
     command.arg("server");
     let server = ends::serve(command)?;
     let address = server.addresses[0];
-    Ok((Running::Python { _server: server }, address))
+    Ok((Running::Script { _server: server }, address))
+}
+
+/// The program that is both ends of a language but Go.
+fn script(bed: &Bed<'_>, name: &str) -> Result<Command> {
+    if name == NODE {
+        ends::node(bed.root(), "grpc_ends.cjs")
+    } else {
+        ends::python(bed.root(), "grpc_ends.py")
+    }
 }
 
 fn all(bed: &Bed<'_>, client: &str, server: &str, address: SocketAddr) -> Result<Verdicts> {
-    let mut verdicts = if client == GO { by_go(address)? } else { by_python(bed, address)? };
+    let mut verdicts =
+        if client == GO { by_go(address)? } else { by_script(bed, client, address)? };
     if server == GO {
         verdicts.insert(PICK_FIRST.to_owned(), Verdict::NotAsked);
     }
@@ -154,8 +168,8 @@ fn by_go(address: SocketAddr) -> Result<Verdicts> {
 }
 
 /// One process does them all.
-fn by_python(bed: &Bed<'_>, address: SocketAddr) -> Result<Verdicts> {
-    let mut command = ends::python(bed.root(), "grpc_ends.py")?;
+fn by_script(bed: &Bed<'_>, client: &str, address: SocketAddr) -> Result<Verdicts> {
+    let mut command = script(bed, client)?;
     command.args(["client", &address.to_string()]);
     let said = ends::said(&command, 120)?;
     Ok(read(&said))

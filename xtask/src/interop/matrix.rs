@@ -61,7 +61,7 @@ struct Server {
     address: SocketAddr,
 }
 
-const CLIENTS: [(&str, Wire, &str, Language); 14] = [
+const CLIENTS: [(&str, Wire, &str, Language); 17] = [
     ("go http1", Wire::Http1, "http1", Language::Go),
     ("go http2", Wire::Http2, "http2", Language::Go),
     ("node http1", Wire::Http1, "http1", Language::Node),
@@ -76,7 +76,13 @@ const CLIENTS: [(&str, Wire, &str, Language); 14] = [
     ("curl upgrade", Wire::Http1, "curl-upgrade", Language::Python),
     ("curl http2", Wire::Http2, "curl-http2", Language::Python),
     ("nghttp", Wire::Http2, "nghttp", Language::Python),
+    ("nghttp upgrade", Wire::Http1, UPGRADE, Language::Python),
+    ("h2load http1", Wire::Http1, "h2load-http1", Language::Python),
+    ("h2load http2", Wire::Http2, "h2load-http2", Language::Python),
 ];
+
+/// Goes on in HTTP/2 or not at all, so a server that has HTTP/1 alone is nothing to compare with.
+const UPGRADE: &str = "nghttp-upgrade";
 
 const SERVERS: [(&str, Wire, Language); 7] = [
     ("node http1", Wire::Http1, Language::Node),
@@ -172,8 +178,9 @@ fn clients(bed: &Bed<'_>, is_wanted: impl Fn(&str) -> bool) -> Vec<Client> {
         if !is_wanted(name) {
             continue;
         }
-        // Two are programs that Python drives.
-        let driven = ["curl", "nghttp"].into_iter().find(|program| name.starts_with(program));
+        // Some are programs that Python drives.
+        let driven =
+            ["curl", "nghttp", "h2load"].into_iter().find(|program| name.starts_with(program));
         let is_there = driven.map_or(Ok(()), |program| peers::path(program).map(drop));
         match is_there.and_then(|()| language.command(bed)) {
             Ok(_) => found.push(Client { name, wire, kind, language }),
@@ -244,6 +251,10 @@ impl Direct {
 
     /// What the client sees of the server, or would.
     fn expect(&mut self, bed: &Bed<'_>, client: &Client, server: &Server) -> Result<Seen> {
+        if client.kind == UPGRADE {
+            let (name, kind, language) = ("nghttp", "nghttp", client.language);
+            return self.expect(bed, &Client { name, wire: Wire::Http2, kind, language }, server);
+        }
         let plain = if client.wire == Wire::Http2 { Wire::Http2 } else { Wire::Http1 };
         if plain == server.wire {
             return self.see(bed, client, server.address);

@@ -34,12 +34,20 @@ pub(super) fn timeout(session: &Session, forward: &Forward) -> Option<Duration> 
     }
 }
 
+/// Whether the deadline that the client set is over.
+fn is_late(session: &Session) -> bool {
+    let asked = session.request.fields().get(Known::GrpcTimeout).and_then(grpc::timeout);
+    asked.is_some_and(|asked| session.record.started().elapsed() >= asked)
+}
+
 /// Puts a failure into a response that is nothing but its head: the status and the words are gRPC's.
 pub(super) fn fail(session: &mut Session, failure: Failure, status: u16, text: &str) {
     let has_deadline = session.request.fields().has(Known::GrpcTimeout);
     let grpc_status = match failure {
         Failure::ResponseTimeout if has_deadline => grpc::DEADLINE_EXCEEDED,
         Failure::DurationTimeout => grpc::DEADLINE_EXCEEDED,
+        // The endpoint counts by the same deadline, and may have been quicker than our timer.
+        Failure::RemoteReset if has_deadline && is_late(session) => grpc::DEADLINE_EXCEEDED,
         _ => grpc::of_http(status),
     };
     session.record.replied_status(200);

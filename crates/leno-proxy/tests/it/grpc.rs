@@ -121,6 +121,25 @@ async fn failures_are_answered_in_its_own_words() {
     }
 }
 
+/// The endpoint has the same deadline, and may be the first to act on it.
+#[tokio::test]
+async fn a_reset_behind_the_deadline_is_the_deadline() {
+    let quick = origin(|request, mut respond| async move {
+        assert_eq!(request.headers()["grpc-timeout"], "5m");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        respond.send_reset(h2::Reason::CANCEL);
+    })
+    .await;
+    let (_proxy, address) = start(over_http2(quick));
+    let mut client = Client::connect(address).await;
+    for _ in 0..20 {
+        let mut request = call("/slow/A");
+        request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("5m"));
+        let answer = client.call(request, BODY, None).await.unwrap();
+        assert_eq!(answer.headers["grpc-status"], "4");
+    }
+}
+
 #[tokio::test]
 async fn a_status_that_the_policy_names_is_tried_again() {
     let attempts = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
