@@ -181,8 +181,12 @@ pub const LINGER_BYTES: usize = 256 * 1024;
 /// How long such a client is listened to.
 pub const LINGER: Duration = Duration::from_secs(2);
 
-/// Buffer one direction of a TCP relay grows to: the size at which a copy beats `splice(2)`.
-pub const RELAY_BUFFER_BYTES: usize = 256 * 1024;
+/// Room for one read of a TCP relay: the size at which a copy beats `splice(2)`, and a head before it, so that messages of
+/// a round size leave no few bytes for a read of their own. Held only while the receiver takes less than there is.
+pub const RELAY_BUFFER_BYTES: usize = (256 + 16) * 1024;
+
+/// Bytes one direction of a TCP relay moves before the worker's other connections have their turn.
+pub const RELAY_TURN_BYTES: u64 = 1024 * 1024;
 
 /// Idle upstream connections one worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 256;

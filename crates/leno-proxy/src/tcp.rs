@@ -1,7 +1,7 @@
 //! The relay for what is not HTTP: bytes both ways until both sides are done.
 //!
-//! Half-close is kept, a reset on one side is a reset on the other, buffers start small and grow while reads fill
-//! them. Called by the listener for TCP chains and by the exchange after an upgrade.
+//! Half-close is kept, a reset on one side is a reset on the other; reads are large, and no buffer is held between them.
+//! Called by the listener for TCP chains and by the exchange after an upgrade.
 
 pub(crate) mod ahead;
 mod direction;
@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Size};
 use crate::lifecycle::{Phase, Watcher};
-use crate::limits::{READ_BUFFER_BYTES, RELAY_BUFFER_BYTES};
 use crate::wire::Wire;
 use crate::wire::hangup::{Hangup, Parting};
 use direction::{Direction, Side};
@@ -154,9 +153,9 @@ pub(crate) async fn relay_metered(
             is_told = true;
             down.say_farewell(&FROM_SERVER);
         }
-        let room = if life.may_grow() { RELAY_BUFFER_BYTES } else { READ_BUFFER_BYTES };
-        let there = up.poll(cx, downstream, upstream, (buffers, room));
-        let back = down.poll(cx, upstream, downstream, (buffers, room));
+        let size = if life.may_grow() { Size::Large } else { Size::Ordinary };
+        let there = up.poll(cx, downstream, upstream, (buffers, size));
+        let back = down.poll(cx, upstream, downstream, (buffers, size));
         if let Some(charge) = &charge {
             charge.set(up.buffer.capacity() + down.buffer.capacity());
         }

@@ -16,8 +16,8 @@ use leno_http::h2::Heads;
 use leno_telemetry::ProcessStat;
 use tokio::sync::watch;
 
-use crate::budget::{Account, WorkerBudget};
-use crate::buffers::Buffers;
+use crate::budget::{Account, Grade, WorkerBudget};
+use crate::buffers::{Buffers, Size};
 use crate::http::Exporters;
 use crate::http2::Flusher;
 use crate::limits;
@@ -149,6 +149,12 @@ impl Worker {
     /// The configuration now; a request loads it once and keeps it.
     pub(crate) fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
+    }
+
+    /// Room for the next read of a connection whose last one took all there was, or did not: more only while there is
+    /// memory.
+    pub(crate) fn size_for(&self, is_bulk: bool) -> Size {
+        if is_bulk && self.budget.grade() == Grade::Normal { Size::Body } else { Size::Ordinary }
     }
 
     /// The running listener of this name.

@@ -180,7 +180,7 @@ impl Attempt {
                 continue;
             }
             downstream.nudge(cx)?;
-            match self.upstream.poll_receive(cx, &downstream.worker.buffers) {
+            match self.upstream.poll_receive(cx, &downstream.worker) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(self
                         .write_error
@@ -225,7 +225,7 @@ impl Attempt {
                 Poll::Pending => true,
             };
             if !is_blocked {
-                match self.upstream.poll_receive(cx, &downstream.worker.buffers) {
+                match self.upstream.poll_receive(cx, &downstream.worker) {
                     Poll::Ready(Ok(0)) => {
                         self.upstream.end_of_input()?;
                         continue;

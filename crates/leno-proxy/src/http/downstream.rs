@@ -186,7 +186,7 @@ impl Downstream {
         match &mut self.carrier {
             Carrier::Http1(_) if !self.watcher.may_read() => Poll::Pending,
             Carrier::Http1(end) => {
-                end.poll_fill(cx, &self.worker.buffers).map(|read| matches!(read, Ok(1..)))
+                end.poll_fill_body(cx, &self.worker).map(|read| matches!(read, Ok(1..)))
             }
             Carrier::Http2(end) => end.poll_gone(cx).map(|()| false),
         }

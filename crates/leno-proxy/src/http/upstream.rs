@@ -22,6 +22,7 @@ use crate::http2::{self as stream, Connection, Stream};
 use crate::limits::{self, BODY_BUFFER_BYTES};
 use crate::upstream::cluster::UpstreamConnection;
 use crate::wire::Outgoing;
+use crate::worker::Worker;
 
 /// What carries the attempt.
 #[expect(clippy::large_enum_variant, reason = "it stands in a box already")]
@@ -78,6 +79,8 @@ pub(super) struct Http1 {
     connection: UpstreamConnection,
     client: Client,
     inbox: Vec<u8>,
+    /// Whether a read took all the room there was: a long body, worth fewer and larger system calls.
+    is_bulk: bool,
     out: Outgoing,
     /// Bytes that TLS had written before this exchange.
     encrypted: u64,
@@ -97,7 +100,7 @@ impl Http1 {
         client.request(head, &mut out.bytes);
         replay.resend(client.request_body(), &mut out.bytes);
         let encrypted = connection.wire.encrypted().unwrap_or_default();
-        Self { connection, client, inbox: Vec::new(), out, encrypted }
+        Self { connection, client, inbox: Vec::new(), is_bulk: false, out, encrypted }
     }
 
     fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
@@ -110,17 +113,23 @@ impl Http1 {
         Ok(true)
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<io::Result<usize>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<io::Result<usize>> {
         if self.connection.wire.poll_readable(cx).is_pending() {
+            worker.buffers.release(&mut self.inbox);
             return Poll::Pending;
         }
-        buffers.ensure(&mut self.inbox);
+        worker.buffers.resize(&mut self.inbox, worker.size_for(self.is_bulk));
         if self.inbox.len() == self.inbox.capacity() {
-            // Full reads: a long body, worth fewer and larger system calls.
             let room = self.inbox.capacity().min(BODY_BUFFER_BYTES);
             self.inbox.reserve_exact(room);
         }
-        self.connection.wire.poll_read(cx, &mut self.inbox)
+        let read = self.connection.wire.poll_read(cx, &mut self.inbox);
+        if read.is_ready() {
+            self.is_bulk |= self.inbox.len() == self.inbox.capacity();
+        } else {
+            worker.buffers.release(&mut self.inbox);
+        }
+        read
     }
 
     /// Whether the endpoint's kernel refused the request byte for byte: then nobody read any of it. `None` while that can
@@ -250,10 +259,10 @@ impl Upstream {
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        buffers: &Buffers,
+        worker: &Worker,
     ) -> Poll<Result<usize, Broken>> {
         match self {
-            Self::Http1(end) => end.poll_receive(cx, buffers).map_err(Broken::Upstream),
+            Self::Http1(end) => end.poll_receive(cx, worker).map_err(Broken::Upstream),
             Self::Http2(end) => end.poll_receive(cx),
         }
     }

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use super::frames::Frames;
 use super::{End, Leg};
-use crate::buffers::Buffers;
-use crate::limits::RELAY_BUFFER_BYTES;
+use crate::buffers::{Buffers, Size};
+use crate::limits::RELAY_TURN_BYTES;
 use crate::wire::hangup::Hangup;
 
 /// Which end of one direction failed.
@@ -36,8 +36,6 @@ pub(super) struct Direction {
     written: usize,
     state: State,
     pub(super) moved: u64,
-    /// Wanted size of the buffer; doubles while reads fill it.
-    room: usize,
     hangup: Hangup,
     /// Where a WebSocket's frames end.
     frames: Option<Frames>,
@@ -61,7 +59,6 @@ impl Direction {
             written: 0,
             state: State::Reading,
             moved: 0,
-            room: 0,
             hangup: Hangup::default(),
             frames: has_frames.then(Frames::default),
             farewell: None,
@@ -91,12 +88,16 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &mut impl Leg,
         to: &mut impl Leg,
-        (buffers, room_max): (&Buffers, usize),
+        (buffers, size): (&Buffers, Size),
     ) -> Poll<Result<(), Failed>> {
         let at = |side| move |error| Failed { side, error };
+        let turn_end = self.moved + RELAY_TURN_BYTES;
         loop {
             self.take_leave();
             if self.write(cx, to).map_err(at(Side::To))?.is_pending() {
+                if buffers.shrink(&mut self.buffer, self.written) {
+                    self.written = 0;
+                }
                 if self.state == State::Reading && from.poll_reset(&mut self.hangup, cx).is_ready()
                 {
                     let error = io::ErrorKind::ConnectionReset.into();
@@ -114,26 +115,21 @@ impl Direction {
                 }
                 State::Reading | State::Dropping => {}
             }
-            if self.buffer.capacity() > 2 * room_max {
-                // Grown in better times.
-                (self.buffer, self.room) = (Vec::new(), 0);
+            if self.moved >= turn_end {
+                // Others have their turn before more is read.
+                buffers.release(&mut self.buffer);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            buffers.ensure(&mut self.buffer);
-            if self.room.min(room_max) > self.buffer.capacity() {
-                self.buffer.reserve_exact(self.room.min(room_max));
-            }
+            // The worker's large buffer, as long as the receiver takes all: who waits for bytes holds none.
+            buffers.resize(&mut self.buffer, size);
             match from.poll_read(cx, &mut self.buffer) {
                 Poll::Ready(Ok(0)) => self.state = State::Ending,
                 Poll::Ready(Ok(_)) if self.state == State::Dropping => self.buffer.clear(),
-                Poll::Ready(Ok(count)) => {
-                    if count == self.buffer.capacity() {
-                        self.room = (count * 2).min(RELAY_BUFFER_BYTES);
-                    }
-                }
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(at(Side::From)(error))),
                 Poll::Pending => {
                     buffers.release(&mut self.buffer);
-                    self.room = 0;
                     ready!(to.poll_flush(cx)).map_err(at(Side::To))?;
                     return Poll::Pending;
                 }

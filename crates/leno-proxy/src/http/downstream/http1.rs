@@ -22,12 +22,15 @@ use crate::limits;
 use crate::listener::sniff::H2_PREFACE;
 use crate::wire::hangup::{Hangup, Parting};
 use crate::wire::{Outgoing, Wire};
+use crate::worker::Worker;
 
 /// One connection that carries one exchange after the other.
 pub(in crate::http) struct Http1 {
     pub(in crate::http) wire: Wire,
     /// Received and not yet used.
     pub(in crate::http) inbox: Vec<u8>,
+    /// Whether a read of the request's body took all the room there was: the next ones get more.
+    is_bulk: bool,
     /// To be written.
     pub(in crate::http) out: Outgoing,
     pub(in crate::http) server: Server,
@@ -77,7 +80,7 @@ impl Http1 {
         charge: Option<Charge>,
     ) -> Self {
         let (out, server) = (Outgoing::default(), Server::new(limits));
-        Self { wire, inbox, out, server, charge, hangup: Hangup::default() }
+        Self { wire, inbox, is_bulk: false, out, server, charge, hangup: Hangup::default() }
     }
 
     /// Reads until it shows whether HTTP/2 is spoken; what was read stays in the inbox.
@@ -215,6 +218,7 @@ impl Http1 {
     }
 
     pub(super) fn finish(&mut self) -> After {
+        self.is_bulk = false;
         match self.server.finish() {
             Persistence::Keep => After::Next,
             Persistence::Close => After::Close,
@@ -252,6 +256,20 @@ impl Http1 {
             buffers.release(&mut self.inbox);
         }
         self.settle();
+        polled
+    }
+
+    /// The same for more of a request's body, in larger pieces where it comes in bulk.
+    pub(super) fn poll_fill_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_bulk {
+            worker.buffers.resize(&mut self.inbox, worker.size_for(true));
+        }
+        let polled = self.poll_fill(cx, &worker.buffers);
+        self.is_bulk |= polled.is_ready() && self.inbox.len() == self.inbox.capacity();
         polled
     }
 
