@@ -126,6 +126,9 @@ pub const BLOCKED: Duration = Duration::from_millis(10);
 /// Size a read buffer starts with: one read takes any ordinary head.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 
+/// Encrypted bytes read at a time where they come in bulk: two records, which TLS then takes in pieces of 4 KiB.
+pub const TLS_AHEAD_BYTES: usize = 32 * 1024;
+
 /// Body bytes held between a fast sender and a slow receiver, per direction of one exchange.
 pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 

@@ -15,12 +15,15 @@ use leno_core::circuit::CircuitGuard;
 use leno_http::Fields;
 use leno_http::h2::Code;
 use leno_sys::tcp::{Delivery, delivery};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::http2::Stream;
 
 pub(crate) mod hangup;
+mod prefixed;
+
+pub use prefixed::Prefixed;
 
 /// One connection.
 #[derive(Debug)]
@@ -109,7 +112,7 @@ impl Wire {
             Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Tunnel(tunnel) => tunnel.poll_read(cx, buffer),
-            Self::Tls(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Tls(stream) => poll_records(stream, buffer, cx),
         }
     }
 
@@ -288,84 +291,29 @@ impl Wire {
     }
 }
 
-/// A connection some of whose first bytes were read already (by the inspectors).
-#[derive(Debug)]
-pub struct Prefixed {
-    stream: Wire,
-    prefix: Vec<u8>,
-    at: usize,
-    /// Bytes written to the socket.
-    written: u64,
-}
-
-impl Prefixed {
-    /// `prefix` is what was read from `stream` before.
-    #[must_use]
-    pub fn new(stream: Wire, prefix: Vec<u8>) -> Self {
-        Self { stream, prefix, at: 0, written: 0 }
-    }
-
-    fn count(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = polled {
-            self.written += count as u64;
+/// Reads record by record until `buffer` is full or nothing more is there: who writes it on then has more to write at
+/// once.
+fn poll_records(
+    stream: &mut tokio_rustls::TlsStream<Prefixed>,
+    buffer: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    use std::future::Future as _;
+    let before = buffer.len();
+    loop {
+        let read = pin!(stream.read_buf(buffer)).poll(cx);
+        let has_more = matches!(read, Poll::Ready(Ok(LONG_RECORD..)));
+        if has_more && buffer.len() < buffer.capacity() {
+            continue;
         }
-        polled
+        // An end or an error is met again by the read that follows.
+        let count = buffer.len() - before;
+        return if count > 0 { Poll::Ready(Ok(count)) } else { read };
     }
 }
 
-impl AsyncRead for Prefixed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let rest = &this.prefix[this.at..];
-        if rest.is_empty() {
-            return this.stream.poll_read_into(cx, buffer);
-        }
-        let count = rest.len().min(buffer.remaining());
-        buffer.put_slice(&rest[..count]);
-        this.at += count;
-        if this.at == this.prefix.len() {
-            this.prefix = Vec::new();
-            this.at = 0;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Prefixed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = self.stream.poll_write(cx, bytes);
-        self.count(polled)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = self.stream.poll_write_parts(cx, parts);
-        self.count(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-}
+/// Bytes of a record which another one may follow at once: those of short messages stand alone.
+const LONG_RECORD: usize = 4096;
 
 /// Bytes on their way out: written from the front, refilled only when empty.
 ///

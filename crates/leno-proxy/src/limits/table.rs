@@ -24,7 +24,7 @@ struct Line {
 pub fn table() -> String {
     let mut text =
         "| limit | default | why | seen as | set by |\n|---|---|---|---|---|\n".to_owned();
-    for part in [messages(), http2(), times(), connections(), memory()] {
+    for part in [messages(), http2(), times(), connections(), buffers(), memory()] {
         for Line { what, default, why, seen, field } in part {
             let field = if field.is_empty() { String::new() } else { format!("`{field}`") };
             let known = LimitReached::ALL.iter().any(|limit| limit.label() == seen);
@@ -348,8 +348,7 @@ fn connections() -> Vec<Line> {
     ]
 }
 
-fn memory() -> Vec<Line> {
-    let percent = |percent: usize| format!("{percent} % of the budget");
+fn buffers() -> Vec<Line> {
     vec![
         line(
             "body bytes between a fast and a slow side",
@@ -373,12 +372,25 @@ fn memory() -> Vec<Line> {
             "",
         ),
         line(
+            "encrypted bytes read ahead of TLS",
+            bytes(limits::TLS_AHEAD_BYTES),
+            "two records, where they come in bulk",
+            "back-pressure",
+            "",
+        ),
+        line(
             "buffer of one direction of a TCP relay",
             bytes(limits::RELAY_BUFFER_BYTES),
             "where a copy beats `splice`",
             "back-pressure",
             "",
         ),
+    ]
+}
+
+fn memory() -> Vec<Line> {
+    let percent = |percent: usize| format!("{percent} % of the budget");
+    vec![
         line(
             "memory budget of the process",
             format!(

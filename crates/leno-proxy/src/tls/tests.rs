@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -134,6 +135,36 @@ async fn only_a_proxy_that_proved_who_it_is_is_one_of_ours() {
             assert_eq!(proof.is_between_proxies(), is_mutual);
         }
     }
+}
+
+#[tokio::test]
+async fn long_records_are_read_to_the_last_though_nothing_follows_them() {
+    const BYTES: usize = 300_001;
+    let ca = Ca::new();
+    let acceptor = Tls::new(ca.secrets(REVIEWS)).acceptor(&downstream(&[WEB])).unwrap();
+    let connector = Tls::new(ca.secrets(WEB)).connector(&upstream(&[REVIEWS])).unwrap();
+    let (connected, accepted) = handshake(&connector, &acceptor).await;
+    let (mut connected, mut accepted) = (connected.unwrap(), accepted.unwrap());
+    let sent: Vec<u8> = (0..BYTES).map(|n| (n % 251) as u8).collect();
+    let write = async {
+        let client = tls_of(&mut connected.wire);
+        client.write_all(&sent).await.unwrap();
+        client.flush().await.unwrap();
+    };
+    let read = async {
+        let mut seen = Vec::new();
+        while seen.len() < BYTES {
+            // The room of a large read, so that several records come at once.
+            let mut buffer = Vec::with_capacity(100_000);
+            let wire = &mut accepted.wire;
+            let count = poll_fn(|cx| wire.poll_read(cx, &mut buffer)).await.unwrap();
+            assert_eq!(count, buffer.len());
+            assert!(count > 0);
+            seen.append(&mut buffer);
+        }
+        seen
+    };
+    assert!(tokio::join!(write, read).1 == sent);
 }
 
 /// Secrets with the right bundle, and an SVID of this CA, age and id.
