@@ -39,7 +39,7 @@ enum Suite {
     Short(Common),
     /// Messages of a corpus, compared byte for byte with what arrives.
     Transparency(transparency::Args),
-    /// WebSocket ends of two languages, over HTTP/1 and HTTP/2.
+    /// WebSocket ends of three languages, over HTTP/1 and HTTP/2.
     Websocket(Common),
     /// HTTP/1 messages that readers frame differently: who takes them, and how what we pass on is read behind us.
     Smuggling(Common),

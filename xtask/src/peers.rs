@@ -45,6 +45,8 @@ enum Source {
     GoProgram { folder: &'static str, version: &'static str },
     /// A program of a crate, built as its own lock file says.
     Cargo { version: &'static str },
+    /// The program that `xtask/peers/FOLDER` is, a Cargo package with a lock file of its own.
+    CargoProgram { folder: &'static str },
     /// The npm packages of `xtask/peers/node/package-lock.json`.
     Npm,
     /// Comes with a toolchain or the system, and is used where it is there.
@@ -136,6 +138,7 @@ const PEERS: &[Peer] = &[
         source: Source::GoProgram { folder: "kubectl", version: "1.37.1" },
     },
     Peer { name: "chromium", source: Source::Apt { package: "chromium", program: "chromium" } },
+    Peer { name: "tungstenite-ends", source: Source::CargoProgram { folder: "tungstenite" } },
     Peer { name: "cargo-deny", source: Source::Cargo { version: "0.20.2" } },
     Peer { name: "curl", source: Source::Present { program: "curl" } },
     Peer { name: "go", source: Source::Present { program: "go" } },
@@ -200,6 +203,7 @@ fn ensure(peer: &Peer) -> Result<PathBuf> {
         Source::Go { package, version } => built::install_go(peer.name, package, version)?,
         Source::GoProgram { folder, version } => built::install_go_program(folder, version)?,
         Source::Cargo { version } => built::install_crate(peer.name, version)?,
+        Source::CargoProgram { folder } => built::install_package(peer.name, folder)?,
         Source::Npm => built::install_npm()?,
         Source::Present { .. } => {}
     }
@@ -224,6 +228,9 @@ fn installed(peer: &Peer) -> Result<PathBuf> {
         Source::Go { version, .. } => folder(peer.name, version).join(peer.name),
         Source::GoProgram { folder: name, version } => folder(name, version).join(name),
         Source::Cargo { version } => folder(peer.name, version).join("bin").join(peer.name),
+        Source::CargoProgram { folder } => {
+            built::package_folder(peer.name, folder)?.join(peer.name)
+        }
         Source::Npm => built::npm_folder()?.join("node_modules"),
     };
     if !path.exists() {

@@ -33,7 +33,7 @@ const SUITES: [Short; 6] = [
         needs: &["python"],
         run: |root, common| grpc::run(root, &grpc::Args::short(common.clone())),
     },
-    Short { name: "websocket", needs: &["node-packages", "python"], run: websocket::run },
+    Short { name: "websocket", needs: &["node-packages", "python"], run: websocket::short },
     Short {
         name: "autobahn",
         needs: &["node-packages", "wstest"],

@@ -1,14 +1,15 @@
-//! WebSocket between ends of two languages, over HTTP/1 and over HTTP/2 (RFC 8441), through one proxy and through two: what
+//! WebSocket between ends of three languages, over HTTP/1 and over HTTP/2 (RFC 8441), through one proxy and through two: what
 //! a client gets back must be what it gets without a proxy.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::bed::{Bed, wires};
 use super::ends;
 use crate::bench::Wire;
+use crate::peers;
 
 const SECONDS: u32 = 20;
 
@@ -16,27 +17,49 @@ const SECONDS: u32 = 20;
 type End = (&'static str, Wire, &'static [&'static str]);
 
 /// `websockets` speaks HTTP/1 alone.
-const ENDS: [End; 3] = [
+const ENDS: [End; 5] = [
     ("ws", Wire::Http1, &["http1"]),
     ("ws over HTTP/2", Wire::Http2, &["http2"]),
     ("websockets", Wire::Http1, &[]),
+    (TUNGSTENITE, Wire::Http1, &["http1"]),
+    ("tungstenite over HTTP/2", Wire::Http2, &["http2"]),
 ];
+const TUNGSTENITE: &str = "tungstenite";
+/// The peer that speaks for it.
+const TUNGSTENITE_ENDS: &str = "tungstenite-ends";
 
+/// What can be had.
 pub(super) fn run(root: &Path, common: &super::Common) -> Result<ExitCode> {
+    all(root, common, |program| peers::path(program).map(drop))
+}
+
+/// The same without what would have to be built first, which takes minutes.
+pub(super) fn short(root: &Path, common: &super::Common) -> Result<ExitCode> {
+    all(root, common, |program| {
+        peers::present(program)?.map(drop).with_context(|| format!("cargo xtask peers {program}"))
+    })
+}
+
+fn all(
+    root: &Path,
+    common: &super::Common,
+    ensure: impl Fn(&str) -> Result<()>,
+) -> Result<ExitCode> {
     let bed = Bed::make(root, common)?;
     let mut failures = Vec::new();
-    let heads: Vec<_> = ENDS
+    let ends: Vec<_> = ENDS.iter().filter(|(name, ..)| is_there(name, &ensure)).collect();
+    let heads: Vec<_> = ends
         .iter()
         .flat_map(|(name, ..)| [format!("{name}, one"), format!("{name}, pair")])
         .collect();
     println!("| client | {} |\n|---|{}", heads.join(" | "), "---|".repeat(heads.len()));
     let mut servers = Vec::new();
-    for (name, wire, arguments) in &ENDS {
+    for (name, wire, arguments) in &ends {
         let mut command = program(root, name)?;
         command.arg("server").args(*arguments);
         servers.push((*name, *wire, ends::serve(command)?));
     }
-    for client in &ENDS {
+    for client in ends {
         let mut row = Vec::new();
         // What the messages are does not depend on who echoes them.
         let same = servers.iter().find(|(_, wire, _)| *wire == client.1);
@@ -66,8 +89,19 @@ pub(super) fn run(root: &Path, common: &super::Common) -> Result<ExitCode> {
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Whether the end can be had; one that cannot is said and left out.
+fn is_there(name: &str, ensure: impl Fn(&str) -> Result<()>) -> bool {
+    let found = if name.starts_with(TUNGSTENITE) { ensure(TUNGSTENITE_ENDS) } else { Ok(()) };
+    if let Err(error) = &found {
+        println!("no {name}: {error:#}");
+    }
+    found.is_ok()
+}
+
 fn program(root: &Path, name: &str) -> Result<Command> {
-    if name == "websockets" {
+    if name.starts_with(TUNGSTENITE) {
+        Ok(Command::new(peers::path(TUNGSTENITE_ENDS)?))
+    } else if name == "websockets" {
         ends::python(root, "websocket.py")
     } else {
         ends::node(root, "websocket.cjs")

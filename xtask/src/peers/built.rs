@@ -45,6 +45,27 @@ pub(super) fn install_crate(name: &str, version: &str) -> Result<()> {
     })
 }
 
+/// Where the program of a Cargo package of ours is kept.
+pub(super) fn package_folder(name: &str, package: &str) -> Result<PathBuf> {
+    // What it does is in its source, what it does it with in its lock file.
+    let (_, source) = pinned_by(&format!("{package}/src/main.rs"))?;
+    let (_, lock) = pinned_by(&format!("{package}/Cargo.lock"))?;
+    Ok(folder(name, &format!("{source}-{lock}")))
+}
+
+/// Builds it, out of this workspace's target folder.
+pub(super) fn install_package(name: &str, package: &str) -> Result<()> {
+    let manifest = crate::root().join("xtask/peers").join(package).join("Cargo.toml");
+    make(&package_folder(name, package)?, |partial| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "--release", "--manifest-path"]);
+        cargo.arg(&manifest).env("CARGO_TARGET_DIR", partial.join("build"));
+        succeed(&mut cargo)?;
+        std::fs::copy(partial.join("build/release").join(name), partial.join(name))?;
+        Ok(std::fs::remove_dir_all(partial.join("build"))?)
+    })
+}
+
 /// Where the npm packages are kept: the folder that `require` starts from.
 pub(super) fn npm_folder() -> Result<PathBuf> {
     Ok(folder("node", &pinned_by("node/package-lock.json")?.1))
