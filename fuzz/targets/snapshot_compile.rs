@@ -149,7 +149,26 @@ fn route(bytes: &mut Unstructured<'_>) -> Result<Route> {
         request_headers: edits(bytes)?,
         response_headers: HeaderMutations::default(),
         fault: None,
+        authorization: optional(bytes, |bytes| {
+            Ok(RouteAuthorization::Check(Box::new(authorization(bytes)?)))
+        })?,
     })
+}
+
+/// Rules over paths and identities.
+fn authorization(bytes: &mut Unstructured<'_>) -> Result<Authorization> {
+    let policies = list(bytes, 8, |bytes| {
+        let permission = |bytes: &mut Unstructured<'_>| Ok(Permission::UrlPath(pattern(bytes)?));
+        let principal =
+            |bytes: &mut Unstructured<'_>| Ok(Principal::Authenticated(optional(bytes, pattern)?));
+        let (permissions, principals) = (list(bytes, 3, permission)?, list(bytes, 3, principal)?);
+        Ok((text(bytes)?, Policy { permissions, principals }))
+    })?;
+    let rules = AuthorizationRules {
+        action: AuthorizationAction::Deny,
+        policies: policies.into_iter().collect(),
+    };
+    Ok(Authorization { rules: Some(rules), ..Authorization::default() })
 }
 
 fn action(bytes: &mut Unstructured<'_>) -> Result<RouteAction> {
@@ -230,6 +249,7 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
                 ..FilterChainMatch::default()
             },
             tls: None,
+            authorization: Vec::new(),
             filter: NetworkFilter::Tcp(tcp),
         })
     })?;
