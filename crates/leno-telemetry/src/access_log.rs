@@ -2,14 +2,17 @@
 //!
 //! A worker never waits. When the sink stalls, a few buffers wait for it and then lines are dropped and counted.
 
+mod queue;
+
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use self::queue::{Queue, Sender};
 use crate::labels::lock;
 use crate::record::{AccessRecord, line};
 
@@ -93,15 +96,13 @@ impl AccessLogs {
 /// One open log. Cheap to clone; the thread ends with the last clone and writer.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
-    full: SyncSender<Vec<u8>>,
+    full: Sender,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     dropped: AtomicU64,
-    /// Written buffers, to be filled again.
-    empty: Mutex<Vec<Vec<u8>>>,
     ended: Mutex<Receiver<()>>,
 }
 
@@ -111,20 +112,16 @@ impl AccessLog {
     /// # Errors
     /// When the system has no thread to give.
     pub fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
-        let (full, received) = sync_channel(BUFFERS_WAITING_MAX);
+        let queue = Arc::new(Queue::new());
         let (end, ended) = channel();
-        let shared = Arc::new(Shared {
-            dropped: AtomicU64::new(0),
-            empty: Mutex::default(),
-            ended: Mutex::new(ended),
-        });
-        let for_thread = shared.clone();
-        std::thread::Builder::new().name("access-log".into()).spawn(move || {
-            write_all(sink, &received, &for_thread);
+        let shared = Arc::new(Shared { dropped: AtomicU64::new(0), ended: Mutex::new(ended) });
+        let for_thread = (Arc::clone(&queue), Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            write_all(sink, &for_thread.0, &for_thread.1);
             // Nobody may be waiting, and then nobody needs to know.
             let _ = end.send(());
         })?;
-        Ok(Self { full, shared })
+        Ok(Self { full: Sender::first(queue, thread.thread().clone()), shared })
     }
 
     /// A worker's own writer.
@@ -153,25 +150,21 @@ impl AccessLog {
     }
 }
 
-fn write_all(mut sink: impl Write, received: &Receiver<Vec<u8>>, shared: &Shared) {
-    while let Ok(mut buffer) = received.recv() {
+fn write_all(mut sink: impl Write, queue: &Queue, shared: &Shared) {
+    while let Some(buffer) = queue.next() {
         if sink.write_all(&buffer).and_then(|()| sink.flush()).is_err() {
             // A full disk or a closed pipe: these lines are gone, later ones may succeed.
             let lines = buffer.iter().filter(|byte| **byte == b'\n').count();
             shared.dropped.fetch_add(lines as u64, Relaxed);
         }
-        buffer.clear();
-        let mut empty = lock(&shared.empty);
-        if empty.len() < BUFFERS_WAITING_MAX && buffer.capacity() <= WAITING_BYTES_MAX {
-            empty.push(buffer);
-        }
+        queue.give_back(buffer);
     }
 }
 
 /// One worker's buffer for one log.
 #[derive(Debug)]
 pub struct AccessWriter {
-    full: SyncSender<Vec<u8>>,
+    full: Sender,
     shared: Arc<Shared>,
     buffer: Vec<u8>,
     /// Lines in the buffer.
@@ -211,20 +204,11 @@ impl AccessWriter {
         }
     }
 
-    /// Hands over what is buffered. Called by the worker when it is idle or some milliseconds have passed.
+    /// Hands over what is buffered; not now if somebody else is at the queue in this moment. Called by the worker when it is
+    /// idle or some milliseconds have passed.
     pub fn flush(&mut self) {
-        if self.buffer.is_empty() {
-            return;
-        }
-        match self.full.try_send(std::mem::take(&mut self.buffer)) {
-            Ok(()) => {
-                self.lines = 0;
-                // A new buffer is cheaper than a wait for the thread's lock.
-                let mut empty = self.shared.empty.try_lock().ok();
-                self.buffer = empty.as_mut().and_then(|e| e.pop()).unwrap_or_default();
-            }
-            Err(TrySendError::Full(buffer)) => self.buffer = buffer,
-            Err(TrySendError::Disconnected(_)) => self.drop_lines(),
+        if !self.buffer.is_empty() && self.full.try_send(&mut self.buffer) {
+            self.lines = 0;
         }
     }
 
@@ -235,7 +219,9 @@ impl AccessWriter {
 
 impl Drop for AccessWriter {
     fn drop(&mut self) {
-        self.flush();
+        if self.buffer.is_empty() || self.full.send(&mut self.buffer) {
+            return;
+        }
         self.drop_lines();
     }
 }
