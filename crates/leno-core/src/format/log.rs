@@ -24,9 +24,35 @@ enum Node {
     List(Vec<Self>),
     /// JSON that depends on nothing.
     Fixed(String),
-    /// One operator alone.
-    One(Operator, Option<usize>),
+    One(One),
     Mixed(Format),
+}
+
+/// One operator alone.
+#[derive(Clone, Debug, PartialEq)]
+struct One {
+    operator: Operator,
+    length_max: Option<usize>,
+    form: Form,
+}
+
+/// What becomes of an operator's value in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Number,
+    /// A string of which no byte needs an escape, whatever the exchange.
+    Clean,
+    Text,
+}
+
+impl Form {
+    fn of(operator: &Operator, length_max: Option<usize>) -> Self {
+        match operator {
+            Operator::Fact(fact) if fact.is_number() && length_max.is_none() => Self::Number,
+            Operator::Fact(fact) if fact.is_clean() => Self::Clean,
+            _ => Self::Text,
+        }
+    }
 }
 
 /// What is wrong with a form: where in it (`.a.b[0]`, empty for a text), and in words that continue that.
@@ -110,7 +136,11 @@ fn of_text(format: Format) -> Node {
         return Node::Fixed(quoted(text.as_bytes()));
     }
     match &*format.parts {
-        [Part::Operator(operator, length)] => Node::One(operator.clone(), *length),
+        [Part::Operator(operator, length_max)] => Node::One(One {
+            operator: operator.clone(),
+            length_max: *length_max,
+            form: Form::of(operator, *length_max),
+        }),
         _ => Node::Mixed(format),
     }
 }
@@ -131,7 +161,12 @@ impl<E: Exchange + ?Sized> JsonWriter<'_, E> {
                     let start = out.len();
                     // Without its comma the first one.
                     out.extend_from_slice(&key.as_bytes()[usize::from(is_first)..]);
-                    if !self.node(value, out) && self.omit_empty {
+                    // Nearly all are operators: without the way through here for each.
+                    let has_value = match value {
+                        Node::One(one) => self.one(one, out),
+                        value => self.node(value, out),
+                    };
+                    if !has_value && self.omit_empty {
                         out.truncate(start);
                     } else {
                         is_first = false;
@@ -156,7 +191,7 @@ impl<E: Exchange + ?Sized> JsonWriter<'_, E> {
                 out.push(b']');
             }
             Node::Fixed(json) => out.extend_from_slice(json.as_bytes()),
-            Node::One(operator, length) => return self.one(operator, *length, out),
+            Node::One(one) => return self.one(one, out),
             Node::Mixed(format) => {
                 let missing: &[u8] = if self.omit_empty { b"" } else { b"-" };
                 out.push(b'"');
@@ -169,16 +204,14 @@ impl<E: Exchange + ?Sized> JsonWriter<'_, E> {
     }
 
     /// Written where it stays: a value that has to be escaped is the exception.
-    fn one(&self, operator: &Operator, length: Option<usize>, out: &mut Vec<u8>) -> bool {
+    fn one(&self, one: &One, out: &mut Vec<u8>) -> bool {
         let before = out.len();
-        let is_number =
-            length.is_none() && matches!(operator, Operator::Fact(fact) if fact.is_number());
-        if !is_number {
+        if one.form != Form::Number {
             out.push(b'"');
         }
         let start = out.len();
-        self.exchange.write(operator, out);
-        if let Some(max) = length {
+        self.exchange.write(&one.operator, out);
+        if let Some(max) = one.length_max {
             out.truncate(start + max);
         }
         if out.len() == start {
@@ -186,8 +219,10 @@ impl<E: Exchange + ?Sized> JsonWriter<'_, E> {
             out.extend_from_slice(b"null");
             return false;
         }
-        if !is_number {
-            end_string(start, out);
+        match one.form {
+            Form::Number => {}
+            Form::Clean => out.push(b'"'),
+            Form::Text => end_string(start, out),
         }
         true
     }
@@ -205,6 +240,25 @@ impl Fact {
                 | Self::DownstreamRemotePort
                 | Self::DownstreamLocalPort
         )
+    }
+
+    /// Whether its text is of letters, digits and such punctuation as JSON takes as it is.
+    fn is_clean(self) -> bool {
+        self.is_number()
+            || matches!(
+                self,
+                Self::Protocol
+                    | Self::ResponseFlags
+                    | Self::UpstreamHost
+                    | Self::UpstreamLocalAddress
+                    | Self::UpstreamRemoteAddress
+                    | Self::DownstreamRemoteAddress
+                    | Self::DownstreamRemoteAddressWithoutPort
+                    | Self::DownstreamDirectRemoteAddress
+                    | Self::DownstreamDirectRemoteAddressWithoutPort
+                    | Self::DownstreamLocalAddress
+                    | Self::DownstreamLocalAddressWithoutPort
+            )
     }
 }
 
