@@ -193,21 +193,24 @@ impl Known {
     }
 }
 
-/// Whether a token is this lower-case name but for case, eight bytes at a time. Setting bit 5 folds letters and leaves
-/// digits and `-` alone; what else it would fold to them are control characters, which no token has.
+/// Whether a token is this lower-case name but for case, eight bytes at a time; the last eight of a name of some length were
+/// looked at in part already. Setting bit 5 folds letters and leaves digits and `-` alone; what else it would fold to them
+/// are control characters, which no token has.
 fn folds_to(token: &[u8], lower: &[u8]) -> bool {
     const FOLD: u64 = 0x2020_2020_2020_2020;
+    let word_folds_to = |token: &[u8; 8], lower: &[u8; 8]| {
+        u64::from_ne_bytes(*token) | FOLD == u64::from_ne_bytes(*lower)
+    };
     if token.len() != lower.len() {
         return false;
     }
-    let (token_words, token_rest) = token.as_chunks::<8>();
-    let (lower_words, lower_rest) = lower.as_chunks::<8>();
-    for (token, lower) in token_words.iter().zip(lower_words) {
-        if u64::from_ne_bytes(*token) | FOLD != u64::from_ne_bytes(*lower) {
-            return false;
-        }
-    }
-    token_rest.iter().zip(lower_rest).all(|(token, lower)| token | 0x20 == *lower)
+    let (Some(token_last), Some(lower_last)) = (token.last_chunk(), lower.last_chunk()) else {
+        return token.iter().zip(lower).all(|(token, lower)| token | 0x20 == *lower);
+    };
+    let (token_words, _) = token.as_chunks();
+    let (lower_words, _) = lower.as_chunks();
+    word_folds_to(token_last, lower_last)
+        && token_words.iter().zip(lower_words).all(|(token, lower)| word_folds_to(token, lower))
 }
 
 #[cfg(test)]
