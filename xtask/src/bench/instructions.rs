@@ -19,12 +19,15 @@ pub(crate) struct Args {
 
 /// Functions of `crates/leno-testkit/src/bin/hot.rs`, each with the two counts of calls whose difference is taken, so that
 /// starting and setting up drop out. Of access records there are no more than the log holds until its thread writes them.
-const FUNCTIONS: [(&str, (u64, u64)); 6] = [
+const FUNCTIONS: [(&str, (u64, u64)); 9] = [
     ("h1_exchange", (500, 2_500)),
+    ("h2_exchange", (500, 2_500)),
+    ("h2_data", (2_000, 10_000)),
     ("route_100_hosts", (500, 5_500)),
     ("authz_100_rules", (500, 5_500)),
     ("pick_round_robin", (1_000, 101_000)),
     ("access_record", (100, 500)),
+    ("access_log_json", (500, 5_500)),
     ("metrics", (1_000, 21_000)),
 ];
 
