@@ -323,7 +323,6 @@ impl Fields {
     }
 
     /// Indexes a line that the arena holds, written `name: value CRLF`.
-    #[inline]
     pub(crate) fn index_decoded(
         &mut self,
         name: Range<usize>,
