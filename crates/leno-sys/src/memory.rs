@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 
-/// Gives back the pages of this program's own file that are mapped now and cannot have been changed: its code and
-/// constants. They stay in the page cache, and what is used again is mapped again without reading the file.
+/// Gives back the pages of this program's file and of its libraries that are mapped now and cannot have been changed: code
+/// and constants. They stay in the page cache, and what is used again is mapped again without reading the file.
 ///
 /// Called once by a process that has started and will sit idle: reading flags and configuration touches several
 /// megabytes of code that serving never does.
@@ -12,9 +12,8 @@ use std::ops::Range;
 /// # Errors
 /// When `/proc` cannot be read or the kernel refuses.
 pub fn release_start() -> io::Result<()> {
-    let program = std::fs::read_link("/proc/self/exe")?;
     let smaps = std::fs::read_to_string("/proc/self/smaps")?;
-    for range in unchanged(&smaps, &program.to_string_lossy()) {
+    for range in unchanged(&smaps) {
         let start = std::ptr::with_exposed_provenance_mut(range.start);
         // SAFETY: the range is a whole private mapping of a file that is not writable and of which no page was ever
         // changed, so every page dropped here comes back from the file with the same content, whoever touches it.
@@ -39,13 +38,14 @@ pub fn release_heap() -> bool {
     false
 }
 
-/// The mappings of `program` that are not writable and hold no page of their own.
-fn unchanged(smaps: &str, program: &str) -> Vec<Range<usize>> {
+/// The private mappings of files that are not writable and hold no page of their own.
+fn unchanged(smaps: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut candidate = None;
     for line in smaps.lines() {
         if let Some(mapping) = mapping(line) {
-            candidate = (mapping.path == program && mapping.permissions.ends_with("p"))
+            let is_file = mapping.path.starts_with('/') && !mapping.path.starts_with("/dev/");
+            candidate = (is_file && mapping.permissions.ends_with('p'))
                 .then_some(mapping)
                 .filter(|mapping| !mapping.permissions.contains('w'));
         } else if let Some(anonymous) = line.strip_prefix("Anonymous:")
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unchanged_mappings_of_the_program_are_released() {
+    fn only_unchanged_mappings_of_files_are_released() {
         let entry = |range: &str, permissions: &str, path: &str, anonymous: u32| {
             format!(
                 "{range} {permissions} 00000000 fe:00 42       {path}\nSize:  4 kB\nRss:  4 kB\n\
@@ -116,8 +116,12 @@ mod tests {
             entry("7000-8000", "r-xs", "/bin/leno", 0),
             entry("8000-9000", "r-xp", "/lib/libc.so.6", 0),
             entry("9000-a000", "rw-p", "", 0),
+            entry("a000-b000", "r-xp", "[vdso]", 0),
+            entry("b000-c000", "r--p", "/dev/mem", 0),
+            entry("c000-d000", "r--p", "", 0),
         ];
-        assert_eq!(unchanged(&smaps.concat(), "/bin/leno"), [0x1000..0x2000, 0x2000..0x5000]);
+        let expected = [0x1000..0x2000, 0x2000..0x5000, 0x8000..0x9000];
+        assert_eq!(unchanged(&smaps.concat()), expected);
     }
 
     #[test]
