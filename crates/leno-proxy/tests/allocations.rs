@@ -1,5 +1,5 @@
-//! What a request on a warm connection costs in heap allocations: counted by an allocator that counts, in a process in
-//! which the client and the origin allocate nothing themselves.
+//! What a request on a warm connection costs in heap allocations, and what connections, routes and clusters hold: counted by
+//! an allocator that counts, in a process in which the client and the origin allocate nothing themselves.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 #[path = "it/config.rs"]
@@ -9,16 +9,30 @@ mod config;
 use std::alloc::System;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leno_core::config::{
     Authorization, AuthorizationAction, AuthorizationRules, HeaderMatch, HeaderMatchKind,
-    HttpFilter, Permission, Policy, Principal, StringMatch, StringPattern,
+    HttpFilter, Permission, Policy, Principal, RouteConfiguration, StringMatch, StringPattern,
+    VirtualHost,
 };
 use leno_core::snapshot::Resources;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// One test at a time: the allocator counts for all.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that are allocated now.
+fn held() -> usize {
+    let stats = HEAP.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
 
 const REQUESTS: usize = 2_000;
 const GET: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: svc7\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
@@ -59,6 +73,7 @@ fn call(client: &mut TcpStream) {
 /// handed on by pointer. Timers and background work of the process allocate now and then, so the bound is a mean.
 #[test]
 fn a_request_on_a_warm_connection_allocates_once() {
+    let _alone = alone();
     let origin = origin();
     count(config::to(origin));
     let listener = config::http_listener(vec![config::route("/", config::forward("origin"))]);
@@ -108,4 +123,41 @@ fn count(resources: Resources) {
     let leaked = used.bytes_allocated.saturating_sub(used.bytes_deallocated);
     assert!(made < 1.5, "{made} allocations per request: {used:?}");
     assert!(leaked < 64 * 1024, "{leaked} bytes more after {REQUESTS} requests");
+}
+
+/// Its task, its session with the heads of its last exchange, its registration with the reactor and its timer.
+#[test]
+fn an_idle_connection_holds_less_than_five_kilobytes() {
+    const CONNECTIONS: usize = 200;
+    let _alone = alone();
+    let (_proxy, address) = config::start(config::to(origin()));
+    let open = || {
+        let mut client = TcpStream::connect(address).unwrap();
+        call(&mut client);
+        client
+    };
+    let _warm: Vec<TcpStream> = (0..20).map(|_| open()).collect();
+    let before = held();
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    clients.extend((0..CONNECTIONS).map(|_| open()));
+    let each = (held() - before) / CONNECTIONS;
+    assert!(each < 5 * 1024, "{each} bytes");
+}
+
+/// What is written down, what is compiled from it, and what is kept of the cluster besides.
+#[test]
+fn a_route_and_its_cluster_hold_less_than_three_kilobytes() {
+    const CLUSTERS: usize = 1000;
+    let _alone = alone();
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let before = held();
+    let host = |n| {
+        let routes = vec![config::route("/", config::forward(&format!("c{n}")))];
+        VirtualHost::minimal(&format!("s{n}"), &[&format!("s{n}.ns.svc.cluster.local")], routes)
+    };
+    let table = RouteConfiguration::minimal("test", (0..CLUSTERS).map(host).collect());
+    let clusters = (0..CLUSTERS).map(|n| config::cluster(&format!("c{n}"), &[address])).collect();
+    let (_proxy, _) = config::start(config::with_table(table, clusters));
+    let each = (held() - before) / CLUSTERS;
+    assert!(each < 3 * 1024, "{each} bytes");
 }
