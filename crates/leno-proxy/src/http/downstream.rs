@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use leno_http::ResponseHead;
-use leno_http::h2::Then;
+use leno_http::h2::{Code, Then};
 use leno_telemetry::LimitReached;
 use tokio::time::Instant;
 
@@ -146,10 +146,10 @@ impl Downstream {
     }
 
     /// Ends the exchange in the middle of its response.
-    pub(super) fn abandon(&mut self) -> After {
+    pub(super) fn abandon(&mut self, code: Code) -> After {
         self.hold(0);
         if let Carrier::Http2(end) = &mut self.carrier {
-            end.abandon();
+            end.abandon(code);
         }
         After::Close
     }

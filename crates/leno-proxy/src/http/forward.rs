@@ -13,6 +13,7 @@ use leno_core::endpoint::{ActiveRequest, Endpoint};
 use leno_core::keep_alive::announced_timeout;
 use leno_core::reply::Failure;
 use leno_core::route_table::{Forward, VirtualHost};
+use leno_http::h2::Code;
 use leno_http::{BodyLength, Known};
 use leno_telemetry::{ClusterStat, ClusterStats, LimitReached};
 
@@ -119,6 +120,9 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
 
 /// The response broke off after its head: all that is left to say it with is the end of the connection.
 fn cut_off(session: &mut Session, broken: Broken) -> After {
+    // The endpoint's own deadline: clients take CANCEL behind theirs for it, and nothing else.
+    let is_deadline = matches!(broken, Broken::Reset) && grpc::is_late(session);
+    let code = if is_deadline { Code::CANCEL } else { Code::INTERNAL_ERROR };
     let failure = match broken {
         Broken::Downstream => Failure::DownstreamDisconnect,
         Broken::Shed => Failure::Overload,
@@ -139,5 +143,5 @@ fn cut_off(session: &mut Session, broken: Broken) -> After {
         }
     };
     session.record.failed(failure, session.facts.side());
-    session.downstream.abandon()
+    session.downstream.abandon(code)
 }

@@ -35,7 +35,7 @@ pub(super) fn timeout(session: &Session, forward: &Forward) -> Option<Duration> 
 }
 
 /// Whether the deadline that the client set is over.
-fn is_late(session: &Session) -> bool {
+pub(super) fn is_late(session: &Session) -> bool {
     let asked = session.request.fields().get(Known::GrpcTimeout).and_then(grpc::timeout);
     asked.is_some_and(|asked| session.record.started().elapsed() >= asked)
 }

@@ -212,9 +212,9 @@ impl Http2 {
     }
 
     /// Ends the exchange in the middle of its response.
-    pub(super) fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self, code: Code) {
         if let Some(stream) = self.stream.take() {
-            stream.reset(Code::INTERNAL_ERROR);
+            stream.reset(code);
         }
     }
 
