@@ -11,6 +11,7 @@ mod attack;
 mod bench;
 mod databases;
 mod deny;
+mod dist;
 mod docs;
 mod fuzz;
 mod interop;
@@ -34,6 +35,8 @@ enum Command {
     Peers(peers::Args),
     /// Licences, sources, duplicates and bans of everything that is built in: `cargo deny`.
     Deny(deny::Args),
+    /// `bin/dist/leno`: optimised across crates and by a profile of the soak.
+    Dist(dist::Args),
     /// Attack default configurations, ours beside others', and print the harm.
     Attack(attack::Args),
     /// Compare with other proxies and control planes.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&root()),
         Command::Peers(args) => peers::run(&args),
         Command::Deny(args) => deny::run(&root(), &args),
+        Command::Dist(args) => dist::run(&root(), &args),
         Command::Attack(args) => attack::run(&root(), &args),
         Command::Bench(args) => bench::run(&root(), &args),
         Command::Databases(args) => databases::run(&root(), &args),
