@@ -5,16 +5,20 @@
 //! telemetry that changes no routing, no identity and no policy. Those are returned with the value, to be shown.
 
 pub(crate) mod access_log;
+pub(crate) mod address;
 pub(crate) mod authorization;
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
 pub(crate) mod fault;
 pub(crate) mod hcm;
+pub(crate) mod header_edits;
 pub(crate) mod listener;
+pub(crate) mod network_filter;
 pub(crate) mod per_filter;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod route_action;
+pub(crate) mod tcp_proxy;
 pub(crate) mod tls;
 pub(crate) mod tracing;
 pub(crate) mod upstream;

@@ -11,7 +11,7 @@ use crate::Node;
 use crate::discovery::Variant;
 use crate::problem::{Decoded, Problem, Report};
 use crate::read::{Names, Path, Reader};
-use crate::resource::{cluster, listener, value};
+use crate::resource::{address, cluster, listener, value};
 use crate::tree::{Shape, Tree};
 
 /// What a bootstrap file says.
@@ -113,7 +113,7 @@ fn bootstrap(r: &mut Reader<'_, '_>) -> StaticFile {
     }
     let admin = r.message(12, "admin", |r| {
         r.harmless(&[(1, "access_log_path"), (2, "profile_path"), (5, "access_log")]);
-        r.message(3, "address", value::socket_address)
+        r.message(3, "address", address::decode_socket)
     });
     StaticFile {
         node: r.message(1, "node", node),

@@ -10,7 +10,7 @@ use leno_core::config::{
 };
 use serde_json::{Map, Value};
 
-use super::value;
+use super::{address, value};
 use crate::read::{Names, Reader, exactly};
 use crate::wire::Writer;
 
@@ -69,9 +69,9 @@ fn lb_endpoint(r: &mut Reader<'_, '_>) -> Option<LbEndpoint> {
     let address = r.message(1, "endpoint", |r| {
         r.harmless(HARMLESS_ENDPOINT);
         let more = r.messages(4, "additional_addresses", |r| {
-            r.message(1, "address", value::socket_address)
+            r.message(1, "address", address::decode_socket)
         });
-        (r.message(1, "address", value::address), more)
+        (r.message(1, "address", address::decode), more)
     });
     let (address, additional_addresses) = address.unwrap_or_default();
     let Some(mut address) = address else {
@@ -148,9 +148,9 @@ pub(crate) fn encode(w: &mut Writer, assignment: &ClusterLoadAssignment) {
 
 fn encode_endpoint(w: &mut Writer, endpoint: &LbEndpoint) {
     w.message(1, |w| {
-        value::write_address(w, 1, &endpoint.address);
+        address::encode(w, 1, &endpoint.address);
         for address in &endpoint.additional_addresses {
-            w.message(4, |w| value::write_address(w, 1, &Address::Socket(*address)));
+            w.message(4, |w| address::encode(w, 1, &Address::Socket(*address)));
         }
     });
     w.number(2, value::number_of(&HEALTH, endpoint.health));

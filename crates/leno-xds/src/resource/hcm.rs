@@ -1,31 +1,19 @@
-//! The terminal network filters: `http_connection_manager.v3` and `tcp_proxy.v3`.
+//! `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
+
+mod http_filter;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use leno_core::config::{
-    ClientCertForward, ClusterSpecifier, Codec, ConnectionAuthorization, EscapedSlashes,
-    HeaderMutations, HttpConnectionManager, HttpFilter, HttpLimits, NetworkFilter,
-    PathNormalization, RouteSource, SchemeRewrite, ServerHeader, TcpProxy, Tunneling,
-    WeightedCluster,
+    ClientCertForward, Codec, EscapedSlashes, HttpConnectionManager, HttpLimits, PathNormalization,
+    RouteSource, SchemeRewrite, ServerHeader,
 };
 
 use super::upstream::{HARMLESS_HTTP, http1};
-use super::value::HeaderFields;
-use super::{access_log, authorization, fault, route, route_action, tracing, value};
+use super::{access_log, route, tracing, value};
 use crate::read::{Names, Reader};
 use crate::wire::Writer;
-
-const HTTP: &str =
-    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
-
-/// Istio's telemetry for bytes: always on here.
-const TELEMETRY: [&str; 3] = [
-    "stats.PluginConfig",
-    "envoy.tcp.metadataexchange.config.MetadataExchange",
-    "io.istio.network.peer_metadata.Config",
-];
 
 /// Limits of our own, how connections end, and details of a certificate header.
 const HARMLESS: &Names = &[
@@ -37,25 +25,6 @@ const HARMLESS: &Names = &[
     (55, "flush_access_log_on_new_request"),
     (56, "access_log_options"),
     (59, "stream_flush_timeout"),
-];
-
-/// When records are written, and how often connecting is tried.
-const HARMLESS_TCP: &Names = &[
-    (15, "access_log_flush_interval"),
-    (16, "flush_access_log_on_connected"),
-    (17, "access_log_options"),
-];
-
-const TUNNELING_HEADERS: HeaderFields =
-    HeaderFields { add: (3, "headers_to_add"), remove: (0, "") };
-
-/// Statistics, spans and the retry header check of the router.
-const HARMLESS_ROUTER: &Names = &[
-    (1, "dynamic_stats"),
-    (2, "start_child_span"),
-    (3, "upstream_log"),
-    (7, "suppress_grpc_request_failure_code_stats"),
-    (9, "upstream_log_options"),
 ];
 
 const CODEC: [(u32, &str, Codec); 3] =
@@ -83,66 +52,7 @@ const SERVER_HEADER: [(u32, &str, ServerHeader); 3] = [
     (2, "PASS_THROUGH", ServerHeader::PassThrough),
 ];
 
-/// Names and types of the filters; each with nothing set.
-fn known_filters() -> [(&'static str, &'static str, HttpFilter); 6] {
-    let check = HttpFilter::Authorization(Box::default());
-    [
-        (fault::FILTER, fault::TYPE, HttpFilter::Fault(None)),
-        (authorization::FILTER, authorization::TYPE, check),
-        ("istio.stats", "stats.PluginConfig", HttpFilter::IstioStats),
-        ("istio.peer_metadata", "io.istio.http.peer_metadata.Config", HttpFilter::PeerMetadata),
-        (
-            "envoy.filters.http.dynamic_forward_proxy",
-            "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
-            HttpFilter::DynamicForwardProxy,
-        ),
-        (
-            "envoy.filters.http.router",
-            "envoy.extensions.filters.http.router.v3.Router",
-            HttpFilter::Router,
-        ),
-    ]
-}
-
-/// Filters that do nothing unless a route says so (and then the route is refused), that only count, or that tell what
-/// is told anyway: where a tunnel goes and whose it is (Istio's HBONE listeners).
-const IDLE_FILTERS: [&str; 4] = [
-    "envoy.extensions.filters.http.cors.v3.Cors",
-    "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
-    "envoy.extensions.filters.http.set_filter_state.v3.Config",
-    "io.istio.http.connect_authority.Config",
-];
-
-/// One network filter; those that only observe are left out, and those that only check go to `authorization`.
-pub(crate) fn network_filter(
-    r: &mut Reader<'_, '_>,
-    authorization: &mut Vec<ConnectionAuthorization>,
-) -> Option<NetworkFilter> {
-    r.string(1, "name");
-    let filter = r.any(4, "typed_config", |kind, r| match kind {
-        authorization::NETWORK_TYPE => {
-            authorization.push(authorization::decode_network(r));
-            None
-        }
-        HTTP => Some(NetworkFilter::Http(Box::new(connection_manager(r)))),
-        TCP => Some(NetworkFilter::Tcp(tcp_proxy(r))),
-        observer if TELEMETRY.contains(&observer) => {
-            r.leave_out("is always on");
-            None
-        }
-        other => {
-            r.problem(&format!("{other} is not a supported network filter"));
-            r.skip();
-            None
-        }
-    });
-    if filter.is_none() {
-        r.problem_at("typed_config", "is missing");
-    }
-    filter?
-}
-
-fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
+pub(crate) fn decode(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     r.harmless(HARMLESS);
     let codec = r.choice(1, "codec_type", &CODEC).unwrap_or_default();
     r.message(8, "http_protocol_options", http1);
@@ -164,7 +74,7 @@ fn connection_manager(r: &mut Reader<'_, '_>) -> HttpConnectionManager {
     let (websocket, connect) = upgrades(r);
     let mut suppress_envoy_headers = false;
     let http_filters = r.each(5, "http_filters", |field| {
-        field.message(|r| http_filter(r, &mut suppress_envoy_headers)).flatten()
+        field.message(|r| http_filter::decode(r, &mut suppress_envoy_headers)).flatten()
     });
     HttpConnectionManager {
         stat_prefix: r.string(2, "stat_prefix"),
@@ -278,134 +188,7 @@ fn routes(r: &mut Reader<'_, '_>) -> RouteSource {
     }
 }
 
-fn http_filter(r: &mut Reader<'_, '_>, suppress_envoy_headers: &mut bool) -> Option<HttpFilter> {
-    let name = r.string(1, "name");
-    let optional = r.bool(6, "is_optional");
-    if r.bool(7, "disabled") {
-        return disabled_filter(r, &name);
-    }
-    let filter = r.any(4, "typed_config", |kind, r| {
-        let mut known = known_filters().into_iter();
-        if let Some((.., filter)) = known.find(|(_, full_name, _)| *full_name == kind) {
-            return Some(with_settings(filter, r, suppress_envoy_headers));
-        }
-        if optional || IDLE_FILTERS.contains(&kind) {
-            r.leave_out("is not acted on");
-        } else {
-            r.problem(&format!("{kind} is not a supported HTTP filter"));
-            r.skip();
-        }
-        None
-    });
-    filter.unwrap_or_else(|| {
-        let found = known_filters().into_iter().find(|(known, ..)| *known == name);
-        if found.is_none() {
-            r.problem(&format!("\"{name}\" is not a supported HTTP filter"));
-        }
-        found.map(|(.., filter)| filter)
-    })
-}
-
-/// The filter with what its configuration sets.
-fn with_settings(
-    filter: HttpFilter,
-    r: &mut Reader<'_, '_>,
-    suppress_envoy_headers: &mut bool,
-) -> HttpFilter {
-    match filter {
-        HttpFilter::Fault(_) => {
-            let own = fault::decode(r);
-            let is_some = own.delay.is_some() || own.abort.is_some();
-            return HttpFilter::Fault(is_some.then_some(own));
-        }
-        HttpFilter::Authorization(_) => {
-            return HttpFilter::Authorization(Box::new(authorization::decode(r)));
-        }
-        HttpFilter::IstioStats | HttpFilter::PeerMetadata => r.skip(),
-        HttpFilter::DynamicForwardProxy => value::dns_cache(r, 1),
-        HttpFilter::Router => {
-            r.harmless(HARMLESS_ROUTER);
-            *suppress_envoy_headers = r.bool(4, "suppress_envoy_headers");
-        }
-    }
-    filter
-}
-
-/// One that does nothing until a route says so; only the fault and the authorization filter can be told by a route.
-fn disabled_filter(r: &mut Reader<'_, '_>, name: &str) -> Option<HttpFilter> {
-    let kind = r.any(4, "typed_config", |kind, r| {
-        r.skip();
-        kind.to_owned()
-    });
-    if name == fault::FILTER || kind.as_deref() == Some(fault::TYPE) {
-        return Some(HttpFilter::Fault(None));
-    }
-    if name == authorization::FILTER || kind.as_deref() == Some(authorization::TYPE) {
-        return Some(HttpFilter::Authorization(Box::default()));
-    }
-    r.leave_out("is disabled");
-    None
-}
-
-fn tcp_proxy(r: &mut Reader<'_, '_>) -> TcpProxy {
-    r.harmless(HARMLESS_TCP);
-    let one = r.optional_string(2, "cluster").map(ClusterSpecifier::Cluster);
-    let weighted = r.message(10, "weighted_clusters", |r| {
-        ClusterSpecifier::Weighted(r.messages(1, "clusters", |r| WeightedCluster {
-            name: r.required_string(1, "name"),
-            weight: r.u32(2, "weight"),
-            request_headers: HeaderMutations::default(),
-            response_headers: HeaderMutations::default(),
-        }))
-    });
-    TcpProxy {
-        stat_prefix: r.string(1, "stat_prefix"),
-        cluster: route_action::exactly_one(r, one, weighted),
-        idle_timeout: r.duration(8, "idle_timeout"),
-        max_connection_duration: r.duration(13, "max_downstream_connection_duration"),
-        max_connect_attempts: max_connect_attempts(r),
-        tunneling: r.message(12, "tunneling_config", tunneling),
-        access_log: r.each(5, "access_log", access_log::decode),
-    }
-}
-
-/// What the endpoint answers beside its status is nobody's here, and request ids are made anyway.
-const HARMLESS_TUNNELING: &Names = &[
-    (4, "propagate_response_headers"),
-    (6, "propagate_response_trailers"),
-    (7, "request_id_extension"),
-    (8, "request_id_header"),
-    (9, "request_id_metadata_key"),
-];
-
-fn tunneling(r: &mut Reader<'_, '_>) -> Tunneling {
-    r.harmless(HARMLESS_TUNNELING);
-    let hostname = r.required_string(1, "hostname");
-    Tunneling { hostname, headers: value::headers(r, &TUNNELING_HEADERS) }
-}
-
-fn max_connect_attempts(r: &mut Reader<'_, '_>) -> u32 {
-    let attempts = r.wrapped_u32(7, "max_connect_attempts").unwrap_or(1);
-    if attempts == 0 {
-        r.problem_at("max_connect_attempts", "is zero; at least 1 is expected");
-    }
-    attempts.max(1)
-}
-
-pub(crate) fn write_network_filter(w: &mut Writer, number: u32, filter: &NetworkFilter) {
-    w.message(number, |w| match filter {
-        NetworkFilter::Http(manager) => {
-            w.string(1, "envoy.filters.network.http_connection_manager");
-            w.any(4, HTTP, |w| write_manager(w, manager));
-        }
-        NetworkFilter::Tcp(proxy) => {
-            w.string(1, "envoy.filters.network.tcp_proxy");
-            w.any(4, TCP, |w| write_tcp(w, proxy));
-        }
-    });
-}
-
-fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
+pub(crate) fn encode(w: &mut Writer, manager: &HttpConnectionManager) {
     w.number(1, value::number_of(&CODEC, manager.codec));
     w.string(2, &manager.stat_prefix);
     match &manager.routes {
@@ -416,30 +199,7 @@ fn write_manager(w: &mut Writer, manager: &HttpConnectionManager) {
         RouteSource::Inline(routes) => w.message(4, |w| route::encode(w, routes)),
     }
     for filter in &manager.http_filters {
-        let is_it =
-            |each: &HttpFilter| std::mem::discriminant(each) == std::mem::discriminant(filter);
-        let found = known_filters().into_iter().find(|(.., each)| is_it(each));
-        let (name, full_name, _) = found.expect("every HTTP filter is in the table");
-        // A proxy that is not Istio's does not have these two, and may go without; it can print a typed struct.
-        let is_istio = matches!(filter, HttpFilter::IstioStats | HttpFilter::PeerMetadata);
-        w.message(5, |w| {
-            w.string(1, name);
-            if is_istio {
-                w.any(4, "udpa.type.v1.TypedStruct", |w| {
-                    w.string(1, &format!("type.googleapis.com/{full_name}"));
-                });
-            } else {
-                w.any(4, full_name, |w| match filter {
-                    HttpFilter::Fault(Some(own)) => fault::encode(w, own),
-                    HttpFilter::Authorization(own) => authorization::encode(w, own),
-                    HttpFilter::DynamicForwardProxy => value::write_dns_cache(w, 1),
-                    HttpFilter::Router => w.bool(4, manager.suppress_envoy_headers),
-                    HttpFilter::Fault(None) | HttpFilter::IstioStats | HttpFilter::PeerMetadata => {
-                    }
-                });
-            }
-            w.bool(6, is_istio);
-        });
+        w.message(5, |w| http_filter::encode(w, filter, manager.suppress_envoy_headers));
     }
     if let Some(tracing) = &manager.tracing {
         w.message(7, |w| tracing::encode(w, tracing));
@@ -516,35 +276,4 @@ fn write_connection_bounds(w: &mut Writer, manager: &HttpConnectionManager) {
         }
         w.wrapped(6, requests);
     });
-}
-
-fn write_tcp(w: &mut Writer, proxy: &TcpProxy) {
-    w.string(1, &proxy.stat_prefix);
-    match &proxy.cluster {
-        ClusterSpecifier::Cluster(name) => w.string(2, name),
-        ClusterSpecifier::Weighted(clusters) => w.message(10, |w| {
-            for cluster in clusters {
-                w.message(1, |w| {
-                    w.string(1, &cluster.name);
-                    w.number(2, cluster.weight.into());
-                });
-            }
-        }),
-    }
-    access_log::encode(w, 5, &proxy.access_log);
-    if proxy.max_connect_attempts != 1 {
-        w.wrapped(7, Some(proxy.max_connect_attempts));
-    }
-    if let Some(idle) = proxy.idle_timeout {
-        w.duration(8, idle);
-    }
-    if let Some(tunneling) = &proxy.tunneling {
-        w.message(12, |w| {
-            w.string(1, &tunneling.hostname);
-            value::write_headers(w, &TUNNELING_HEADERS, &tunneling.headers);
-        });
-    }
-    if let Some(duration) = proxy.max_connection_duration {
-        w.duration(13, duration);
-    }
 }

@@ -8,7 +8,7 @@ use leno_core::config::{
     NetworkFilter, TrafficDirection, TransportProtocol,
 };
 
-use super::{access_log, authorization, hcm, tls, value};
+use super::{access_log, address, authorization, network_filter, tls, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
@@ -85,7 +85,7 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
 }
 
 fn address(r: &mut Reader<'_, '_>) -> ListenerAddress {
-    let address = r.message(2, "address", value::address_with_mode);
+    let address = r.message(2, "address", address::decode_with_mode);
     let internal = r.message(27, "internal_listener", |_| ListenerAddress::Internal);
     match (address, internal) {
         (None, Some(internal)) => return internal,
@@ -139,7 +139,7 @@ fn filter_chain(r: &mut Reader<'_, '_>) -> Option<FilterChain> {
     r.harmless(HARMLESS_CHAIN);
     let mut authorization = Vec::new();
     let mut filters = r.each(3, "filters", |f| {
-        f.message(|r| hcm::network_filter(r, &mut authorization)).flatten()
+        f.message(|r| network_filter::decode(r, &mut authorization)).flatten()
     });
     let chain_match = r.message(1, "filter_chain_match", chain_match);
     let tls = r.message(6, "transport_socket", tls::downstream).flatten();
@@ -211,7 +211,7 @@ pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
 fn encode_address(w: &mut Writer, address: &ListenerAddress) {
     match address {
         ListenerAddress::Socket(address) => {
-            value::write_address(w, 2, &Address::Socket(*address));
+            address::encode(w, 2, &Address::Socket(*address));
         }
         ListenerAddress::Pipe { path, mode } => w.message(2, |w| {
             w.message(2, |w| {
@@ -233,7 +233,7 @@ fn encode_chain(w: &mut Writer, chain: &FilterChain) {
             w.any(4, authorization::NETWORK_TYPE, |w| authorization::encode_network(w, filter));
         });
     }
-    hcm::write_network_filter(w, 3, &chain.filter);
+    network_filter::encode(w, 3, &chain.filter);
     if let Some(tls) = &chain.tls {
         tls::write_downstream(w, 6, tls);
     }

@@ -6,9 +6,9 @@ use leno_core::config::{
 };
 use serde_json::{Map, Value};
 
+use super::header_edits::{self, HeaderFields, header_fields};
 use super::per_filter::PerFilter;
-use super::value::{self, HeaderFields, header_fields};
-use super::{authorization, fault, retry, route_action};
+use super::{authorization, fault, retry, route_action, value};
 use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
@@ -44,8 +44,8 @@ fn configuration(r: &mut Reader<'_, '_>, validate_clusters: bool) -> RouteConfig
     RouteConfiguration {
         name,
         virtual_hosts,
-        request_headers: value::headers(r, &CONFIG_HEADERS.0),
-        response_headers: value::headers(r, &CONFIG_HEADERS.1),
+        request_headers: header_edits::decode(r, &CONFIG_HEADERS.0),
+        response_headers: header_edits::decode(r, &CONFIG_HEADERS.1),
         validate_clusters: r.wrapped_bool(7, "validate_clusters").unwrap_or(validate_clusters),
     }
 }
@@ -61,8 +61,8 @@ fn virtual_host(r: &mut Reader<'_, '_>) -> VirtualHost {
         name,
         domains,
         routes,
-        request_headers: value::headers(r, &HOST_HEADERS.0),
-        response_headers: value::headers(r, &HOST_HEADERS.1),
+        request_headers: header_edits::decode(r, &HOST_HEADERS.0),
+        response_headers: header_edits::decode(r, &HOST_HEADERS.1),
         retry_policy: r.message(16, "retry_policy", retry::decode).map(Box::new),
         include_attempt_count: r.bool(14, "include_request_attempt_count"),
     }
@@ -91,8 +91,8 @@ fn route(r: &mut Reader<'_, '_>) -> Option<Route> {
     Some(Route {
         name: r.string(14, "name"),
         origin: value::text_at(metadata.get(ISTIO), "config"),
-        request_headers: value::headers(r, &ROUTE_HEADERS.0),
-        response_headers: value::headers(r, &ROUTE_HEADERS.1),
+        request_headers: header_edits::decode(r, &ROUTE_HEADERS.0),
+        response_headers: header_edits::decode(r, &ROUTE_HEADERS.1),
         fault,
         authorization,
         route_match: route_match?,
@@ -172,8 +172,8 @@ pub(crate) fn encode(w: &mut Writer, configuration: &RouteConfiguration) {
     for host in &configuration.virtual_hosts {
         w.message(2, |w| encode_host(w, host));
     }
-    value::write_headers(w, &CONFIG_HEADERS.1, &configuration.response_headers);
-    value::write_headers(w, &CONFIG_HEADERS.0, &configuration.request_headers);
+    header_edits::encode(w, &CONFIG_HEADERS.1, &configuration.response_headers);
+    header_edits::encode(w, &CONFIG_HEADERS.0, &configuration.request_headers);
     w.wrapped_bool(7, configuration.validate_clusters);
 }
 
@@ -183,8 +183,8 @@ fn encode_host(w: &mut Writer, host: &VirtualHost) {
     for route in &host.routes {
         w.message(3, |w| encode_route(w, route));
     }
-    value::write_headers(w, &HOST_HEADERS.0, &host.request_headers);
-    value::write_headers(w, &HOST_HEADERS.1, &host.response_headers);
+    header_edits::encode(w, &HOST_HEADERS.0, &host.request_headers);
+    header_edits::encode(w, &HOST_HEADERS.1, &host.response_headers);
     w.bool(14, host.include_attempt_count);
     if let Some(policy) = &host.retry_policy {
         w.message(16, |w| retry::encode(w, policy));
@@ -207,8 +207,8 @@ fn encode_route(w: &mut Writer, route: &Route) {
         istio.insert("config".to_owned(), Value::from(origin.as_str()));
     }
     value::write_metadata(w, 4, &[(ISTIO, istio)]);
-    value::write_headers(w, &ROUTE_HEADERS.0, &route.request_headers);
-    value::write_headers(w, &ROUTE_HEADERS.1, &route.response_headers);
+    header_edits::encode(w, &ROUTE_HEADERS.0, &route.request_headers);
+    header_edits::encode(w, &ROUTE_HEADERS.1, &route.response_headers);
     if let Some(fault) = &route.fault {
         fault::write_per_filter(w, 13, fault);
     }

@@ -7,8 +7,8 @@ use leno_core::config::{
     Redirect, RedirectPath, WeightedCluster,
 };
 
-use super::retry;
-use super::value::{self, HeaderFields, header_fields};
+use super::header_edits::{self, HeaderFields, header_fields};
+use super::{retry, value};
 use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
 
@@ -122,8 +122,8 @@ fn weighted(r: &mut Reader<'_, '_>) -> Vec<WeightedCluster> {
     let clusters = r.messages(1, "clusters", |r| WeightedCluster {
         name: r.required_string(1, "name"),
         weight: r.wrapped_u32(2, "weight").unwrap_or(0),
-        request_headers: value::headers(r, &WEIGHT_HEADERS.0),
-        response_headers: value::headers(r, &WEIGHT_HEADERS.1),
+        request_headers: header_edits::decode(r, &WEIGHT_HEADERS.0),
+        response_headers: header_edits::decode(r, &WEIGHT_HEADERS.1),
     });
     if let Some(total) = r.wrapped_u32(3, "total_weight") {
         let sum: u64 = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
@@ -235,8 +235,8 @@ fn write_weighted(w: &mut Writer, clusters: &[WeightedCluster]) {
         w.message(1, |w| {
             w.string(1, &cluster.name);
             w.wrapped(2, Some(cluster.weight));
-            value::write_headers(w, &WEIGHT_HEADERS.0, &cluster.request_headers);
-            value::write_headers(w, &WEIGHT_HEADERS.1, &cluster.response_headers);
+            header_edits::encode(w, &WEIGHT_HEADERS.0, &cluster.request_headers);
+            header_edits::encode(w, &WEIGHT_HEADERS.1, &cluster.response_headers);
         });
     }
 }

@@ -1,22 +1,13 @@
 //! `envoy.config.core.v3` and `envoy.type`: what several resources share.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use leno_core::config::{
-    Address, Fraction, HeaderEdit, HeaderMutation, HeaderMutations, InternalAddress, StringMatch,
-    StringPattern,
-};
+use leno_core::config::{Fraction, StringMatch, StringPattern};
 use serde_json::{Map, Value};
 
-use crate::read::{Field, Names, Reader, exactly};
+use crate::read::{Field, Names, Reader};
 use crate::wire::Writer;
-
-/// Stands in where an address was wrong; the problem is reported.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
-
-const PROTOCOLS: [(u32, &str, ()); 1] = [(0, "TCP", ())];
 
 /// `Cluster.DnsLookupFamily.ALL`: both families, whichever answers first.
 const LOOKUP_ALL: u64 = 4;
@@ -37,51 +28,6 @@ const HARMLESS_DNS_CACHE: &Names = &[
     (14, "dns_min_refresh_rate"),
 ];
 
-pub(crate) fn address(r: &mut Reader<'_, '_>) -> Address {
-    let (address, mode) = address_with_mode(r);
-    if mode.is_some() {
-        r.not_acted_on("pipe.mode");
-    }
-    address
-}
-
-/// The same, with the permission bits of a Unix socket that is to be made.
-pub(crate) fn address_with_mode(r: &mut Reader<'_, '_>) -> (Address, Option<u32>) {
-    let mut mode = None;
-    let socket = r.message(1, "socket_address", |r| {
-        r.choice(1, "protocol", &PROTOCOLS);
-        let name = r.required_string(2, "address");
-        let port = r.field(3, "port_value").and_then(Field::u32).unwrap_or_default();
-        let Ok(port) = u16::try_from(port) else {
-            r.problem_at("port_value", "is not a port; 0 to 65535 are");
-            return Address::Socket(NOWHERE);
-        };
-        match name.parse() {
-            Ok(ip) => Address::Socket(SocketAddr::new(ip, port)),
-            Err(_) => Address::Host { name, port },
-        }
-    });
-    let pipe = r.message(2, "pipe", |r| {
-        mode = r.field(2, "mode").and_then(Field::u32);
-        Address::Pipe(r.required_string(1, "path"))
-    });
-    let internal = r.message(3, "envoy_internal_address", |r| {
-        Address::Internal(Box::new(InternalAddress {
-            listener: r.required_string(1, "server_listener_name"),
-            endpoint_id: r.string(2, "endpoint_id"),
-            destination: None,
-        }))
-    });
-    let mut given = [socket, pipe, internal].into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some(address), None) => (address, mode),
-        _ => {
-            r.problem("exactly one of socket_address, pipe and envoy_internal_address is expected");
-            (Address::Socket(NOWHERE), None)
-        }
-    }
-}
-
 /// `DnsCacheConfig`: the one cache of the proxy, whatever it is called; how it asks is the host's business.
 pub(crate) fn dns_cache(r: &mut Reader<'_, '_>, number: u32) {
     let found = r.message(number, "dns_cache_config", |r| {
@@ -98,41 +44,6 @@ pub(crate) fn write_dns_cache(w: &mut Writer, number: u32) {
     w.message(number, |w| {
         w.string(1, "authorities");
         w.number(2, LOOKUP_ALL);
-    });
-}
-
-/// An address that must be an IP address and a port.
-pub(crate) fn socket_address(r: &mut Reader<'_, '_>) -> SocketAddr {
-    match address(r) {
-        Address::Socket(address) => address,
-        Address::Host { name, .. } => {
-            r.problem(&format!("\"{name}\" is not an IP address"));
-            NOWHERE
-        }
-        Address::Pipe(_) | Address::Internal(_) => {
-            r.problem("an IP address is expected here");
-            NOWHERE
-        }
-    }
-}
-
-pub(crate) fn write_address(w: &mut Writer, number: u32, address: &Address) {
-    w.message(number, |w| match address {
-        Address::Socket(address) => write_socket(w, &address.ip().to_string(), address.port()),
-        Address::Host { name, port } => write_socket(w, name, *port),
-        Address::Pipe(path) => w.message(2, |w| w.string(1, path)),
-        Address::Internal(internal) => w.message(3, |w| {
-            w.string(1, &internal.listener);
-            w.string(2, &internal.endpoint_id);
-        }),
-    });
-}
-
-fn write_socket(w: &mut Writer, address: &str, port: u16) {
-    w.message(1, |w| {
-        w.string(2, address);
-        // A port is a oneof member: Envoy wants it said, even zero.
-        w.explicit(3, port.into());
     });
 }
 
@@ -212,82 +123,6 @@ pub(crate) fn write_cidr(w: &mut Writer, number: u32, range: &IpNet) {
         w.string(1, &range.addr().to_string());
         w.wrapped(2, Some(range.prefix_len().into()));
     });
-}
-
-const APPEND_ACTIONS: [(u32, &str, HeaderEdit); 3] = [
-    (0, "APPEND_IF_EXISTS_OR_ADD", HeaderEdit::Append),
-    (1, "ADD_IF_ABSENT", HeaderEdit::AddIfAbsent),
-    (2, "OVERWRITE_IF_EXISTS_OR_ADD", HeaderEdit::Overwrite),
-];
-
-/// The field numbers of one direction's header edits.
-pub(crate) struct HeaderFields {
-    pub(crate) add: (u32, &'static str),
-    pub(crate) remove: (u32, &'static str),
-}
-
-/// The two directions' field numbers, in the order add, remove for requests, then for responses.
-pub(crate) const fn header_fields(numbers: [u32; 4]) -> (HeaderFields, HeaderFields) {
-    let request = HeaderFields {
-        add: (numbers[0], "request_headers_to_add"),
-        remove: (numbers[1], "request_headers_to_remove"),
-    };
-    let response = HeaderFields {
-        add: (numbers[2], "response_headers_to_add"),
-        remove: (numbers[3], "response_headers_to_remove"),
-    };
-    (request, response)
-}
-
-pub(crate) fn headers(r: &mut Reader<'_, '_>, fields: &HeaderFields) -> HeaderMutations {
-    let edits = r.messages(fields.add.0, fields.add.1, header_edit);
-    HeaderMutations::new(
-        r.strings(fields.remove.0, fields.remove.1),
-        exactly(edits.into_iter().flatten()),
-    )
-}
-
-/// Nothing where Envoy would do nothing: an empty value that is not to be kept.
-fn header_edit(r: &mut Reader<'_, '_>) -> Option<HeaderMutation> {
-    let header = r.message(1, "header", |r| {
-        let name = r.required_string(1, "key");
-        let raw = r.field(3, "raw_value").and_then(|field| field.bytes());
-        let value = match raw.map(String::from_utf8) {
-            Some(Ok(value)) => value,
-            Some(Err(_)) => {
-                r.problem_at("raw_value", "is not UTF-8");
-                String::new()
-            }
-            None => r.string(2, "value"),
-        };
-        (name, value)
-    });
-    let action = r.choice(3, "append_action", &APPEND_ACTIONS);
-    // `append` is the old spelling of the action.
-    let append = r
-        .wrapped_bool(2, "append")
-        .map(|append| if append { HeaderEdit::Append } else { HeaderEdit::Overwrite });
-    let keep_empty = r.bool(4, "keep_empty_value");
-    let Some((name, value)) = header else {
-        r.problem_at("header", "is missing");
-        return None;
-    };
-    let edit = action.or(append).unwrap_or(HeaderEdit::Append);
-    (keep_empty || !value.is_empty()).then_some(HeaderMutation { name, value, edit })
-}
-
-pub(crate) fn write_headers(w: &mut Writer, fields: &HeaderFields, mutations: &HeaderMutations) {
-    for HeaderMutation { name, value, edit } in &mutations.edits {
-        w.message(fields.add.0, |w| {
-            w.message(1, |w| {
-                w.string(1, name);
-                w.string(2, value);
-            });
-            w.number(3, number_of(&APPEND_ACTIONS, *edit));
-            w.bool(4, value.is_empty());
-        });
-    }
-    w.strings(fields.remove.0, &mutations.remove);
 }
 
 /// The number of `meaning` in an enum's table.
