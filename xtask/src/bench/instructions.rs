@@ -17,7 +17,7 @@ pub(crate) struct Args {
     write: bool,
 }
 
-/// Functions of `crates/leno-testkit/src/bin/hot.rs`, each with the two counts of calls whose difference is taken, so that
+/// Functions of `crates/leno-testkit/src/bin/hot/main.rs`, each with the two counts of calls whose difference is taken, so that
 /// starting and setting up drop out. Of access records there are no more than the log holds until its thread writes them.
 const FUNCTIONS: [(&str, (u64, u64)); 9] = [
     ("h1_exchange", (500, 2_500)),
