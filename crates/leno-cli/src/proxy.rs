@@ -3,25 +3,22 @@
 //! Only reads the command line. Sockets arrive as inherited descriptors, which are adopted before anything else is
 //! opened.
 
+mod inherited;
+
 use std::fs;
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use leno_proxy::dns::Sockets;
+use anyhow::{Context as _, Result, bail};
 use leno_proxy::limits::ProcessLimits;
-use leno_proxy::listener::socket::Inherited;
 use leno_proxy::upstream::dial::InboundDialer;
-use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options, Seal, Variant};
-use leno_sys::capture::SocketSupply;
+use leno_proxy::{Admin, ConfigSource, LogLevel, Mesh, Node, Options, Variant};
 use leno_sys::meeting::PATH_BYTES_MAX;
-use leno_sys::passing::adopt;
 use serde::Deserialize;
 
 use crate::exit::{Code, WithCode as _};
@@ -163,7 +160,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn serve(args: &Serve) -> Result<ExitCode> {
-    let inherited = inherited(args).code(Code::Usage)?;
+    let inherited = inherited::adopt_all(args).code(Code::Usage)?;
     let config = source(args).code(Code::Usage)?;
     let handover = handover(args, &config).code(Code::Usage)?;
     let options = Options {
@@ -209,34 +206,6 @@ fn log() -> LogLevel {
     }
 }
 
-/// What came by inheritance.
-struct Adopted {
-    listeners: Vec<Inherited>,
-    dns: Sockets,
-    supply: Option<SocketSupply>,
-}
-
-fn inherited(args: &Serve) -> Result<Adopted> {
-    let take = |flag: &str, number: RawFd| -> Result<OwnedFd> {
-        adopt(number).with_context(|| format!("{flag} {number}: not an inherited descriptor"))
-    };
-    let listener = |word: &String| {
-        let wrong = || anyhow!("--listen-fd {word}: write it as NAME=FD");
-        let (name, number) = word.split_once('=').ok_or_else(wrong)?;
-        let number = number.parse().map_err(|_| wrong())?;
-        Ok(Inherited::new(name.to_owned(), take("--listen-fd", number)?))
-    };
-    let listeners = args.listen_fd.iter().map(listener).collect::<Result<_>>()?;
-    let udp = args.dns_udp_fd.iter().map(|number| take("--dns-udp-fd", *number).map(Into::into));
-    let tcp = args.dns_tcp_fd.iter().map(|number| take("--dns-tcp-fd", *number).map(Into::into));
-    let dns = Sockets { udp: udp.collect::<Result<_>>()?, tcp: tcp.collect::<Result<_>>()? };
-    let supply = args.supply_fd.map(|number| {
-        let line = take("--supply-fd", number)?;
-        SocketSupply::new(line).with_context(|| format!("--supply-fd {number}"))
-    });
-    Ok(Adopted { listeners, dns, supply: supply.transpose()? })
-}
-
 fn source(args: &Serve) -> Result<ConfigSource> {
     if let Some(path) = &args.config {
         return Ok(ConfigSource::Static(path.clone()));
@@ -253,23 +222,8 @@ fn source(args: &Serve) -> Result<ConfigSource> {
         node: node_of(node)?,
         variant: args.xds.into(),
         data_dir: args.data.clone(),
-        seal: args.seal_fd.map(seal).transpose()?,
+        seal: args.seal_fd.map(inherited::seal).transpose()?,
     }))
-}
-
-/// Reads the key; nobody else can read it after.
-fn seal(number: RawFd) -> Result<Arc<Seal>> {
-    let line = adopt(number);
-    let line = line.with_context(|| format!("--seal-fd {number}: not an inherited descriptor"))?;
-    let mut key = Vec::with_capacity(Seal::KEY_BYTES);
-    // One more than there should be: too long is as wrong as too short.
-    let limit = Seal::KEY_BYTES as u64 + 1;
-    let read = fs::File::from(line).take(limit).read_to_end(&mut key);
-    read.with_context(|| format!("--seal-fd {number}"))?;
-    let key: [u8; Seal::KEY_BYTES] = key.try_into().map_err(|key: Vec<u8>| {
-        anyhow!("--seal-fd {number}: a key is {} bytes, not {}", Seal::KEY_BYTES, key.len())
-    })?;
-    Ok(Arc::new(Seal::new(&key)?))
 }
 
 /// Where processes of this proxy meet: as told, or in the data folder.
