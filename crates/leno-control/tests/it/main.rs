@@ -5,6 +5,7 @@ mod access;
 mod addresses;
 mod apply;
 mod crash;
+mod cve;
 mod envoy;
 mod envoy_as_sidecar;
 mod envoy_takes_everything;
