@@ -3,27 +3,21 @@
 //! A closed enum, not a type parameter: the exchange and the relay are compiled once and the branch costs less than
 //! the system call behind it. Owned by exactly one task.
 
-use std::cell::Cell;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use leno_core::circuit::CircuitGuard;
-use leno_http::Fields;
-use leno_http::h2::Code;
 use leno_sys::tcp::{Delivery, delivery};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::http2::Stream;
-
 pub(crate) mod hangup;
 mod prefixed;
+mod tunnel;
 
 pub use prefixed::Prefixed;
+pub use tunnel::Tunnel;
 
 /// One connection.
 #[derive(Debug)]
@@ -36,65 +30,6 @@ pub enum Wire {
     Tunnel(Tunnel),
     /// TLS over any of them.
     Tls(Box<tokio_rustls::TlsStream<Prefixed>>),
-}
-
-/// A stream that became a tunnel.
-pub struct Tunnel {
-    stream: Stream,
-    /// Its place among the requests to a cluster; none of a downstream tunnel.
-    _place: Option<CircuitGuard>,
-    moved: Rc<Cell<(u64, u64)>>,
-}
-
-impl Tunnel {
-    pub(crate) fn new(stream: Stream, place: Option<CircuitGuard>) -> Self {
-        Self { stream, _place: place, moved: Rc::default() }
-    }
-
-    /// Bytes received and sent so far.
-    pub(crate) fn moved(&self) -> Rc<Cell<(u64, u64)>> {
-        Rc::clone(&self.moved)
-    }
-
-    fn note(&self, received: usize, sent: usize) {
-        let (before_received, before_sent) = self.moved.get();
-        self.moved.set((before_received + received as u64, before_sent + sent as u64));
-    }
-
-    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let read = self.stream.poll_read(cx, buffer);
-        if let Poll::Ready(Ok(count)) = read {
-            self.note(count, 0);
-        }
-        read
-    }
-
-    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.stream.poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.note(0, count);
-        }
-        written
-    }
-
-    fn poll_read_into(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let room = buffer.remaining();
-        let read = self.stream.poll_take(cx, room, |bytes| buffer.put_slice(bytes));
-        if let Poll::Ready(Ok(count)) = read {
-            self.note(count, 0);
-        }
-        read.map_ok(|_| ())
-    }
-}
-
-impl fmt::Debug for Tunnel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tunnel")
-    }
 }
 
 impl Wire {
@@ -232,8 +167,8 @@ impl Wire {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tunnel(Tunnel { stream, .. }) => {
-                stream.send_end(const { &Fields::new() });
+            Self::Tunnel(tunnel) => {
+                tunnel.send_end();
                 Poll::Ready(Ok(()))
             }
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
@@ -242,8 +177,8 @@ impl Wire {
 
     /// Makes dropping the connection a reset (RST) and not an orderly end, so that the peer sees what we saw.
     pub fn reset_on_drop(&self) {
-        if let Some(Tunnel { stream, .. }) = self.tunnel() {
-            stream.reset(Code::CONNECT_ERROR);
+        if let Some(tunnel) = self.tunnel() {
+            tunnel.reset();
         }
         if let Some(stream) = self.tcp() {
             // Only a hint to the peer: a socket that is gone already needs none.
