@@ -12,8 +12,11 @@
 //! ```
 //! `h` is the place of `Host` among the fields, 0 where it is not said. A head of a browser reads `t9l2`.
 
+mod shape;
+
 use std::ops::Range;
 
+use self::shape::{Shape, shape_of, write_title};
 use super::{Fields, State};
 use crate::Known;
 
@@ -32,26 +35,6 @@ pub(crate) struct Speller {
     run: (Shape, usize),
     names: usize,
     host: usize,
-}
-
-/// Which letters of a name are capitals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    Lower,
-    Title,
-    Upper,
-    Mixed,
-}
-
-impl Shape {
-    const fn letter(self) -> u8 {
-        match self {
-            Self::Lower => b'l',
-            Self::Title => b't',
-            Self::Upper => b'u',
-            Self::Mixed => b'b',
-        }
-    }
 }
 
 impl Speller {
@@ -235,6 +218,14 @@ impl Fields {
         self.is_spelt
     }
 
+    /// The value that says how these fields, all that may leave, are spelt, for whoever wants to see it: the machines leave out
+    /// what framing drops. `None` where it would be too long or say nothing.
+    pub fn spelling(&self, reason: Option<&[u8]>) -> Option<Vec<u8>> {
+        let mut speller = Speller::new();
+        self.compressible().for_each(|field| speller.name(field.name, field.known));
+        speller.finish(reason).map(<[u8]>::to_vec)
+    }
+
     /// Spells these fields, all in lower case and `host` before all others, as [the value of a peer](self) says, and
     /// returns its reason phrase if it has one. `None` where it does not fit: then nothing is changed.
     pub fn spell<'s>(&mut self, spelling: &'s [u8]) -> Option<Option<&'s [u8]>> {
@@ -288,90 +279,6 @@ impl Fields {
         let (last, _) = others.filter(|(_, entry)| entry.state == State::Live).nth(place - 1)?;
         self.index[first..=last].rotate_left(1);
         Some(first..last + 1)
-    }
-}
-
-/// The value that says how these fields, all that may leave, are spelt; for tests and whoever wants to see it. The
-/// machines leave out what framing drops.
-impl Fields {
-    /// `None` where it would be too long or say nothing.
-    pub fn spelling(&self, reason: Option<&[u8]>) -> Option<Vec<u8>> {
-        let mut speller = Speller::new();
-        self.compressible().for_each(|field| speller.name(field.name, field.known));
-        speller.finish(reason).map(<[u8]>::to_vec)
-    }
-}
-
-/// Eight letters of a name, the first in the lowest byte. Names are tokens, so no byte has its high bit set and no sum below
-/// carries into its neighbour.
-#[derive(Clone, Copy)]
-struct Word(u64);
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-/// What stands for a byte that is meant.
-const HIGH: u64 = 0x80 * ONES;
-
-impl Word {
-    const fn between(self, first: u8, last: u8) -> u64 {
-        let from = self.0 + (0x80 - first as u64) * ONES;
-        let behind = self.0 + (0x7f - last as u64) * ONES;
-        from & !behind & HIGH
-    }
-
-    /// Where a capital stands in Title-Case, if a letter is there: at the start, and behind a hyphen. The first byte starts if
-    /// `start` is 0x80; tells the same of the byte behind the last.
-    const fn starts(self, start: u64) -> (u64, u64) {
-        let others = self.0 ^ (b'-' as u64 * ONES);
-        let hyphens = !(others + 0x7f * ONES) & HIGH;
-        (hyphens << 8 | start, hyphens >> 56)
-    }
-}
-
-/// Tells the shape of a name.
-fn shape_of(name: &[u8]) -> Shape {
-    let (mut capitals, mut smalls, mut untitled, mut start) = (0, 0, 0, 0x80);
-    let mut look = |word: Word| {
-        let (capital, small) = (word.between(b'A', b'Z'), word.between(b'a', b'z'));
-        let (starts, next) = word.starts(start);
-        capitals |= capital;
-        smalls |= small;
-        untitled |= capital ^ (capital | small) & starts;
-        start = next;
-    };
-    let (words, rest) = name.as_chunks::<8>();
-    words.iter().for_each(|word| look(Word(u64::from_le_bytes(*word))));
-    if !rest.is_empty() {
-        look(Word(match name.last_chunk::<8>() {
-            Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len())),
-            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        }));
-    }
-    match (capitals, untitled, smalls) {
-        (0, ..) => Shape::Lower,
-        (_, 0, _) => Shape::Title,
-        (_, _, 0) => Shape::Upper,
-        _ => Shape::Mixed,
-    }
-}
-
-/// Writes a name, which is in lower case, in Title-Case.
-fn write_title(name: &mut [u8]) {
-    let mut start = 0x80;
-    let (words, rest) = name.as_chunks_mut::<8>();
-    for bytes in words {
-        let word = Word(u64::from_le_bytes(*bytes));
-        let (starts, next) = word.starts(start);
-        let capitals = word.between(b'a', b'z') & starts;
-        // Bit 5 is what tells the cases apart.
-        *bytes = (word.0 ^ capitals >> 2).to_le_bytes();
-        start = next;
-    }
-    let mut is_start = start != 0;
-    for byte in rest {
-        if is_start {
-            byte.make_ascii_uppercase();
-        }
-        is_start = *byte == b'-';
     }
 }
 
