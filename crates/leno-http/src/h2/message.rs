@@ -1,15 +1,18 @@
 //! Header blocks to heads, with every rule of RFC 9113 §8 that concerns one head.
 
+mod request;
+mod response;
+
 use std::ops::Range;
 
+use self::request::RequestSink;
+use self::response::ResponseSink;
 use super::hpack::{Bounds, Decoder, Fit, Kind, Line, Pseudo, Sink};
 use super::streams::Tunnel;
-use super::{ExtendedConnect, Settings, Spelling, Tag, Then, Violation};
+use super::{ExtendedConnect, Settings, Spelling, Then, Violation};
 use crate::fields::{SPELLING_BYTES_MAX, Span};
-use crate::h1::{decimal, is_connect_authority};
-use crate::{
-    BodyLength, Fields, Http2Limits, Known, Method, RequestHead, ResponseHead, Scheme, Version,
-};
+use crate::h1::decimal;
+use crate::{BodyLength, Fields, Http2Limits, Known, RequestHead, ResponseHead, Version};
 
 /// What a connection's heads are read by.
 pub(super) struct Reader<'c> {
@@ -45,7 +48,7 @@ pub(super) fn request(
     head.fields.clear();
     (head.version, head.body) = (Version::Http2, BodyLength::Empty);
     (head.wants_upgrade, head.scheme) = (false, None);
-    let mut sink = RequestSink { head, lines: Lines::default(), protocol: None };
+    let mut sink = RequestSink::new(head);
     let fit = decoder.decode(block, bounds(&settings.limits), &mut sink)?;
     if let Some(why) = sink.lines.fault {
         return Ok(Decoded::Malformed(why));
@@ -73,7 +76,7 @@ pub(super) fn response(
 ) -> Result<Decoded, Violation> {
     head.fields.clear();
     (head.version, head.is_upgrade) = (Version::Http2, false);
-    let mut sink = ResponseSink { head, lines: Lines::default(), status: None };
+    let mut sink = ResponseSink::new(head);
     let fit = decoder.decode(block, bounds(&settings.limits), &mut sink)?;
     let spelling = sink.lines.spelling;
     let finished = match sink.lines.fault {
@@ -192,216 +195,6 @@ impl Lines {
 fn index(fields: &mut Fields, line: &Line, known: Known) {
     let name = line.start..line.start + line.name_bytes;
     fields.index_decoded(name, line.value(), known, line.tag);
-}
-
-struct RequestSink<'h> {
-    head: &'h mut RequestHead,
-    lines: Lines,
-    protocol: Option<Span>,
-}
-
-impl Sink for RequestSink<'_> {
-    fn arena(&mut self) -> &mut Vec<u8> {
-        &mut self.head.fields.bytes
-    }
-
-    fn line(&mut self, line: Line) {
-        match line.kind {
-            Kind::Field(known) => self.field(&line, known),
-            Kind::Pseudo(pseudo) => {
-                self.lines.pseudo(pseudo);
-                self.pseudo(&line, pseudo);
-            }
-            Kind::Malformed(why) => self.lines.fail(why),
-        }
-    }
-}
-
-impl RequestSink<'_> {
-    fn field(&mut self, line: &Line, known: Known) {
-        self.lines.has_fields = true;
-        let fields = &mut self.head.fields;
-        match known {
-            // RFC 9113 §8.3.1: beside `:authority` it may only say the same.
-            Known::Host if fields.has(Known::Host) => {
-                let is_said = self.lines.has(Pseudo::Authority)
-                    && fields.get(Known::Host) == Some(&fields.bytes[line.value()]);
-                if !is_said {
-                    self.lines.fail(Violation::Authority);
-                }
-                return;
-            }
-            Known::ContentLength => self.lines.content_length(&fields.bytes[line.value()]),
-            Known::XLenoSpelling => {
-                self.lines.spelling = Some(Span::new(line.value()));
-                return;
-            }
-            _ => {}
-        }
-        index(fields, line, known);
-    }
-
-    fn pseudo(&mut self, line: &Line, pseudo: Pseudo) {
-        let head = &mut *self.head;
-        let value = Span::new(line.value());
-        match pseudo {
-            Pseudo::Authority => index(&mut head.fields, line, Known::Host),
-            Pseudo::Method => {
-                head.method_text = value;
-                head.method = Method::recognize(&head.fields.bytes[line.value()]);
-            }
-            Pseudo::Path => (head.target, head.target_tag) = (value, line.tag),
-            Pseudo::Protocol => self.protocol = Some(value),
-            Pseudo::Scheme => {
-                let is_https = &head.fields.bytes[line.value()] == b"https";
-                head.scheme = Some(if is_https { Scheme::Https } else { Scheme::Http });
-            }
-            Pseudo::Status => self.lines.fail(Violation::PseudoField),
-        }
-    }
-
-    /// RFC 9113 §8.3.1 and §8.5, RFC 8441 §4.
-    fn finish(self, allows: bool, then: Then) -> Result<(), Violation> {
-        let Self { head, lines, protocol } = self;
-        if !lines.has(Pseudo::Method) {
-            return Err(Violation::PseudoField);
-        }
-        let is_tunnel = head.method == Method::Connect;
-        if is_tunnel && protocol.is_none() {
-            return finish_connect(head, &lines);
-        }
-        if !lines.has(Pseudo::Scheme) || !lines.has(Pseudo::Path) {
-            return Err(Violation::PseudoField);
-        }
-        if !head.fields.has(Known::Host) {
-            return Err(Violation::Authority);
-        }
-        match &head.fields.bytes[head.target.range()] {
-            [b'/', ..] => {}
-            b"*" if head.method == Method::Options => {}
-            _ => return Err(Violation::Path),
-        }
-        head.received_target = head.target;
-        match (lines.length, then) {
-            (Some(1..), Then::End) => return Err(Violation::ContentLength),
-            (_, Then::End) => head.body = BodyLength::Empty,
-            (Some(length), Then::More) => head.body = BodyLength::Exactly(length),
-            (None, Then::More) => head.body = BodyLength::Unknown,
-        }
-        // What was spelt comes from HTTP/1, where they stood like that.
-        if head.fields.count(Known::Cookie) > 1 && !head.fields.is_spelt() {
-            head.fields.join(Known::Cookie, b"; ", Tag::CRUMBS);
-        }
-        let Some(protocol) = protocol else { return Ok(()) };
-        if !is_tunnel || !allows {
-            return Err(Violation::Protocol);
-        }
-        as_upgrade(head, protocol, then)
-    }
-}
-
-/// `:authority` is all there is, and the target.
-fn finish_connect(head: &mut RequestHead, lines: &Lines) -> Result<(), Violation> {
-    let others = lines.has(Pseudo::Scheme) || lines.has(Pseudo::Path);
-    if others || !lines.has(Pseudo::Authority) {
-        return Err(Violation::PseudoField);
-    }
-    let authority = head.fields.compressible_of(Known::Host).map(|field| field.value);
-    if !authority.is_some_and(is_connect_authority) {
-        return Err(Violation::Authority);
-    }
-    let target = head.authority().to_owned();
-    head.set_target(&target);
-    head.received_target = head.target;
-    if lines.length.is_some() { Err(Violation::ContentLength) } else { Ok(()) }
-}
-
-/// Shows extended CONNECT as what it is in HTTP/1: GET with an upgrade.
-fn as_upgrade(head: &mut RequestHead, protocol: Span, then: Then) -> Result<(), Violation> {
-    if then.is_end() || head.body != BodyLength::Unknown {
-        return Err(Violation::Protocol);
-    }
-    head.body = BodyLength::Empty;
-    let start = head.fields.bytes.len();
-    head.fields.bytes.extend_from_slice(b"GET");
-    (head.method, head.method_text) = (Method::Get, Span::new(start..start + 3));
-    let start = head.fields.bytes.len();
-    head.fields.bytes.extend_from_slice(b"upgrade: ");
-    let name = start..start + 7;
-    let value_start = head.fields.bytes.len();
-    head.fields.bytes.extend_from_within(protocol.range());
-    let value = value_start..head.fields.bytes.len();
-    head.fields.bytes.extend_from_slice(b"\r\n");
-    head.fields.index_decoded(name, value, Known::Upgrade, Tag::UNKNOWN);
-    head.wants_upgrade = true;
-    Ok(())
-}
-
-struct ResponseSink<'h> {
-    head: &'h mut ResponseHead,
-    lines: Lines,
-    status: Option<u16>,
-}
-
-impl Sink for ResponseSink<'_> {
-    fn arena(&mut self) -> &mut Vec<u8> {
-        &mut self.head.fields.bytes
-    }
-
-    fn line(&mut self, line: Line) {
-        let fields = &mut self.head.fields;
-        match line.kind {
-            Kind::Field(known) => {
-                self.lines.has_fields = true;
-                match known {
-                    Known::ContentLength => self.lines.content_length(&fields.bytes[line.value()]),
-                    Known::Te => self.lines.fail(Violation::Te),
-                    Known::XLenoSpelling => {
-                        self.lines.spelling = Some(Span::new(line.value()));
-                        return;
-                    }
-                    _ => {}
-                }
-                index(fields, &line, known);
-            }
-            Kind::Pseudo(Pseudo::Status) => {
-                self.lines.pseudo(Pseudo::Status);
-                let digits = &fields.bytes[line.value()];
-                let status =
-                    digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit & 0xf));
-                self.status = Some(status);
-            }
-            Kind::Pseudo(_) => self.lines.fail(Violation::PseudoField),
-            Kind::Malformed(why) => self.lines.fail(why),
-        }
-    }
-}
-
-impl ResponseSink<'_> {
-    fn finish(self, asked: Asked, then: Then) -> Result<(), Violation> {
-        let Self { head, lines, status } = self;
-        let status = status.ok_or(Violation::PseudoField)?;
-        // RFC 9113 §8.6: there is nothing to switch.
-        if status == 101 {
-            return Err(Violation::Status);
-        }
-        if status < 200 && then.is_end() {
-            return Err(Violation::MessageOrder);
-        }
-        let is_tunnel = asked.tunnel != Tunnel::No && (200..300).contains(&status);
-        head.is_upgrade = is_tunnel;
-        head.set_status(if is_tunnel && asked.tunnel == Tunnel::Extended { 101 } else { status });
-        let has_no_body = status < 200 || status == 204 || is_tunnel;
-        head.body = match (lines.length, then) {
-            (Some(1..), _) if has_no_body => return Err(Violation::ContentLength),
-            _ if has_no_body || asked.is_head || status == 304 => BodyLength::Empty,
-            (Some(1..), Then::End) => return Err(Violation::ContentLength),
-            (_, Then::End) => BodyLength::Empty,
-            (Some(length), Then::More) => BodyLength::Exactly(length),
-            (None, Then::More) => BodyLength::Unknown,
-        };
-        Ok(())
-    }
 }
 
 struct TrailerSink<'f> {
