@@ -136,6 +136,12 @@ pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 /// is a window that is kept closed (CVE-2019-9511 and CVE-2019-9517), or a socket that is not read.
 pub const STALL_BYTES: u64 = 4096;
 
+/// Bytes that the kernel takes for a downstream connection beyond those that are under way (`TCP_NOTSENT_LOWAT` of the
+/// listening socket, which accepted ones inherit). Without it the kernel takes up to 4 MiB for each reader that does not read,
+/// which costs the memory of the machine, and the time to copy what nobody will see. Enough for the socket never to run dry
+/// before its writer is back.
+pub const UNSENT_BYTES: u32 = 128 * 1024;
+
 /// Bytes one HTTP/2 connection may have waiting for its socket before its streams are told to wait, and before no more
 /// is read from it: what a peer makes us answer without reading it is bounded by this.
 pub const HTTP2_OUT_BYTES: usize = 256 * 1024;
@@ -177,6 +183,11 @@ pub const BODY_PROGRESS: Duration = Duration::from_secs(60);
 /// What has to come in that time, or the end: 500 bytes a second, which the slowest of modems could do. A body sent a byte
 /// at a time holds a connection to the endpoint, too.
 pub const BODY_PROGRESS_BYTES: u64 = 30_000;
+
+/// What has to come of a body of unknown length, or of a stream's, within the exchange's idle time, until the endpoint begins
+/// to answer; the end of the body is enough. Little, since some clients send as things arise, but no drip. gRPC and what is
+/// like it is free of it, and so is all where the idle time is set to 0.
+pub const STREAMED_BYTES: u64 = 4096;
 
 /// Request body bytes read and thrown away after an early answer, so that the client sees the answer and not a reset.
 pub const LINGER_BYTES: usize = 256 * 1024;

@@ -292,7 +292,8 @@ impl Attempt {
             match downstream.poll_fill(cx) {
                 Poll::Ready(false) => return Err(self.left()),
                 Poll::Ready(true) => kept.timers.moved(Instant::now()),
-                Poll::Pending => return Ok(true),
+                // A client that is not read from cannot come on.
+                Poll::Pending => return Ok(downstream.watcher.may_read()),
             }
         }
         Ok(false)

@@ -27,7 +27,7 @@ use super::forward::{Answered, Guards, Plan};
 use super::grpc;
 use super::replay::Replay;
 use super::session::Session;
-use super::timers::Timers;
+use super::timers::{Pace, Timers};
 use super::websocket;
 use crate::limits;
 use crate::upstream::cluster::ClusterState;
@@ -102,9 +102,7 @@ impl<'a> Call<'a> {
         if !has_body {
             timers.begin(now.into());
         } else {
-            let is_announced = matches!(session.request.body(), BodyLength::Exactly(_))
-                && session.downstream.ends_with_exchange();
-            timers.expect_body(now.into(), set.request_timeout, is_announced);
+            timers.expect_body(now.into(), set.request_timeout, pace(session));
         }
         Self {
             timers,
@@ -313,6 +311,21 @@ impl<'a> Call<'a> {
                 None => budget.on_success(),
             }
         }
+    }
+}
+
+/// How fast the request's body has to come. Streams share their connection, which need not carry them evenly: what one of
+/// them announced says nothing about when it comes.
+fn pace(session: &Session) -> Pace {
+    let kind = session.request.fields().get(Known::ContentType).unwrap_or_default();
+    if grpc::streams(kind) {
+        Pace::Free
+    } else if matches!(session.request.body(), BodyLength::Exactly(_))
+        && session.downstream.ends_with_exchange()
+    {
+        Pace::Announced
+    } else {
+        Pace::Streamed
     }
 }
 

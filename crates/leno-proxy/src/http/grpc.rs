@@ -21,6 +21,15 @@ pub(super) fn recognise(session: &mut Session) {
     }
 }
 
+/// Whether messages of this content type come as they arise: gRPC's, gRPC-Web's and those of Connect's streams.
+pub(super) fn streams(content_type: &[u8]) -> bool {
+    let begins = |with: &str| {
+        let start = content_type.get(..with.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    begins("application/grpc") || begins("application/connect+")
+}
+
 /// The route's timeout, and the deadline that a client of gRPC set.
 pub(super) fn timeout(session: &Session, forward: &Forward) -> Option<Duration> {
     let route = forward.timeout;
@@ -92,4 +101,19 @@ pub(super) fn finish(
 
 fn status_of(fields: &Fields) -> Option<u8> {
     fields.get_str(Known::GrpcStatus)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::streams;
+
+    #[test]
+    fn who_sends_as_things_arise_is_told_by_the_content_type() {
+        for kind in ["application/grpc", "Application/gRPC-Web+proto", "application/connect+json"] {
+            assert!(streams(kind.as_bytes()), "{kind}");
+        }
+        for kind in ["", "application/json", "application/connectors", "text/plain"] {
+            assert!(!streams(kind.as_bytes()), "{kind}");
+        }
+    }
 }

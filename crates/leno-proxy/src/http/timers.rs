@@ -64,13 +64,38 @@ struct Stall {
     taken: u64,
 }
 
-/// How a body comes that was announced to be of some length.
+/// How the request's body has to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As it arises: gRPC, a tunnel. Only the idle time counts.
+    Free,
+    /// Of unknown length, or on a connection that it shares: [`limits::STREAMED_BYTES`] in each idle time, until the endpoint
+    /// has begun to answer. Then the two talk to each other, and may take their time.
+    Streamed,
+    /// Of announced length, on a connection of its own: [`limits::BODY_PROGRESS_BYTES`] in each [`limits::BODY_PROGRESS`].
+    Announced,
+}
+
+/// How a body comes that must not come too slowly.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
+    pace: Pace,
     /// Since when enough of it is waited for.
     since: Instant,
     /// What had come by then.
     from: u64,
+}
+
+impl Progress {
+    fn is_enough(&self, bytes: u64) -> bool {
+        let wanted = match self.pace {
+            Pace::Free => 0,
+            Pace::Streamed => limits::STREAMED_BYTES,
+            Pace::Announced => limits::BODY_PROGRESS_BYTES,
+        };
+        // Less than before: another attempt counts anew.
+        bytes < self.from || bytes >= self.from + wanted
+    }
 }
 
 impl Timers {
@@ -98,16 +123,10 @@ impl Timers {
         }
     }
 
-    /// The request has a body still to come: all of it within `timeout`, and never too slowly if `is_announced` how long
-    /// it is. What is sent as it arises may take its time.
-    pub(super) fn expect_body(
-        &mut self,
-        now: Instant,
-        timeout: Option<Duration>,
-        is_announced: bool,
-    ) {
+    /// The request has a body still to come: all of it within `timeout`, and never more slowly than its `pace`.
+    pub(super) fn expect_body(&mut self, now: Instant, timeout: Option<Duration>, pace: Pace) {
         self.request_at = timeout.map(|timeout| now + timeout);
-        self.progress = is_announced.then_some(Progress { since: now, from: 0 });
+        self.progress = (pace != Pace::Free).then_some(Progress { pace, since: now, from: 0 });
     }
 
     /// Whether it matters how fast the body comes.
@@ -118,11 +137,9 @@ impl Timers {
     /// So much of the body has come, and more is waited for, or not because the endpoint takes no more now.
     pub(super) fn body_came(&mut self, now: Instant, bytes: u64, is_awaited: bool) {
         if let Some(progress) = &mut self.progress
-            && (!is_awaited
-                || bytes < progress.from
-                || bytes >= progress.from + limits::BODY_PROGRESS_BYTES)
+            && (!is_awaited || progress.is_enough(bytes))
         {
-            *progress = Progress { since: now, from: bytes };
+            (progress.since, progress.from) = (now, bytes);
         }
     }
 
@@ -159,9 +176,10 @@ impl Timers {
         self.moved(now);
     }
 
-    /// The attempt was answered: its timeout no longer counts.
+    /// The attempt was answered: its timeout no longer counts, nor how slowly the two of them talk.
     pub(super) fn answered(&mut self) {
         (self.attempt, self.attempt_at) = (None, None);
+        self.progress = self.progress.filter(|progress| progress.pace == Pace::Announced);
     }
 
     /// A byte moved.
@@ -211,7 +229,10 @@ impl Timers {
     }
 
     fn slow_at(&self) -> Option<Instant> {
-        self.progress.map(|progress| progress.since + limits::BODY_PROGRESS)
+        self.progress.map(|progress| match progress.pace {
+            Pace::Announced => progress.since + limits::BODY_PROGRESS,
+            Pace::Free | Pace::Streamed => progress.since + self.idle,
+        })
     }
 
     /// When the exchange ends at the latest, whatever moves.
@@ -226,8 +247,8 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Expired, Timers};
-    use crate::limits::STALL_BYTES;
+    use super::{Expired, Pace, Timers};
+    use crate::limits::{STALL_BYTES, STREAMED_BYTES};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -250,7 +271,7 @@ mod tests {
         let period = crate::limits::BODY_PROGRESS;
         let enough = crate::limits::BODY_PROGRESS_BYTES;
         let mut timers = Timers::new(start, None, None, 100 * period);
-        timers.expect_body(start, Some(5 * period), true);
+        timers.expect_body(start, Some(5 * period), Pace::Announced);
         timers.body_came(start + period / 2, enough - 1, true);
         assert_eq!(timers.expired(start + period), Some(Expired::SlowBody));
         timers.body_came(start + period / 2, enough, true);
@@ -262,8 +283,30 @@ mod tests {
         timers.request_received();
         assert_eq!(timers.expired(start + 9 * period), None, "it is all there");
         let mut streaming = Timers::new(start, None, None, 100 * period);
-        streaming.expect_body(start, None, false);
+        streaming.expect_body(start, None, Pace::Free);
         assert_eq!(streaming.expired(start + 9 * period), None);
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_has_to_come_on_until_it_is_answered() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start, None, None, 10 * SECOND);
+        timers.expect_body(start, None, Pace::Streamed);
+        for second in 1..10_u32 {
+            timers.moved(start + second * SECOND);
+            timers.body_came(start + second * SECOND, u64::from(second), true);
+            assert_eq!(timers.expired(start + second * SECOND), None);
+        }
+        assert_eq!(timers.expired(start + 10 * SECOND), Some(Expired::SlowBody));
+        timers.body_came(start + 9 * SECOND, STREAMED_BYTES, true);
+        assert_eq!(timers.expired(start + 18 * SECOND), None, "that is a slow client, but one");
+        timers.body_came(start + 15 * SECOND, STREAMED_BYTES, false);
+        timers.moved(start + 15 * SECOND);
+        assert_eq!(timers.expired(start + 24 * SECOND), None, "the endpoint was slow");
+        timers.moved(start + 24 * SECOND);
+        assert_eq!(timers.expired(start + 25 * SECOND), Some(Expired::SlowBody));
+        timers.answered();
+        assert_eq!(timers.expired(start + 30 * SECOND), None, "they talk to each other");
     }
 
     #[test]

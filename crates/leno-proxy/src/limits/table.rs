@@ -126,6 +126,13 @@ fn buffers() -> Vec<Line> {
             "",
         ),
         line(
+            "bytes of a downstream connection that the kernel takes before it can send them",
+            bytes(limits::UNSENT_BYTES as usize),
+            "`TCP_NOTSENT_LOWAT`: else 4 MiB for each reader that does not read",
+            "back-pressure",
+            "",
+        ),
+        line(
             "encrypted bytes read ahead of TLS",
             bytes(limits::TLS_AHEAD_BYTES),
             "two records, where they come in bulk",

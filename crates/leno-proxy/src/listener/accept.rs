@@ -107,7 +107,11 @@ enum Acceptor {
 impl Acceptor {
     fn new(socket: Listening) -> io::Result<Self> {
         Ok(match socket {
-            Listening::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Listening::Tcp(socket) => {
+                // What it accepts inherits it. A kernel that does not know it takes more, as it always did.
+                let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(limits::UNSENT_BYTES);
+                Self::Tcp(TcpListener::from_std(socket)?)
+            }
             Listening::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
         })
     }
@@ -162,8 +166,25 @@ fn pause_after(error: &io::Error) -> Option<Duration> {
 mod tests {
     use std::io;
 
-    use super::pause_after;
-    use crate::limits::ACCEPT_PAUSE;
+    use tokio::net::TcpStream;
+
+    use super::{Acceptor, pause_after};
+    use crate::limits::{ACCEPT_PAUSE, UNSENT_BYTES};
+    use crate::listener::socket::Listening;
+
+    #[tokio::test]
+    async fn the_kernel_takes_little_for_those_who_do_not_read() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let Acceptor::Tcp(socket) = Acceptor::new(Listening::Tcp(socket)).unwrap() else {
+            panic!("it was one of TCP")
+        };
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (accepted, _) = socket.accept().await.unwrap();
+        let inherited = socket2::SockRef::from(&accepted).tcp_notsent_lowat().unwrap();
+        assert_eq!(inherited, UNSENT_BYTES);
+    }
 
     #[test]
     fn a_lack_of_descriptors_pauses_and_a_lost_connection_does_not() {
