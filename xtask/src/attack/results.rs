@@ -32,7 +32,9 @@ packet, three packets for a connection), in multiples of what a byte of an ordin
 the other on one connection); 1 is a client that could as well have asked politely. `÷ attacker` is the same time over the \
 attacker's own, which says what a loop over a buffer costs, not what the attack does. `held` is resident memory beyond that before, \
 at the worst moment; `memory` is that over what the attacker sends plus 4 KiB for each connection it keeps open. The good client \
-asks every 5 ms on a new connection. Proxy on core 0, everything else on core 1.";
+asks every 2 ms on a new connection; before the attack for three seconds, of which the median counts, and what it costs the proxy is \
+not counted as the attack's. The proxy has core 0. The good client, the origin and the attacker share core 1, and there the attacker \
+runs only while the two others do not want to (`SCHED_IDLE`): what is left of their delay is the proxy's and the kernel's.";
 
 impl Results {
     pub(super) fn new(time: Duration) -> Self {
