@@ -15,6 +15,7 @@ pub(super) const COURSE: Course = Course {
         Contender::new("haproxy", Program::Haproxy, "haproxy.cfg", WIRES),
         Contender::new("nginx", Program::Nginx, "nginx.conf", WIRES),
         Contender::new("envoy", Program::Envoy, "plain.yaml", WIRES),
+        Contender::new("bytes", Program::Leno, "tcp.yaml", WIRES),
         Contender::new("leno-mesh", Program::Leno, "mesh.yaml", WIRES),
         Contender::new("envoy-mesh", Program::Envoy, "mesh.yaml", WIRES),
     ],
@@ -28,6 +29,7 @@ pub(super) const COURSE: Course = Course {
         ("leno", "haproxy"),
         ("leno", "nginx"),
         ("leno", "envoy"),
+        ("leno", "bytes"),
         ("leno-mesh", "haproxy"),
         ("leno-mesh", "envoy-mesh"),
         ("leno-mesh", "leno"),
@@ -45,6 +47,8 @@ pub(super) const COURSE: Course = Course {
     notes: &[
         "NAME: 32 keep-alive connections as fast as answered (wrk); NAME-128: 128; NAME-10k: 10,000 requests per second \
          over 64 connections, latency from the moment a request was due.",
+        "`bytes`: Leno again, as a TCP relay that reads nothing of what it passes on, two `recv` and two `send` for an \
+         exchange: what is left of a hop when all of HTTP costs nothing.",
         "`-mesh`: 100 virtual hosts, two routes each, timeout and retry policy, authorization by 101 policies of which one \
          in the middle applies, a traceparent per request (none sampled), a JSON access record per request to /dev/null, \
          metrics.",
