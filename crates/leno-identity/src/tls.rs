@@ -7,7 +7,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -17,10 +18,30 @@ use crate::svid::spiffe_id;
 use crate::verify::{Expected, Peer, Refused, Role, verify};
 
 /// aws-lc-rs with rustls's default suites: TLS 1.2 and 1.3, no SHA-1, no RSA key exchange.
+///
+/// Of each version AES-128 with SHA-256 comes first, as in BoringSSL and Go: half of a handshake is hashing, and
+/// processors have instructions for SHA-256 and not for SHA-384.
 #[must_use]
 pub fn crypto_provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| {
+            let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+            provider
+                .cipher_suites
+                .sort_by_key(|suite| (suite.tls13().is_none(), !is_aes_128(suite.suite())));
+            Arc::new(provider)
+        })
+        .clone()
+}
+
+const fn is_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 /// The fingerprint of a certificate, as `x-forwarded-client-cert` shows it.

@@ -133,6 +133,11 @@ impl Acceptor {
         // Tickets hold the session: nothing is kept here per client. The key is new with every SVID.
         server.ticketer =
             rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Handshake)?;
+        // The order is that of `crypto_provider`, whatever the client's is.
+        server.ignore_client_order = true;
+        // Whoever resumes is given the next one. A second would be sealed and sent with every handshake, for clients that
+        // open two connections at once; of these, one begins in full.
+        server.send_tls13_tickets = 1;
         let local = presented.svid.map(|svid| svid.id().clone());
         Ok(Built { version, server: Arc::new(server), verifier, local })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use leno_core::config::{StringMatch, StringPattern, TlsVersions};
 use leno_identity::{Expected, PeerVerifier, Role};
+use rustls::CipherSuite;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -381,9 +382,16 @@ async fn a_foreign_client_is_held_to_the_same_rules() {
         .unwrap();
     let fingerprint = String::from_utf8(fingerprint.stdout).unwrap();
     let hash = fingerprint.trim().split('=').nth(1).unwrap().replace(':', "").to_lowercase();
-    for version in ["-tls1_3", "-tls1_2"] {
+    // Both suites are ours by choice: the client would rather have AES-256 with SHA-384.
+    let table = [
+        ("-tls1_3", CipherSuite::TLS13_AES_128_GCM_SHA256),
+        ("-tls1_2", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ];
+    for (version, suite) in table {
         let (output, accepted) = openssl(&ca, &[&with_cert[..], &[version]].concat()).await;
-        let accepted = accepted.unwrap();
+        let mut accepted = accepted.unwrap();
+        let agreed = tls_of(&mut accepted.wire).get_ref().1.negotiated_cipher_suite();
+        assert_eq!(agreed.unwrap().suite(), suite);
         assert_eq!(accepted.proof.peer.as_ref().unwrap().as_str(), WEB);
         assert_eq!(accepted.proof.alpn.as_deref(), Some(&b"http/1.1"[..]));
         let element =
