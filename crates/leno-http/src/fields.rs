@@ -4,12 +4,14 @@
 //! a well-known name is found by integer compare, and unedited neighbours are written by one copy. Edits append a line
 //! to the arena and change the index; received bytes are never moved. Trailers are `Fields` too.
 
+mod lines;
 mod spelling;
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::h2::Tag;
+use crate::known::KnownSet;
 use crate::{Known, Name};
 
 pub(crate) use spelling::{BYTES_MAX as SPELLING_BYTES_MAX, Speller};
@@ -30,10 +32,10 @@ pub struct Field<'a> {
 pub struct Fields {
     pub(crate) bytes: Vec<u8>,
     index: Vec<Entry>,
-    /// Which well-known names the live entries have, a bit per discriminant.
-    present: u128,
+    /// Which well-known names the live entries have.
+    present: KnownSet,
     /// Which of them may stand there more than once; a bit too many costs a look at the entries.
-    repeated: u128,
+    repeated: KnownSet,
     /// Names and their order are those of HTTP/1.
     is_spelt: bool,
 }
@@ -90,14 +92,20 @@ fn narrow(position: usize) -> u32 {
 impl Fields {
     /// An empty list that holds no memory yet.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), index: Vec::new(), present: 0, repeated: 0, is_spelt: false }
+        Self {
+            bytes: Vec::new(),
+            index: Vec::new(),
+            present: KnownSet::EMPTY,
+            repeated: KnownSet::EMPTY,
+            is_spelt: false,
+        }
     }
 
     /// Forgets everything but the capacity.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.index.clear();
-        (self.present, self.repeated) = (0, 0);
+        (self.present, self.repeated) = (KnownSet::EMPTY, KnownSet::EMPTY);
         self.is_spelt = false;
     }
 
@@ -113,12 +121,16 @@ impl Fields {
 
     /// Whether a field with this well-known name is there; always false for [`Known::Other`].
     pub const fn has(&self, known: Known) -> bool {
-        self.present & bit(known) != 0
+        self.present.has(known)
     }
 
     /// The first value of a name, whatever the case of either.
+    #[inline]
     pub fn get<'n>(&self, name: impl Into<Name<'n>>) -> Option<&[u8]> {
         let name = name.into();
+        if self.is_known_absent(&name) {
+            return None;
+        }
         self.find(&name, 0).map(|at| &self.bytes[self.index[at].value.range()])
     }
 
@@ -158,11 +170,12 @@ impl Fields {
     /// can become two fields.
     pub fn append<'n>(&mut self, name: impl Into<Name<'n>>, value: &[u8]) {
         let name = name.into();
+        let text = name.as_str().as_bytes();
         let line = self.bytes.len();
-        self.bytes.extend_from_slice(name.as_str().as_bytes());
-        let name_end = self.bytes.len();
+        self.bytes.reserve(text.len() + value.len() + 4);
+        self.bytes.extend_from_slice(text);
         let state = if name.known().is_hop_by_hop() { State::HopByHop } else { State::Live };
-        let entry = self.finish_line(line, name_end, value, (name.known(), state));
+        let entry = self.finish_line(line, value, (name.known(), state));
         self.index.push(entry);
         self.note(name.known());
     }
@@ -171,17 +184,19 @@ impl Fields {
     /// is appended when there is none. Values are written as by [`Fields::append`].
     pub fn set<'n>(&mut self, name: impl Into<Name<'n>>, value: &[u8]) {
         let name = name.into();
+        if self.is_known_absent(&name) {
+            return self.append(name, value);
+        }
         let Some(at) = self.find(&name, 0) else { return self.append(name, value) };
         let old = self.index[at];
         let line = self.bytes.len();
         self.bytes.extend_from_within(old.line as usize..old.name_end as usize);
-        let name_end = self.bytes.len();
-        self.index[at] = self.finish_line(line, name_end, value, (old.known, old.state));
+        self.index[at] = self.finish_line(line, value, (old.known, old.state));
         if old.tag == Tag::NEVER {
             // Still a secret: RFC 7541 §7.1.3 binds intermediaries.
             self.index[at].tag = Tag::NEVER;
         }
-        if name.known() != Known::Other && self.repeated & bit(name.known()) == 0 {
+        if name.known() != Known::Other && !self.repeated.has(name.known()) {
             return;
         }
         let mut from = at + 1;
@@ -192,20 +207,28 @@ impl Fields {
     }
 
     /// Removes every field of the name and tells how many there were.
+    #[inline]
     pub fn remove<'n>(&mut self, name: impl Into<Name<'n>>) -> usize {
         let name = name.into();
+        if self.is_known_absent(&name) {
+            return 0;
+        }
+        self.remove_found(&name)
+    }
+
+    fn remove_found(&mut self, name: &Name<'_>) -> usize {
         let (mut removed, mut from) = (0, 0);
-        while let Some(at) = self.find(&name, from) {
+        while let Some(at) = self.find(name, from) {
             self.index[at].state = State::Removed;
             (removed, from) = (removed + 1, at + 1);
         }
-        self.present &= !bit(name.known());
+        self.present.remove(name.known());
         removed
     }
 
     /// Removes every field for which `goes` holds.
     pub fn remove_if(&mut self, mut goes: impl FnMut(Field<'_>) -> bool) {
-        let mut present = 0;
+        let mut present = KnownSet::EMPTY;
         for at in 0..self.index.len() {
             let entry = self.index[at];
             if entry.state == State::Removed {
@@ -214,7 +237,7 @@ impl Fields {
             if goes(self.field(&entry)) {
                 self.index[at].state = State::Removed;
             } else {
-                present |= bit(entry.known);
+                present.insert(entry.known);
             }
         }
         self.present = present;
@@ -222,9 +245,15 @@ impl Fields {
 
     /// A line with this name was added.
     const fn note(&mut self, known: Known) {
-        let bit = bit(known);
-        self.repeated |= self.present & bit;
-        self.present |= bit;
+        if self.present.has(known) {
+            self.repeated.insert(known);
+        }
+        self.present.insert(known);
+    }
+
+    /// Whether it shows without a look at the entries that no field has this name.
+    const fn is_known_absent(&self, name: &Name<'_>) -> bool {
+        !matches!(name.known(), Known::Other) && !self.has(name.known())
     }
 
     fn field(&self, entry: &Entry) -> Field<'_> {
@@ -256,233 +285,52 @@ impl Fields {
         found.map(|offset| from + offset)
     }
 
-    /// Writes `: value CRLF` after a name that the arena already ends with.
-    fn finish_line(
-        &mut self,
-        line: usize,
-        name_end: usize,
-        value: &[u8],
-        kind: (Known, State),
-    ) -> Entry {
+    /// Writes `: value CRLF` after a name that the arena already ends with, and that begins at `line`.
+    #[inline]
+    fn finish_line(&mut self, line: usize, value: &[u8], (known, state): (Known, State)) -> Entry {
+        let name_end = self.bytes.len();
         self.bytes.extend_from_slice(b": ");
-        let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
+        let (start, end) = (name_end + 2, name_end + 2 + value.len());
         if may_end_line(value) {
-            for byte in &mut self.bytes[start..] {
+            for byte in &mut self.bytes[start..end] {
                 if ends_line(*byte) {
                     *byte = b' ';
                 }
             }
         }
-        let value = Span::new(start..self.bytes.len());
         self.bytes.extend_from_slice(b"\r\n");
-        let (known, state) = kind;
+        // The others come before it.
+        let line_end = narrow(end + 2);
         Entry {
-            line: narrow(line),
-            name_end: narrow(name_end),
-            value,
-            line_end: narrow(self.bytes.len()),
+            line: line as u32,
+            name_end: name_end as u32,
+            value: Span { start: start as u32, end: end as u32 },
+            line_end,
             known,
             state,
             tag: Tag::UNKNOWN,
         }
-    }
-}
-
-/// What the machines need beyond the public list.
-impl Fields {
-    /// Starts over with the bytes of a received head or trailer section, whose lines are indexed next.
-    pub(crate) fn begin(&mut self, head: &[u8]) {
-        assert!(head.len() < u32::MAX as usize, "heads are bounded far below 4 GiB");
-        self.clear();
-        self.bytes.extend_from_slice(head);
-        self.is_spelt = true;
-    }
-
-    /// Indexes a line of the arena that starts with `name`; `value` and the line's end (behind its CRLF) are positions
-    /// in what [`Fields::begin`] was given.
-    pub(crate) fn index_line(
-        &mut self,
-        name: &[u8],
-        start: usize,
-        value: Range<usize>,
-        end: usize,
-    ) {
-        let known = Known::recognize(name);
-        let state = if known.is_hop_by_hop() { State::HopByHop } else { State::Live };
-        self.index.push(Entry {
-            line: start as u32,
-            name_end: (start + name.len()) as u32,
-            value: Span { start: value.start as u32, end: value.end as u32 },
-            line_end: end as u32,
-            known,
-            state,
-            tag: Tag::UNKNOWN,
-        });
-        self.note(known);
-    }
-
-    /// Indexes a line that the arena holds, written `name: value CRLF`.
-    pub(crate) fn index_decoded(
-        &mut self,
-        name: Range<usize>,
-        value: Range<usize>,
-        known: Known,
-        tag: Tag,
-    ) {
-        self.index.push(Entry {
-            line: name.start as u32,
-            name_end: name.end as u32,
-            value: Span { start: value.start as u32, end: value.end as u32 },
-            line_end: value.end as u32 + 2,
-            known,
-            state: if known.is_hop_by_hop() { State::HopByHop } else { State::Live },
-            tag,
-        });
-        self.note(known);
-    }
-
-    /// Puts the values of all fields of this name together in the first of them.
-    pub(crate) fn join(&mut self, known: Known, separator: &[u8], tag: Tag) {
-        let line = self.bytes.len();
-        self.bytes.extend_from_slice(known.as_str().as_bytes());
-        let name_end = self.bytes.len();
-        self.bytes.extend_from_slice(b": ");
-        let value_start = self.bytes.len();
-        let mut first = None;
-        for at in 0..self.index.len() {
-            let entry = self.index[at];
-            if entry.known != known || entry.state == State::Removed {
-                continue;
-            }
-            if first.is_none() {
-                first = Some(at);
-            } else {
-                self.bytes.extend_from_slice(separator);
-            }
-            self.bytes.extend_from_within(entry.value.range());
-            self.index[at].state = State::Removed;
-        }
-        let value = Span::new(value_start..self.bytes.len());
-        self.bytes.extend_from_slice(b"\r\n");
-        let Some(first) = first else { return };
-        self.index[first] = Entry {
-            line: narrow(line),
-            name_end: narrow(name_end),
-            value,
-            line_end: narrow(self.bytes.len()),
-            known,
-            state: State::Live,
-            tag,
-        };
-    }
-
-    /// Every field that may leave for the next hop, in order.
-    pub(crate) fn compressible(&self) -> impl Iterator<Item = Compressible<'_>> {
-        self.index
-            .iter()
-            .filter(|entry| entry.state == State::Live)
-            .map(|entry| self.to_compressible(entry))
-    }
-
-    /// The first field of a well-known name, whether it may leave or not.
-    pub(crate) fn compressible_of(&self, known: Known) -> Option<Compressible<'_>> {
-        let at = self.find(&known.into(), 0)?;
-        Some(self.to_compressible(&self.index[at]))
-    }
-
-    fn to_compressible(&self, entry: &Entry) -> Compressible<'_> {
-        Compressible {
-            name: &self.bytes[entry.line as usize..entry.name_end as usize],
-            known: entry.known,
-            value: &self.bytes[entry.value.range()],
-            tag: entry.tag,
-        }
-    }
-
-    /// Number of fields with this well-known name.
-    pub(crate) fn count(&self, known: Known) -> usize {
-        if !self.has(known) {
-            return 0;
-        }
-        if self.repeated & bit(known) == 0 {
-            return 1;
-        }
-        self.index
-            .iter()
-            .filter(|entry| entry.known == known && entry.state != State::Removed)
-            .count()
-    }
-
-    /// Calls `option` with each element of every `Connection` field; where it answers `true` the element names a field
-    /// that concerns this connection only, which is then kept from the next hop.
-    pub(crate) fn apply_connection<E>(
-        &mut self,
-        mut option: impl FnMut(&[u8]) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        let Self { bytes, index, .. } = self;
-        for at in 0..index.len() {
-            if index[at].known != Known::Connection {
-                continue;
-            }
-            for element in bytes[index[at].value.range()].split(|&byte| byte == b',') {
-                let element = element.trim_ascii();
-                if element.is_empty() || !option(element)? {
-                    continue;
-                }
-                for entry in index.iter_mut().filter(|entry| entry.state == State::Live) {
-                    if bytes[entry.line as usize..entry.name_end as usize]
-                        .eq_ignore_ascii_case(element)
-                    {
-                        entry.state = State::HopByHop;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies the lines for which `goes(name, is_hop_by_hop)` holds to `out`. Lines that are neighbours in the arena go
-    /// in one copy.
-    pub(crate) fn copy_lines(&self, out: &mut Vec<u8>, goes: impl Fn(Known, bool) -> bool) {
-        let (mut start, mut end) = (0, 0);
-        for entry in &self.index {
-            if entry.state == State::Removed || !goes(entry.known, entry.state == State::HopByHop) {
-                continue;
-            }
-            if entry.line as usize != end {
-                out.extend_from_slice(&self.bytes[start..end]);
-                start = entry.line as usize;
-            }
-            end = entry.line_end as usize;
-        }
-        out.extend_from_slice(&self.bytes[start..end]);
     }
 }
 
 /// Whether a byte may be one of [`ends_line`]: a control character below 16. Values are short, so a word at a time is
-/// cheaper than setting up a search.
+/// cheaper than setting up a search; the last eight bytes may have been looked at in part already.
 fn may_end_line(value: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = value.as_chunks::<8>();
     let has_control = |word: &[u8; 8]| {
         let word = u64::from_ne_bytes(*word);
         // The high bit of a byte stays after subtracting 16 from one that is less, but for a byte that had it before.
         word.wrapping_sub(16 * ONES) & !word & (0x80 * ONES) != 0
     };
-    words.iter().any(has_control) || rest.iter().any(|byte| *byte < 16)
+    let Some(last) = value.last_chunk() else { return value.iter().any(|byte| *byte < 16) };
+    let (words, _) = value.as_chunks();
+    has_control(last) || words.iter().any(has_control)
 }
 
 /// What would end a line, or the text, for some reader.
 const fn ends_line(byte: u8) -> bool {
     (byte == b'\r') | (byte == b'\n') | (byte == 0)
-}
-
-const fn bit(known: Known) -> u128 {
-    match known {
-        Known::Other => 0,
-        _ => 1 << known as u8,
-    }
 }
 
 impl fmt::Debug for Fields {

@@ -153,17 +153,16 @@ impl Known {
     /// Fields that concern one connection only and are never forwarded (RFC 9110 §7.6.1); what our own two ends of one tell
     /// each other is another.
     pub const fn is_hop_by_hop(self) -> bool {
-        matches!(
-            self,
-            Self::Connection
-                | Self::KeepAlive
-                | Self::ProxyConnection
-                | Self::Te
-                | Self::TransferEncoding
-                | Self::Upgrade
-                | Self::Http2Settings
-                | Self::XLenoSpelling
-        )
+        const HOP_BY_HOP: KnownSet = KnownSet::EMPTY
+            .with(Known::Connection)
+            .with(Known::KeepAlive)
+            .with(Known::ProxyConnection)
+            .with(Known::Te)
+            .with(Known::TransferEncoding)
+            .with(Known::Upgrade)
+            .with(Known::Http2Settings)
+            .with(Known::XLenoSpelling);
+        HOP_BY_HOP.has(self)
     }
 
     /// Fields that a trailer section must not carry: they frame, route or authenticate (RFC 9110 §6.5.1).
@@ -193,6 +192,40 @@ impl Known {
     }
 }
 
+/// A set of well-known names, a bit per discriminant in words that a register holds. [`Known::Other`] is never in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KnownSet([u64; 2]);
+
+impl KnownSet {
+    pub(crate) const EMPTY: Self = Self([0; 2]);
+
+    /// Word and bit.
+    const fn place(known: Known) -> (usize, u64) {
+        let at = known as u8;
+        ((at >> 6 & 1) as usize, (!matches!(known, Known::Other) as u64) << (at & 63))
+    }
+
+    pub(crate) const fn has(self, known: Known) -> bool {
+        let (word, bit) = Self::place(known);
+        self.0[word] & bit != 0
+    }
+
+    pub(crate) const fn insert(&mut self, known: Known) {
+        let (word, bit) = Self::place(known);
+        self.0[word] |= bit;
+    }
+
+    pub(crate) const fn remove(&mut self, known: Known) {
+        let (word, bit) = Self::place(known);
+        self.0[word] &= !bit;
+    }
+
+    const fn with(mut self, known: Known) -> Self {
+        self.insert(known);
+        self
+    }
+}
+
 /// Whether a token is this lower-case name but for case, eight bytes at a time; the last eight of a name of some length were
 /// looked at in part already. Setting bit 5 folds letters and leaves digits and `-` alone; what else it would fold to them
 /// are control characters, which no token has.
@@ -215,7 +248,20 @@ fn folds_to(token: &[u8], lower: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Known;
+    use super::{Known, KnownSet};
+
+    #[test]
+    fn a_set_holds_what_was_put_in_and_nothing_else() {
+        for name in Known::ALL {
+            let mut set = KnownSet::EMPTY;
+            set.insert(*name);
+            for other in Known::ALL {
+                assert_eq!(set.has(*other), other == name && *other != Known::Other, "{other:?}");
+            }
+            set.remove(*name);
+            assert_eq!(set, KnownSet::EMPTY);
+        }
+    }
 
     #[test]
     fn every_name_is_recognised_in_any_case_and_nothing_else_is() {

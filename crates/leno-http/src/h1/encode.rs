@@ -135,11 +135,11 @@ impl Lines {
                 .get(Known::TransferEncoding)
                 .is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
             && fields.count(Known::TransferEncoding) == 1;
-        fields.copy_lines(out, |known, is_hop_by_hop| match known {
-            Known::ContentLength => keeps_length,
-            Known::TransferEncoding => keeps_coding,
-            Known::Upgrade => self.carries_upgrade,
-            _ => !is_hop_by_hop,
+        // Almost every line is of the second kind, so it is asked one question.
+        fields.copy_lines(out, |known, is_hop_by_hop| match is_hop_by_hop {
+            true if known == Known::TransferEncoding => keeps_coding,
+            true => known == Known::Upgrade && self.carries_upgrade,
+            false => keeps_length || known != Known::ContentLength,
         });
         if is_chunked && !keeps_coding {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
