@@ -104,6 +104,11 @@ impl RequestHead {
         self.text(self.received_target)
     }
 
+    /// [`RequestHead::received_target`], for those who need not know that it is text.
+    pub fn received_target_bytes(&self) -> &[u8] {
+        self.bytes_of(self.received_target)
+    }
+
     /// The target up to the first `?`.
     pub fn path(&self) -> &str {
         let target = self.target();

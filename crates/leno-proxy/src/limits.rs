@@ -169,7 +169,7 @@ pub const ANSWER: Duration = Duration::from_secs(60);
 pub const SPAN_QUEUE_BYTES: usize = 2 << 20;
 
 /// Spans that are sent at once without waiting for more.
-pub const SPAN_BATCH: usize = 512;
+pub const SPAN_BATCH: usize = 256;
 
 /// How long spans wait for more (Envoy's `flush_interval_ms` is 5 s).
 pub const SPAN_FLUSH: Duration = Duration::from_secs(1);

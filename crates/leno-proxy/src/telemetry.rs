@@ -24,17 +24,22 @@ pub(crate) struct WorkerTelemetry {
     lines: RefCell<HashMap<config::LogFormat, Option<Rc<LogLine>>>>,
     /// Both clocks read at one moment: a record's start needs no second clock.
     origin: (Instant, SystemTime),
+    /// The wall clock then, in nanoseconds since the Unix epoch.
+    origin_nanos: u64,
     swept: Cell<Instant>,
 }
 
 impl WorkerTelemetry {
     pub(crate) fn new(metrics: &Arc<Metrics>, logs: Arc<AccessLogs>) -> Self {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let since_epoch = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             shard: metrics.shard(),
             logs,
             writers: RefCell::default(),
             lines: RefCell::default(),
-            origin: (Instant::now(), SystemTime::now()),
+            origin: (now, wall),
+            origin_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
             swept: Cell::new(Instant::now()),
         }
     }
@@ -104,6 +109,12 @@ impl WorkerTelemetry {
             Some(since) => wall + since,
             None => wall - instant.duration_since(at),
         }
+    }
+
+    /// The same in nanoseconds since the Unix epoch.
+    pub(crate) fn wall_nanos(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.origin.0).as_nanos();
+        self.origin_nanos.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 }
 

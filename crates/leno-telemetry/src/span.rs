@@ -3,12 +3,12 @@
 //! A worker owns its [`SpanQueue`]. Ending a span appends its OTLP encoding to one buffer: no lock, no allocation once
 //! the buffer has its size. Who sends the batches is not here.
 
+mod attributes;
 mod otlp;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-pub use otlp::Attributes;
-use otlp::Encoder;
+pub use attributes::{Attributes, KEY_FRAME, Key};
 
 use crate::trace::TraceContext;
 
@@ -32,8 +32,8 @@ pub struct Span<'a> {
     pub name: (&'a str, &'a [u8]),
     /// Which end of the call it is.
     pub kind: SpanKind,
-    /// When it began.
-    pub start: SystemTime,
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub start_nanos: u64,
     /// How long it took.
     pub duration: Duration,
     /// Whether it failed.
@@ -41,17 +41,10 @@ pub struct Span<'a> {
 }
 
 impl Span<'_> {
-    fn start_nanos(&self) -> u64 {
-        nanos(self.start.duration_since(UNIX_EPOCH).unwrap_or_default())
-    }
-
     fn end_nanos(&self) -> u64 {
-        self.start_nanos().saturating_add(nanos(self.duration))
+        let duration = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
+        self.start_nanos.saturating_add(duration)
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Ended spans that wait to be sent, at most so many bytes of them.
@@ -59,10 +52,11 @@ fn nanos(duration: Duration) -> u64 {
 pub struct SpanQueue {
     /// `ScopeSpans.spans`, one after the other.
     spans: Vec<u8>,
+    /// Room for the next ones while these are being sent.
+    spare: Vec<u8>,
     count: usize,
     dropped: u64,
     limit_bytes: usize,
-    encoder: Encoder,
 }
 
 /// Spans that leave together.
@@ -76,17 +70,18 @@ pub struct Batch {
 impl SpanQueue {
     /// An empty queue.
     #[must_use]
-    pub fn new(limit_bytes: usize) -> Self {
-        Self { spans: Vec::new(), count: 0, dropped: 0, limit_bytes, encoder: Encoder::default() }
+    pub const fn new(limit_bytes: usize) -> Self {
+        Self { spans: Vec::new(), spare: Vec::new(), count: 0, dropped: 0, limit_bytes }
     }
 
     /// Takes an ended span, or drops and counts it when the queue is full. Gives the number of spans that wait.
     pub fn push(&mut self, span: &Span<'_>, attributes: impl FnOnce(&mut Attributes<'_>)) -> usize {
-        let encoded = self.encoder.span(span, attributes);
-        if self.spans.len() + encoded.len() > self.limit_bytes {
+        let before = self.spans.len();
+        otlp::span(&mut self.spans, span, attributes);
+        if self.spans.len() > self.limit_bytes {
+            self.spans.truncate(before);
             self.dropped += 1;
         } else {
-            self.spans.extend_from_slice(encoded);
             self.count += 1;
         }
         self.count
@@ -94,7 +89,7 @@ impl SpanQueue {
 
     /// Whether nothing waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
@@ -105,29 +100,53 @@ impl SpanQueue {
             return None;
         }
         let count = std::mem::take(&mut self.count);
-        Some(Batch { count, spans: std::mem::take(&mut self.spans) })
+        let spare = std::mem::take(&mut self.spare);
+        Some(Batch { count, spans: std::mem::replace(&mut self.spans, spare) })
     }
 
     /// Gives a sent batch's buffer back for what comes next.
     pub fn recycle(&mut self, batch: Batch) {
-        let mut spans = batch.spans;
-        if self.spans.capacity() == 0 {
-            spans.clear();
-            self.spans = spans;
+        let mut buffer = batch.spans;
+        buffer.clear();
+        if buffer.capacity() > self.limit_bytes / 4 {
+            // It grew while the collector was away.
+            return;
+        }
+        // The one that the cache still holds is the better one.
+        if self.spans.is_empty() {
+            std::mem::swap(&mut self.spans, &mut buffer);
+        }
+        if self.spare.capacity() < buffer.capacity() {
+            self.spare = buffer;
+        }
+    }
+
+    /// Gives back the room that nothing waits in.
+    pub fn release(&mut self) {
+        self.spare = Vec::new();
+        if self.is_empty() {
+            self.spans = Vec::new();
         }
     }
 
     /// How many were dropped since this was asked last.
     #[must_use]
-    pub fn take_dropped(&mut self) -> u64 {
-        std::mem::take(&mut self.dropped)
+    pub const fn take_dropped(&mut self) -> u64 {
+        std::mem::replace(&mut self.dropped, 0)
     }
 }
 
 impl Batch {
-    /// Appends the `ExportTraceServiceRequest`: these spans of one resource, whose attributes are given.
-    pub fn encode(&self, resource: &[(&str, &str)], out: &mut Vec<u8>) {
-        otlp::request(resource, &self.spans, out);
+    /// Appends the `ExportTraceServiceRequest` of these spans of one resource, whose attributes are given, up to
+    /// [`Self::spans`], which are the rest of it.
+    pub fn begin(&self, resource: &[(&str, &str)], out: &mut Vec<u8>) {
+        otlp::request(resource, self.spans.len(), out);
+    }
+
+    /// The encoded spans.
+    #[must_use]
+    pub fn spans(&self) -> &[u8] {
+        &self.spans
     }
 }
 

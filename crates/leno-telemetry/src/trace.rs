@@ -41,8 +41,8 @@ impl TraceContext {
     pub fn text(&self) -> [u8; TRACEPARENT_BYTES] {
         let mut text = [b'-'; TRACEPARENT_BYTES];
         text[..2].copy_from_slice(b"00");
-        write_hex(self.trace_id, &mut text[3..35]);
-        write_hex(self.span_id.into(), &mut text[36..52]);
+        write_hex(&self.trace_id.to_be_bytes(), &mut text[3..35]);
+        write_hex(&self.span_id.to_be_bytes(), &mut text[36..52]);
         text[53..].copy_from_slice(if self.is_sampled { b"01" } else { b"00" });
         text
     }
@@ -79,11 +79,23 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-fn write_hex(mut value: u128, into: &mut [u8]) {
-    for digit in into.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(value & 15) as usize];
-        value >>= 4;
+fn write_hex(bytes: &[u8], into: &mut [u8]) {
+    let (words, _) = bytes.as_chunks::<4>();
+    let (texts, _) = into.as_chunks_mut::<8>();
+    for (word, text) in words.iter().zip(texts) {
+        *text = digits(u32::from_be_bytes(*word));
     }
+}
+
+/// Eight digits at a time: each half of a byte is moved into a byte of its own, and becomes a digit there.
+const fn digits(value: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let value = value as u64;
+    let value = (value & 0xffff_0000) << 16 | value & 0xffff;
+    let value = (value & 0x0000_ff00_0000_ff00) << 8 | value & 0x0000_00ff_0000_00ff;
+    let value = (value & 0x00f0_00f0_00f0_00f0) << 4 | value & 0x000f_000f_000f_000f;
+    let is_letter = (value + 6 * ONES) >> 4 & ONES;
+    (value + b'0' as u64 * ONES + is_letter * (b'a' - b'0' - 10) as u64).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -122,6 +134,13 @@ mod tests {
         assert_eq!(context.text(), VALID.as_bytes());
         let unsampled = TraceContext { is_sampled: false, span_id: 1, ..context };
         assert_eq!(TraceContext::parse(&unsampled.text()), Some(unsampled));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_formatter() {
+        for value in [0, 1, 9, 0xa, 0x1234_5678, 0x9abc_def0, 0xf0f0_0f0f, u32::MAX] {
+            assert_eq!(super::digits(value), format!("{value:08x}").as_bytes());
+        }
     }
 
     #[test]

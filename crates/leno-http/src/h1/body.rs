@@ -79,6 +79,19 @@ impl BodyWriter {
         Ok(())
     }
 
+    /// Counts so many bytes of body that the caller writes itself, behind all that was appended: `false`, and nothing is
+    /// counted, where they must not be sent as they are.
+    pub const fn spare(&mut self, bytes: usize) -> bool {
+        match &mut self.state {
+            State::Length(left) if bytes as u64 <= *left => {
+                *left -= bytes as u64;
+                true
+            }
+            State::UntilClose => true,
+            _ => false,
+        }
+    }
+
     /// Ends the body, with trailers where the framing has a place for them.
     pub fn end(&mut self, trailers: &Fields, out: &mut Vec<u8>) -> Result<(), WrongLength> {
         match self.state {

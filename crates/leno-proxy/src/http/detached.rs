@@ -23,12 +23,13 @@ use crate::wire::Outgoing;
 use crate::worker::Worker;
 
 /// The request.
-pub(crate) struct Detached {
+pub(crate) struct Detached<'a> {
     pub(crate) cluster: Rc<ClusterState>,
     /// Where it goes in a cluster of original destinations.
     pub(crate) destination: SocketAddr,
     pub(crate) head: RequestHead,
-    pub(crate) body: Vec<u8>,
+    /// In two parts, of which the first leaves together with the head.
+    pub(crate) body: [&'a [u8]; 2],
 }
 
 /// How it was answered.
@@ -47,7 +48,7 @@ impl Answer {
     }
 }
 
-impl Detached {
+impl Detached<'_> {
     /// Sends it and reads the answer to its end; `None` when there was none.
     pub(crate) async fn run(&self, worker: &Rc<Worker>) -> Option<Answer> {
         let _request = self.cluster.acquire(Limited::Requests).ok()?;
@@ -81,12 +82,14 @@ impl Detached {
 
     /// Sends it among the requests of others.
     async fn share(&self, connection: &Rc<http2::Connection>) -> Option<Answer> {
-        let then = if self.body.is_empty() { Then::End } else { Then::More };
+        let is_empty = self.body.iter().all(|part| part.is_empty());
+        let then = if is_empty { Then::End } else { Then::More };
         let stream = connection.request(&self.head, then).ok()?;
-        let mut rest = self.body.as_slice();
-        while !rest.is_empty() {
-            let sent = poll_fn(|cx| stream.poll_write(cx, rest)).await.ok()?;
-            rest = &rest[sent..];
+        for mut rest in self.body {
+            while !rest.is_empty() {
+                let sent = poll_fn(|cx| stream.poll_write(cx, rest)).await.ok()?;
+                rest = &rest[sent..];
+            }
         }
         if then == Then::More {
             stream.send_end(&Fields::new());
@@ -114,9 +117,19 @@ impl Detached {
         let mut client = Client::new(Limits::DEFAULT);
         let mut out = Outgoing::default();
         client.request(&self.head, &mut out.bytes);
-        client.request_body().data(&self.body, &mut out.bytes).ok()?;
+        let [first, mut rest] = self.body;
+        client.request_body().data(first, &mut out.bytes).ok()?;
+        if !client.request_body().spare(rest.len()) {
+            client.request_body().data(rest, &mut out.bytes).ok()?;
+            rest = &[];
+        }
         client.request_body().end(&Fields::new(), &mut out.bytes).ok()?;
         poll_fn(|cx| out.poll_drain(&mut connection.wire, cx)).await.ok()?;
+        while !rest.is_empty() {
+            let sent = poll_fn(|cx| connection.wire.poll_write(cx, rest)).await.ok()?;
+            rest = rest.split_at_checked(sent).filter(|_| sent > 0)?.1;
+        }
+        poll_fn(|cx| connection.wire.poll_flush(cx)).await.ok()?;
         let (mut inbox, mut head) = (Vec::new(), ResponseHead::new());
         loop {
             if let Some(length) = client.response(&inbox, &mut head).ok()? {

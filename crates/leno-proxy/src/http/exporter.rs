@@ -117,7 +117,7 @@ impl Exporter {
         let provider = &self.settings.provider;
         let (authority, path) = provider.protocol.target(&provider.cluster)?;
         let cluster = worker.view().cluster(worker, &self.cluster).map(Rc::clone)?;
-        let (mut head, mut body) = (RequestHead::new(), Vec::new());
+        let (mut head, mut prefix) = (RequestHead::new(), Vec::new());
         let own = worker.process.node.as_ref().map_or("", |node| node.cluster.as_str());
         let names = [provider.service_name.as_str(), own];
         let service_name = names.into_iter().find(|name| !name.is_empty());
@@ -133,18 +133,19 @@ impl Exporter {
                 head.fields_mut().append(Known::ContentType, b"application/grpc");
                 head.fields_mut().append(Known::Te, b"trailers");
                 // Uncompressed, then the message's length.
-                body.extend_from_slice(&[0; 5]);
-                batch.encode(&resource, &mut body);
-                let length = u32::try_from(body.len() - 5).ok()?;
-                body[1..5].copy_from_slice(&length.to_be_bytes());
+                prefix.extend_from_slice(&[0; 5]);
+                batch.begin(&resource, &mut prefix);
+                let length = u32::try_from(prefix.len() - 5 + batch.spans().len()).ok()?;
+                prefix[1..5].copy_from_slice(&length.to_be_bytes());
             }
             Otlp::Http { .. } => {
                 head.start(Version::Http11, "POST", authority, path);
                 head.fields_mut().append(Known::ContentType, b"application/x-protobuf");
-                batch.encode(&resource, &mut body);
+                batch.begin(&resource, &mut prefix);
             }
         }
-        head.set_body(BodyLength::Exactly(body.len() as u64));
+        let body = [prefix.as_slice(), batch.spans()];
+        head.set_body(BodyLength::Exactly(body.iter().map(|part| part.len() as u64).sum()));
         let destination = ([0, 0, 0, 0], 0).into();
         Detached { cluster, destination, head, body }.run(worker).await
     }
@@ -164,8 +165,12 @@ impl Drop for Exporter {
 async fn run(worker: Rc<Worker>, exporter: Weak<Exporter>, due: Rc<Notify>) {
     loop {
         // Both ways there may be something to send.
-        let _ = timeout(limits::SPAN_FLUSH, due.notified()).await;
+        let is_idle = timeout(limits::SPAN_FLUSH, due.notified()).await.is_err();
         let Some(exporter) = exporter.upgrade() else { return };
-        exporter.send(&worker).await;
+        if is_idle && !exporter.has_spans() {
+            exporter.queue.borrow_mut().release();
+        } else {
+            exporter.send(&worker).await;
+        }
     }
 }

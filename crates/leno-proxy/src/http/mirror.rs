@@ -36,13 +36,10 @@ pub(super) fn send(session: &Session, mirrors: &Mirrors, body: &[u8]) {
         worker.mirrors_in_flight.set(worker.mirrors_in_flight.get() + 1);
         let mut head = session.request.clone();
         head.set_authority(&shadow(head.authority()));
-        let copy = Detached {
-            cluster: Rc::clone(cluster),
-            destination: session.facts.destination,
-            head,
-            body: body.to_vec(),
-        };
+        let (cluster, destination) = (Rc::clone(cluster), session.facts.destination);
+        let body = body.to_vec();
         tokio::task::spawn_local(async move {
+            let copy = Detached { cluster, destination, head, body: [&body, &[]] };
             // Nobody waits for it; the cluster's own counters tell of its failures.
             let _ = timeout(limits::MIRROR, copy.run(&worker)).await;
             worker.mirrors_in_flight.set(worker.mirrors_in_flight.get() - 1);

@@ -17,7 +17,7 @@ use leno_http::Known;
 use leno_telemetry::span::Attributes;
 use leno_telemetry::{
     AccessRecord, Blame, Exchange, PartyId, Protocol, Reporter, ResponseFlag, ResponseFlags,
-    Security, SeriesKey, ServiceId,
+    Security, SeriesKey, ServiceId, attribute_key as key,
 };
 
 use super::edited::client;
@@ -208,26 +208,20 @@ impl Record {
 
     /// What a span says of where the request went and how that was.
     pub(super) fn write_span(&self, attributes: &mut Attributes<'_>) {
-        let mut flags = [0; 64];
-        let mut length = 0;
-        self.flags.each_part(|part| {
-            let part = part.as_bytes();
-            let end = (length + part.len()).min(flags.len());
-            flags[length..end].copy_from_slice(&part[..end - length]);
-            length = end;
+        attributes.written(key!("response_flags"), |out| {
+            self.flags.each_part(|part| out.extend_from_slice(part.as_bytes()));
         });
-        attributes.text("response_flags", &flags[..length]);
         if let Some(cluster) = &self.cluster {
-            attributes.text("upstream_cluster", cluster.settings().name().as_str().as_bytes());
+            attributes.str(key!("upstream_cluster"), cluster.settings().name().as_str());
         }
         if let Some(Address::Socket(address)) = self.endpoint.as_ref().map(|e| &e.address) {
-            attributes.display("upstream_address", address);
+            attributes.written(key!("upstream_address"), |out| format::address(*address, out));
         }
         if let Some(blame) = self.blame {
-            attributes.text("leno.blame", blame.as_str().as_bytes());
+            attributes.str(key!("leno.blame"), blame.as_str());
         }
         if self.status >= 500 || self.status == 0 {
-            attributes.text("error", b"true");
+            attributes.str(key!("error"), "true");
         }
     }
 
@@ -360,7 +354,7 @@ impl Session {
         });
         let line = AccessRecord {
             method: has_request.then(|| self.request.method_bytes()),
-            path: has_request.then(|| self.request.received_target().as_bytes()),
+            path: has_request.then(|| self.request.received_target_bytes()),
             protocol: has_request.then(|| self.request.version().as_str()),
             response_code: record.status,
             response_flags: record.flags,

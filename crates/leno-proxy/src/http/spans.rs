@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use leno_core::random::Random as _;
 use leno_core::reply::Side;
 use leno_http::Known;
-use leno_telemetry::TraceContext;
 use leno_telemetry::span::{Attributes, Span, SpanKind};
+use leno_telemetry::{TraceContext, attribute_key as key};
 
 use super::session::Session;
 
@@ -60,7 +60,7 @@ pub(super) fn end(session: &Session, trace: Trace, started: Instant, duration: D
         parent: trace.parent,
         name,
         kind,
-        start: session.worker.telemetry.wall_clock(started),
+        start_nanos: session.worker.telemetry.wall_nanos(started),
         duration,
         is_error: status >= 500 || status == 0,
     };
@@ -72,24 +72,24 @@ pub(super) fn end(session: &Session, trace: Trace, started: Instant, duration: D
 fn write(session: &Session, attributes: &mut Attributes<'_>, max_path_bytes: usize) {
     let (request, record) = (&session.request, &session.record);
     let fields = request.fields();
-    attributes.text("component", b"proxy");
+    attributes.str(key!("component"), "proxy");
     if let Some(id) = fields.get(Known::XRequestId) {
-        attributes.text("guid:x-request-id", id);
+        attributes.text(key!("guid:x-request-id"), id);
     }
-    let path = request.received_target().as_bytes();
+    let path = request.received_target_bytes();
     let path = &path[..path.len().min(max_path_bytes)];
     let host = fields.get(Known::Host).unwrap_or_default();
     let scheme = session.facts.scheme().as_bytes();
-    attributes.parts("http.url", &[scheme, b"://", host, path]);
-    attributes.text("http.method", request.method_bytes());
-    attributes.text("http.protocol", request.version().as_str().as_bytes());
+    attributes.parts(key!("http.url"), [scheme, b"://", host, path]);
+    attributes.text(key!("http.method"), request.method_bytes());
+    attributes.str(key!("http.protocol"), request.version().as_str());
     if let Some(agent) = fields.get(Known::UserAgent) {
-        attributes.text("user_agent", agent);
+        attributes.text(key!("user_agent"), agent);
     }
-    attributes.text("peer.address", session.facts.peer_ip.as_bytes());
-    attributes.number("http.status_code", record.status().into());
+    attributes.str(key!("peer.address"), &session.facts.peer_ip);
+    attributes.number(key!("http.status_code"), record.status().into());
     let (received, sent) = record.bytes();
-    attributes.number("request_size", received);
-    attributes.number("response_size", sent);
+    attributes.number(key!("request_size"), received);
+    attributes.number(key!("response_size"), sent);
     record.write_span(attributes);
 }

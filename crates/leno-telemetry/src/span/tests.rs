@@ -1,11 +1,12 @@
 //! What is encoded is read back by prost from the fields of `opentelemetry/proto/trace/v1/trace.proto`, which refuses
 //! text that is no UTF-8 and lengths that do not fit.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use prost::Message as _;
 
-use super::{Span, SpanKind, SpanQueue};
+use super::{Batch, Span, SpanKind, SpanQueue};
+use crate::attribute_key as key;
 use crate::trace::TraceContext;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -102,9 +103,35 @@ fn span(span_id: u64) -> Span<'static> {
         parent: (span_id > 1).then_some(1),
         name: ("egress ", b"reviews:9080"),
         kind: SpanKind::Client,
-        start: UNIX_EPOCH + Duration::from_secs(5),
+        start_nanos: 5_000_000_000,
         duration: Duration::from_millis(3),
         is_error: span_id > 1,
+    }
+}
+
+fn encode(batch: &Batch) -> Vec<u8> {
+    let mut out = Vec::new();
+    batch.begin(&[("service.name", "productpage")], &mut out);
+    out.extend_from_slice(batch.spans());
+    out
+}
+
+#[test]
+fn a_span_and_an_attribute_of_any_length_are_framed() {
+    // Around the lengths at which a length takes one byte more: of a text, an attribute, a span.
+    for length in (1..400).chain(16_000..16_400) {
+        let (mut queue, value) = (SpanQueue::new(1 << 20), "v".repeat(length));
+        queue.push(&span(1), |_| {});
+        queue.push(&span(2), |attributes| {
+            attributes.text(key!("text"), value.as_bytes());
+            attributes.written(key!("written"), |out| out.extend_from_slice(value.as_bytes()));
+        });
+        let out = encode(&queue.take().unwrap());
+        let request = Request::decode(out.as_slice()).unwrap();
+        assert_eq!(request.encode_to_vec(), out, "{length}");
+        let spans = &request.resource_spans[0].scope_spans[0].spans;
+        let expected = [("text", value.as_str()), ("written", value.as_str())];
+        assert_eq!(pairs(&spans[1].attributes), expected, "{length}");
     }
 }
 
@@ -113,16 +140,18 @@ fn a_batch_is_what_a_collector_reads() {
     let mut queue = SpanQueue::new(1 << 20);
     let long = "a".repeat(300);
     queue.push(&span(1), |attributes| {
-        attributes.text("http.url", long.as_bytes());
-        attributes.number("response_size", 1024);
-        attributes.parts("peer", &[b"a", b":", b"1"]);
-        attributes.display("at", &std::net::Ipv4Addr::LOCALHOST);
+        attributes.text(key!("http.url"), long.as_bytes());
+        attributes.number(key!("response_size"), 1024);
+        attributes.parts(key!("peer"), [b"a", b":", b"1"]);
+        attributes.written(key!("at"), |out| out.extend_from_slice(b"127.0.0.1"));
+        attributes.written(key!("long"), |out| out.extend_from_slice(long.as_bytes()));
+        attributes.str(key!("component"), "proxy");
     });
-    let waiting = queue.push(&span(2), |attributes| attributes.text("user_agent", b"\xffcurl"));
+    let waiting =
+        queue.push(&span(2), |attributes| attributes.text(key!("user_agent"), b"\xffcurl"));
     assert_eq!(waiting, 2);
     let batch = queue.take().unwrap();
-    let mut out = Vec::new();
-    batch.encode(&[("service.name", "productpage")], &mut out);
+    let out = encode(&batch);
 
     let request = Request::decode(out.as_slice()).unwrap();
     assert_eq!(request.encode_to_vec(), out, "nothing is there that was not read");
@@ -143,6 +172,8 @@ fn a_batch_is_what_a_collector_reads() {
             ("response_size", "1024"),
             ("peer", "a:1"),
             ("at", "127.0.0.1"),
+            ("long", long.as_str()),
+            ("component", "proxy"),
         ]
     );
     assert_eq!(second.parent_span_id, 1_u64.to_be_bytes());
@@ -163,4 +194,6 @@ fn a_full_queue_drops_and_counts() {
     assert_eq!(batch.count, kept);
     queue.recycle(batch);
     assert_eq!(queue.push(&span(1), |_| {}), 1, "there is room again");
+    queue.release();
+    assert_eq!(queue.take().map(|batch| batch.count), Some(1), "what waits is not released");
 }
