@@ -29,6 +29,7 @@ mod view;
 mod websocket;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use leno_core::config::Codec;
@@ -84,6 +85,7 @@ pub(crate) async fn begin(arrival: Arrival, wire: Wire, inbox: Vec<u8>) -> Optio
 /// Serves a connection, or a place on one, until it ends, one request after the other.
 pub(crate) async fn serve(mut session: Box<Session>) {
     let mut served = 0;
+    let manager = Arc::clone(&session.manager);
     loop {
         let next = session.next_request(served).await;
         let started = Instant::now();
@@ -93,7 +95,7 @@ pub(crate) async fn serve(mut session: Box<Session>) {
                 return Box::pin(h2c::take_over(session)).await;
             }
             Next::Request(head_bytes) => {
-                exchange::exchange(&mut session, started, head_bytes).await
+                exchange::exchange(&mut session, &manager, (started, head_bytes)).await
             }
             Next::Invalid(invalid) => reply::refuse_invalid(&mut session, started, invalid).await,
             Next::Refused(failure) => reply::refuse(&mut session, started, failure).await,

@@ -86,7 +86,7 @@ impl Downstream {
     pub(super) fn begin(&mut self, head: &ResponseHead, then: Then) -> usize {
         let is_last = self.watcher.is_last();
         match &mut self.carrier {
-            Carrier::Http1(end) => end.begin(head, is_last),
+            Carrier::Http1(end) => end.begin(head, is_last, &self.worker.buffers),
             Carrier::Http2(end) => end.begin(head, then),
         }
     }
@@ -97,7 +97,7 @@ impl Downstream {
         let Self { worker, carrier, deadline, watcher, .. } = self;
         let answering = async {
             match carrier {
-                Carrier::Http1(end) => end.answer(head, body, is_last).await,
+                Carrier::Http1(end) => end.answer(head, body, is_last, &worker.buffers).await,
                 Carrier::Http2(end) => end.answer(head, body).await,
             }
         };
@@ -119,10 +119,20 @@ impl Downstream {
         .await
     }
 
-    /// The exchange under way holds so many bytes besides the carrier's own buffers.
+    /// The exchange under way, which is about to wait, holds so many bytes besides the carrier's own buffers.
     pub(super) fn hold(&self, bytes: usize) {
+        if let Carrier::Http1(end) = &self.carrier {
+            end.settle();
+        }
         if let Some(charge) = &self.charge {
             charge.set(bytes);
+        }
+    }
+
+    /// The exchange under way is over.
+    fn let_go(&self) {
+        if let Some(charge) = &self.charge {
+            charge.set(0);
         }
     }
 
@@ -135,9 +145,9 @@ impl Downstream {
 
     /// Ends the exchange.
     pub(super) fn finish(&mut self) -> After {
-        self.hold(0);
+        self.let_go();
         match &mut self.carrier {
-            Carrier::Http1(end) => end.finish(),
+            Carrier::Http1(end) => end.finish(&self.worker.buffers),
             Carrier::Http2(end) => {
                 end.finish_answered();
                 After::Next
@@ -147,7 +157,7 @@ impl Downstream {
 
     /// Ends the exchange in the middle of its response.
     pub(super) fn abandon(&mut self, code: Code) -> After {
-        self.hold(0);
+        self.let_go();
         if let Carrier::Http2(end) = &mut self.carrier {
             end.abandon(code);
         }

@@ -27,13 +27,17 @@ use crate::worker::View as Configuration;
 ///
 /// The configuration is loaded once: every decision of this request agrees with the others. The record is finished on
 /// every way out, also when this future is dropped.
-pub(super) async fn exchange(session: &mut Session, started: Instant, head_bytes: usize) -> After {
+pub(super) async fn exchange(
+    session: &mut Session,
+    manager: &HttpManager,
+    (started, head_bytes): (Instant, usize),
+) -> After {
     let configuration = session.worker.view();
     headers::receive(session);
     session.record.open(started, head_bytes);
     spans::begin(session);
     grpc::recognise(session);
-    let outcome = route(session, &configuration).await;
+    let outcome = route(session, manager, &configuration).await;
     let after = match outcome {
         Ok(after) => after,
         Err(Failed { failure, status }) => reply::fail(session, failure, status).await,
@@ -55,12 +59,15 @@ impl From<Failure> for Failed {
     }
 }
 
-async fn route(session: &mut Session, configuration: &Configuration) -> Result<After, Failed> {
+async fn route(
+    session: &mut Session,
+    manager: &HttpManager,
+    configuration: &Configuration,
+) -> Result<After, Failed> {
     if session.worker.budget.grade() >= Grade::RefuseStreams {
         session.worker.budget.note_refused();
         return Err(Failure::Overload.into());
     }
-    let manager = Arc::clone(&session.manager);
     let table = configuration.snapshot().routes(&manager.routes);
     let table = table.ok_or(Failure::RouteConfigurationNotFound)?;
     if let Some(location) = headers::read_path(session)? {
@@ -72,7 +79,7 @@ async fn route(session: &mut Session, configuration: &Configuration) -> Result<A
         session.record.routed(matched);
     }
     let route = matched.as_ref().ok().map(|matched| matched.route);
-    let permit = run_filters(session, &manager, route).await?;
+    let permit = run_filters(session, manager, route).await?;
     let matched = matched?;
     match &matched.route.action {
         Action::Forward(forward) => {

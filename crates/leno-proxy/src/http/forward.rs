@@ -94,13 +94,19 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     let downstream = &mut session.downstream;
     session.record.head_sent(downstream.begin(&session.response, attempt.rest()));
     let mut kept = Kept { replay: &mut replay, timers: &mut timers };
-    let passed = poll_fn(|cx| attempt.poll_body(cx, downstream, &mut kept)).await;
+    let mut has_waited = false;
+    let passed = poll_fn(|cx| {
+        let polled = attempt.poll_body(cx, downstream, &mut kept);
+        has_waited |= polled.is_pending();
+        polled
+    })
+    .await;
     session.record.moved(attempt.sent(), attempt.received());
     drop(guards);
     if let Err(broken) = passed {
         return Ok(cut_off(session, broken));
     }
-    let now = session.record.tick();
+    let now = if has_waited { session.record.tick() } else { session.record.ended_at_once() };
     grpc::finish(session, &mut attempt, (&cluster, &endpoint));
     match attempt.upstream {
         Upstream::Http1(end) => {

@@ -35,6 +35,7 @@ pub(crate) struct Record {
     started: Option<Instant>,
     moved_at: Option<Instant>,
     sent_at: Option<Instant>,
+    answered_at: Option<Instant>,
     service_time: Option<Duration>,
     status: u16,
     flags: ResponseFlags,
@@ -67,7 +68,8 @@ impl Record {
     }
 
     pub(super) fn routed(&mut self, matched: &Matched<'_>) {
-        self.route = Some(Arc::clone(&matched.route.name));
+        let name = &matched.route.name;
+        self.route = (!name.is_empty()).then(|| Arc::clone(name));
     }
 
     pub(super) fn targeted(&mut self, cluster: &Rc<ClusterState>) {
@@ -107,6 +109,7 @@ impl Record {
         self.status = status;
         self.details = Some(reply::details::VIA_UPSTREAM);
         self.service_time = self.sent_at.map(|sent| now.duration_since(sent));
+        self.answered_at = Some(now);
     }
 
     /// Whether the request is gRPC's.
@@ -282,6 +285,14 @@ impl Record {
         let now = Instant::now();
         self.moved_at = Some(now);
         now
+    }
+
+    /// The exchange ended when the head of its response came, which nothing was waited for after: no clock is asked.
+    pub(super) fn ended_at_once(&mut self) -> Instant {
+        match self.answered_at {
+            Some(now) => *self.moved_at.insert(now),
+            None => self.tick(),
+        }
     }
 
     /// Whose fault the failure is.

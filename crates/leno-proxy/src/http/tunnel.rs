@@ -27,6 +27,7 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
         if end.flush().await.is_err() {
             return Err(Failure::DownstreamDisconnect.into());
         }
+        worker.buffers.release(&mut end.out.bytes);
         early.downstream = std::mem::take(&mut end.inbox);
     }
     let mask = is_websocket.then(|| mask.to_ne_bytes());

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use leno_http::h1::{Client, Persistence};
+use leno_http::h1::Persistence;
 use leno_http::h2::{Cause, NotNow, Then};
 use tokio::time::Instant;
 
-use leno_http::{BodyLength, Fields, Invalid, Limits, RequestHead, ResponseHead};
+use leno_http::{BodyLength, Fields, Invalid, RequestHead, ResponseHead};
 
 use super::attempt::{Broken, asks_for_tunnel};
 use super::pump::consume;
@@ -21,11 +21,11 @@ use crate::buffers::Buffers;
 use crate::http2::{self as stream, Connection, Stream};
 use crate::limits::{self, BODY_BUFFER_BYTES};
 use crate::upstream::cluster::UpstreamConnection;
+use crate::upstream::pool;
 use crate::wire::Outgoing;
 use crate::worker::Worker;
 
 /// What carries the attempt.
-#[expect(clippy::large_enum_variant, reason = "it stands in a box already")]
 pub(super) enum Upstream {
     /// A connection of its own.
     Http1(Http1),
@@ -77,7 +77,6 @@ impl Http2 {
 /// A connection during one exchange; dropping it closes the connection.
 pub(super) struct Http1 {
     connection: UpstreamConnection,
-    client: Client,
     inbox: Vec<u8>,
     /// Whether a read took all the room there was: a long body, worth fewer and larger system calls.
     is_bulk: bool,
@@ -89,25 +88,26 @@ pub(super) struct Http1 {
 impl Http1 {
     /// Encodes the head, and what a former attempt kept of the body.
     pub(super) fn begin(
-        connection: UpstreamConnection,
+        mut connection: UpstreamConnection,
         buffers: &Buffers,
         head: &RequestHead,
         replay: &Replay,
     ) -> Self {
-        let mut client = Client::new(Limits::DEFAULT);
+        let client = &mut connection.client;
         let mut out = Outgoing::default();
         buffers.ensure(&mut out.bytes);
         client.request(head, &mut out.bytes);
         replay.resend(client.request_body(), &mut out.bytes);
         let encrypted = connection.wire.encrypted().unwrap_or_default();
-        Self { connection, client, inbox: Vec::new(), is_bulk: false, out, encrypted }
+        Self { connection, inbox: Vec::new(), is_bulk: false, out, encrypted }
     }
 
     fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
         if self.inbox.is_empty() {
             return Ok(false);
         }
-        let parsed = self.client.response(&self.inbox, head).map_err(Broken::Response)?;
+        let parsed =
+            self.connection.client.response(&self.inbox, head).map_err(Broken::Response)?;
         let Some(length) = parsed else { return Ok(false) };
         consume(&mut self.inbox, length);
         Ok(true)
@@ -116,6 +116,8 @@ impl Http1 {
     fn poll_receive(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<io::Result<usize>> {
         if self.connection.wire.poll_readable(cx).is_pending() {
             worker.buffers.release(&mut self.inbox);
+            // What has left needs no room while the answer is waited for: the next exchange finds it in the cache.
+            worker.buffers.release(&mut self.out.bytes);
             return Poll::Pending;
         }
         worker.buffers.resize(&mut self.inbox, worker.size_for(self.is_bulk));
@@ -153,7 +155,7 @@ impl Http1 {
 
     /// Ends the exchange and tells whether the connection can carry another one.
     pub(super) fn finish(mut self, buffers: &Buffers) -> Option<UpstreamConnection> {
-        let persistence = self.client.finish(&self.inbox);
+        let persistence = self.connection.client.finish(&self.inbox);
         buffers.give(std::mem::take(&mut self.inbox));
         buffers.give(std::mem::take(&mut self.out.bytes));
         self.connection.served += 1;
@@ -162,7 +164,7 @@ impl Http1 {
 
     /// The parts of a connection that became a tunnel: its bytes, and those that came behind the head.
     pub(super) fn into_tunnel(self) -> Option<(UpstreamConnection, Vec<u8>)> {
-        self.client.is_upgraded().then_some((self.connection, self.inbox))
+        self.connection.client.is_upgraded().then_some((self.connection, self.inbox))
     }
 }
 
@@ -226,7 +228,7 @@ impl Upstream {
     /// Whether the endpoint agreed to an upgrade.
     pub(super) fn is_upgraded(&self) -> bool {
         match self {
-            Self::Http1(end) => end.client.is_upgraded(),
+            Self::Http1(end) => end.connection.client.is_upgraded(),
             Self::Http2(end) => end.is_upgraded,
         }
     }
@@ -234,7 +236,7 @@ impl Upstream {
     /// The trailers of a response that is over.
     pub(super) fn with_trailers<T>(&mut self, read: impl FnOnce(&Fields) -> T) -> T {
         match self {
-            Self::Http1(end) => read(end.client.response_body().trailers()),
+            Self::Http1(end) => read(end.connection.client.response_body().trailers()),
             Self::Http2(end) => end.stream.with_trailers(read),
         }
     }
@@ -242,7 +244,10 @@ impl Upstream {
     /// Whether nothing follows the response's head.
     pub(super) fn is_response_over(&mut self) -> bool {
         match self {
-            Self::Http1(end) => !end.client.is_upgraded() && end.client.response_body().is_done(),
+            Self::Http1(end) => {
+                !end.connection.client.is_upgraded()
+                    && end.connection.client.response_body().is_done()
+            }
             Self::Http2(end) => !end.is_upgraded && end.stream.is_empty(),
         }
     }
@@ -270,7 +275,9 @@ impl Upstream {
     /// Nothing more comes: that may be the end of a body.
     pub(super) fn end_of_input(&mut self) -> Result<(), Broken> {
         match self {
-            Self::Http1(end) => end.client.end_of_input().map_err(|_| Broken::UpstreamEnded),
+            Self::Http1(end) => {
+                end.connection.client.end_of_input().map_err(|_| Broken::UpstreamEnded)
+            }
             Self::Http2(_) => Err(Broken::UpstreamEnded),
         }
     }
@@ -278,9 +285,10 @@ impl Upstream {
     /// Where the response's body comes from.
     pub(super) fn source(&mut self) -> Source<'_> {
         match self {
-            Self::Http1(end) => {
-                Source::Http1 { reader: end.client.response_body(), inbox: &mut end.inbox }
-            }
+            Self::Http1(end) => Source::Http1 {
+                reader: end.connection.client.response_body(),
+                inbox: &mut end.inbox,
+            },
             Self::Http2(end) => Source::Http2(&end.stream),
         }
     }
@@ -288,11 +296,10 @@ impl Upstream {
     /// Where the request's body goes.
     pub(super) fn sink(&mut self) -> Sink<'_> {
         match self {
-            Self::Http1(end) => Sink::Http1 {
-                writer: end.client.request_body(),
-                out: &mut end.out,
-                to: &mut end.connection.wire,
-            },
+            Self::Http1(end) => {
+                let pool::Connection { client, wire, .. } = &mut *end.connection;
+                Sink::Http1 { writer: client.request_body(), out: &mut end.out, to: wire }
+            }
             Self::Http2(end) => Sink::Http2(&end.stream),
         }
     }

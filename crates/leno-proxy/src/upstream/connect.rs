@@ -14,6 +14,8 @@ use leno_core::config::{Address, ProxyProtocolVersion};
 use leno_core::endpoint::Endpoint;
 use leno_core::reply::Failure;
 use leno_core::retry::{AttemptOutcome, Idempotence};
+use leno_http::Limits;
+use leno_http::h1::Client;
 use leno_telemetry::{ClusterStat, ProcessStat};
 use tokio::time::timeout;
 
@@ -237,6 +239,7 @@ async fn open(
     cluster.stats.increment(ClusterStat::CxTotal);
     let transport = Arc::clone(&endpoint.transport);
     Ok(Box::new(Connection {
+        client: Client::new(Limits::DEFAULT),
         wire,
         served: 0,
         idle: Duration::ZERO,

@@ -13,6 +13,7 @@ use leno_core::cluster::Transport;
 use leno_core::config::UpstreamTls;
 use leno_core::keep_alive::SharedKeepAlive;
 use leno_core::retry::Idempotence;
+use leno_http::h1::Client;
 
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::listener::Proof;
@@ -23,6 +24,8 @@ use crate::wire::Wire;
 pub(crate) struct Connection<G> {
     /// Its bytes.
     pub(crate) wire: Wire,
+    /// Its machine, for as long as it speaks HTTP/1.
+    pub(crate) client: Client,
     /// Exchanges it has served.
     pub(crate) served: u32,
     /// How long it had been idle when it was taken for the exchange that it is in.
@@ -184,6 +187,8 @@ mod tests {
     use leno_core::cluster::Transport;
     use leno_core::keep_alive::SharedKeepAlive;
     use leno_core::retry::Idempotence;
+    use leno_http::Limits;
+    use leno_http::h1::Client;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::{Connection, Pool, Wanted};
@@ -201,6 +206,7 @@ mod tests {
         let wire = Wire::Tcp(near.unwrap());
         let connection = Box::new(Connection {
             wire,
+            client: Client::new(Limits::DEFAULT),
             served: 0,
             idle: Duration::ZERO,
             transport: plaintext(),

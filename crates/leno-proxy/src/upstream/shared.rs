@@ -107,7 +107,6 @@ impl Shared {
     }
 
     /// Takes a connection in, and drives it until it ends.
-    #[expect(clippy::boxed_local, reason = "connections are large, and passed on by pointer")]
     pub(crate) fn add(
         self: &Rc<Self>,
         worker: &Rc<Worker>,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use leno_core::reply::Failure;
 use leno_http::h1::{Persistence, Server};
 use leno_http::{Invalid, Limits, RequestHead, ResponseHead};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::super::After;
@@ -38,6 +40,8 @@ pub(in crate::http) struct Http1 {
     charge: Option<Charge>,
     /// Watches the client while its request is not taken.
     hangup: Hangup,
+    /// The socket was found empty, and wakes the task once it is not any more.
+    is_awaited: bool,
 }
 
 /// What a connection turned out to speak.
@@ -80,7 +84,8 @@ impl Http1 {
         charge: Option<Charge>,
     ) -> Self {
         let (out, server) = (Outgoing::default(), Server::new(limits));
-        Self { wire, inbox, is_bulk: false, out, server, charge, hangup: Hangup::default() }
+        let (hangup, is_awaited) = (Hangup::default(), false);
+        Self { wire, inbox, is_bulk: false, out, server, charge, hangup, is_awaited }
     }
 
     /// Reads until it shows whether HTTP/2 is spoken; what was read stays in the inbox.
@@ -155,7 +160,8 @@ impl Http1 {
                             consume(&mut self.inbox, length);
                             return Poll::Ready(Next::Request(length));
                         }
-                        Ok(None) => {}
+                        // Whether more may be read depends on it.
+                        Ok(None) => self.settle(),
                         Err(invalid) => return Poll::Ready(Next::Invalid(invalid)),
                     }
                     if !begun {
@@ -163,8 +169,12 @@ impl Http1 {
                         deadline.set(Some(Instant::now() + head));
                     }
                 }
-                let filled =
-                    if watcher.may_read() { self.poll_fill(cx, buffers) } else { Poll::Pending };
+                let filled = if watcher.may_read() {
+                    self.poll_fill(cx, buffers)
+                } else {
+                    self.settle();
+                    Poll::Pending
+                };
                 match filled {
                     Poll::Ready(Ok(0)) if begun => {
                         return Poll::Ready(Next::Invalid(Invalid::Truncated));
@@ -194,7 +204,8 @@ impl Http1 {
     }
 
     /// Appends the head of the final response; the length of what waits to be written is the head's.
-    pub(super) fn begin(&mut self, head: &ResponseHead, is_last: bool) -> usize {
+    pub(super) fn begin(&mut self, head: &ResponseHead, is_last: bool, buffers: &Buffers) -> usize {
+        buffers.ensure(&mut self.out.bytes);
         // An early answer: what is left of the request's body may never be read, so nothing is to be sent behind it.
         if is_last || !self.server.request_body().is_done() {
             self.server.close_after();
@@ -209,16 +220,18 @@ impl Http1 {
         head: &ResponseHead,
         body: &[u8],
         is_last: bool,
+        buffers: &Buffers,
     ) -> io::Result<()> {
-        self.begin(head, is_last);
+        self.begin(head, is_last, buffers);
         // A body where none may be (HEAD) is dropped by the writer, never too long.
         let written = self.server.response_body().data(body, &mut self.out.bytes);
         debug_assert!(written.is_ok(), "the length was announced a moment ago");
         self.flush().await
     }
 
-    pub(super) fn finish(&mut self) -> After {
+    pub(super) fn finish(&mut self, buffers: &Buffers) -> After {
         self.is_bulk = false;
+        buffers.release(&mut self.out.bytes);
         match self.server.finish() {
             Persistence::Keep => After::Next,
             Persistence::Close => After::Close,
@@ -241,11 +254,13 @@ impl Http1 {
         cx: &mut Context<'_>,
         buffers: &Buffers,
     ) -> Poll<io::Result<usize>> {
-        if self.wire.poll_readable(cx).is_pending() {
+        if self.is_still_empty() || self.wire.poll_readable(cx).is_pending() {
+            self.is_awaited = true;
             buffers.release(&mut self.inbox);
             self.settle();
             return Poll::Pending;
         }
+        self.is_awaited = false;
         buffers.ensure(&mut self.inbox);
         if self.inbox.len() == self.inbox.capacity() {
             self.inbox.reserve(limits::READ_BUFFER_BYTES);
@@ -255,8 +270,17 @@ impl Http1 {
         if polled.is_pending() {
             buffers.release(&mut self.inbox);
         }
-        self.settle();
+        if polled.is_pending() || self.is_bulk {
+            self.settle();
+        }
         polled
+    }
+
+    /// Whether nothing came since the task was told that nothing was there: then its waker need not be registered again,
+    /// which takes a lock. A connection stays in one task.
+    fn is_still_empty(&self) -> bool {
+        let came = |stream: &TcpStream| stream.try_io(Interest::READABLE, || Ok(())).is_ok();
+        self.is_awaited && self.wire.tcp().is_some_and(|stream| !came(stream))
     }
 
     /// The same for more of a request's body, in larger pieces where it comes in bulk.
@@ -273,8 +297,8 @@ impl Http1 {
         polled
     }
 
-    /// Puts its buffers on the books.
-    fn settle(&self) {
+    /// Puts its buffers on the books, before it waits for something.
+    pub(super) fn settle(&self) {
         if let Some(charge) = &self.charge {
             charge.set(self.inbox.capacity() + self.out.bytes.capacity());
         }
