@@ -5,233 +5,123 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use leno_core::snapshot::Resources;
-use leno_proxy::{Admin, ConfigSource, Options, Running};
-
 use crate::admin::page;
 use crate::basic::OK;
 use crate::ca::{Ca, id};
-use crate::config::{LISTENER, options};
+use crate::config::LISTENER;
+use crate::envoy::{self, Pair, log, text};
 use crate::h2;
-use crate::hbone::tls_files;
-use crate::operators::{Envoy, envoy, poll, program};
 use crate::origin::{Peer, answering, origin};
-
-const HTTP: &str =
-    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 
 /// Denies what is secret, and counts what an empty list of policies would deny.
 const DENY: &str = "
-  rules_stat_prefix: deny_
-  shadow_rules_stat_prefix: strict_
-  rules:
-    action: DENY
-    policies:
-      no secrets:
-        permissions: [{url_path: {path: {contains: secret, ignore_case: true}}}]
-        principals: [{any: true}]
-      no-long-query:
-        permissions:
-        - header: {name: ':path', string_match: {safe_regex: {regex: '.*\\?.{20,}'}}}
-        principals: [{any: true}]
-      an-admin-elsewhere:
-        permissions: [{url_path: {path: {prefix: /admin}}}]
-        principals:
-        - not_id:
-            or_ids: {ids: [{header: {name: x-role, string_match: {exact: admin}}}, {remote_ip: {address_prefix: 10.0.0.0, prefix_len: 8}}]}
-  shadow_rules: {action: ALLOW}
+rules_stat_prefix: deny_
+shadow_rules_stat_prefix: strict_
+rules:
+  action: DENY
+  policies:
+    no secrets:
+      permissions: [{url_path: {path: {contains: secret, ignore_case: true}}}]
+      principals: [{any: true}]
+    no-long-query:
+      permissions:
+      - header: {name: ':path', string_match: {safe_regex: {regex: '.*\\?.{20,}'}}}
+      principals: [{any: true}]
+    an-admin-elsewhere:
+      permissions: [{url_path: {path: {prefix: /admin}}}]
+      principals:
+      - not_id:
+          or_ids: {ids: [{header: {name: x-role, string_match: {exact: admin}}}, {remote_ip: {address_prefix: 10.0.0.0, prefix_len: 8}}]}
+shadow_rules: {action: ALLOW}
 ";
 
 /// Allows by path, method, header, address and port; `gap-` rules never apply.
 const ALLOW: &str = "
-  rules:
-    policies:
-      readers:
-        permissions:
-        - and_rules:
-            rules:
-            - or_rules: {rules: [{header: {name: ':method', string_match: {exact: GET}}}, {header: {name: ':method', string_match: {exact: OPTIONS}}}]}
-            - or_rules: {rules: [{url_path: {path: {prefix: /items/}}}, {url_path: {path: {exact: /items}}}]}
-        principals: [{any: true}]
-      writers:
-        permissions: [{header: {name: ':method', string_match: {prefix: P}}}]
-        principals:
-        - and_ids:
-            ids:
-            - header: {name: x-role, string_match: {suffix: writer}}
-            - not_id: {header: {name: x-suspended}}
-      hosts:
-        permissions: [{header: {name: ':authority', string_match: {suffix: .internal, ignore_case: true}}}]
-        principals: [{source_ip: {address_prefix: 127.0.0.0, prefix_len: 8}}]
-      exact-case:
-        permissions: [{url_path: {path: {exact: /Case, ignore_case: true}}}]
-        principals: [{direct_remote_ip: {address_prefix: 127.0.0.1, prefix_len: 32}}]
-      ports:
-        permissions:
-        - and_rules: {rules: [{destination_port_range: {start: 1, end: 65536}}, {destination_ip: {address_prefix: 127.0.0.1, prefix_len: 32}}, {url_path: {path: {safe_regex: {regex: '/re/[0-9]+'}}}}]}
-        principals: [{any: true}]
-      gap-port:
-        permissions: [{destination_port: 1}]
-        principals: [{any: true}]
-      gap-net:
-        permissions: [{any: true}]
-        principals: [{remote_ip: {address_prefix: 192.0.2.0, prefix_len: 24}}]
-      gap-tls:
-        permissions: [{any: true}]
-        principals: [{authenticated: {}}, {authenticated: {principal_name: {prefix: spiffe}}}]
-      gap-sni:
-        permissions: [{requested_server_name: {exact: a.test}}]
-        principals: [{any: true}]
-      levels:
-        permissions: [{header: {name: x-level, range_match: {start: 3, end: 5}}}]
-        principals: [{url_path: {path: {prefix: /}}}]
-      absent:
-        permissions: [{not_rule: {header: {name: x-any, present_match: true}}}]
-        principals: [{header: {name: x-open, string_match: {exact: 'yes'}, treat_missing_header_as_empty: true}}]
-      admins:
-        permissions: [{url_path: {path: {prefix: /admin}}}]
-        principals: [{header: {name: x-role, string_match: {exact: admin}}}]
+rules:
+  policies:
+    readers:
+      permissions:
+      - and_rules:
+          rules:
+          - or_rules: {rules: [{header: {name: ':method', string_match: {exact: GET}}}, {header: {name: ':method', string_match: {exact: OPTIONS}}}]}
+          - or_rules: {rules: [{url_path: {path: {prefix: /items/}}}, {url_path: {path: {exact: /items}}}]}
+      principals: [{any: true}]
+    writers:
+      permissions: [{header: {name: ':method', string_match: {prefix: P}}}]
+      principals:
+      - and_ids:
+          ids:
+          - header: {name: x-role, string_match: {suffix: writer}}
+          - not_id: {header: {name: x-suspended}}
+    hosts:
+      permissions: [{header: {name: ':authority', string_match: {suffix: .internal, ignore_case: true}}}]
+      principals: [{source_ip: {address_prefix: 127.0.0.0, prefix_len: 8}}]
+    exact-case:
+      permissions: [{url_path: {path: {exact: /Case, ignore_case: true}}}]
+      principals: [{direct_remote_ip: {address_prefix: 127.0.0.1, prefix_len: 32}}]
+    ports:
+      permissions:
+      - and_rules: {rules: [{destination_port_range: {start: 1, end: 65536}}, {destination_ip: {address_prefix: 127.0.0.1, prefix_len: 32}}, {url_path: {path: {safe_regex: {regex: '/re/[0-9]+'}}}}]}
+      principals: [{any: true}]
+    gap-port:
+      permissions: [{destination_port: 1}]
+      principals: [{any: true}]
+    gap-net:
+      permissions: [{any: true}]
+      principals: [{remote_ip: {address_prefix: 192.0.2.0, prefix_len: 24}}]
+    gap-tls:
+      permissions: [{any: true}]
+      principals: [{authenticated: {}}, {authenticated: {principal_name: {prefix: spiffe}}}]
+    gap-sni:
+      permissions: [{requested_server_name: {exact: a.test}}]
+      principals: [{any: true}]
+    levels:
+      permissions: [{header: {name: x-level, range_match: {start: 3, end: 5}}}]
+      principals: [{url_path: {path: {prefix: /}}}]
+    absent:
+      permissions: [{not_rule: {header: {name: x-any, present_match: true}}}]
+      principals: [{header: {name: x-open, string_match: {exact: 'yes'}, treat_missing_header_as_empty: true}}]
+    admins:
+      permissions: [{url_path: {path: {prefix: /admin}}}]
+      principals: [{header: {name: x-role, string_match: {exact: admin}}}]
 ";
 
-fn rbac(kind: &str, settings: &str, indent: usize) -> String {
-    let pad = " ".repeat(indent);
-    let lines: String = settings
-        .lines()
-        .skip_while(|line| line.is_empty())
-        .map(|line| format!("{pad}  {line}\n"))
-        .collect();
-    format!(
-        "{pad}- name: envoy.filters.{kind}.rbac\n{pad}  typed_config:\n{pad}    \"@type\": \
-         type.googleapis.com/envoy.extensions.filters.{kind}.rbac.v3.RBAC\n{lines}"
-    )
-}
-
-/// A listener with these filters before what answers, TLS if there is some, and a log.
-fn file(filters: &str, tls: &str, last: &str) -> String {
-    format!(
-        "node: {{ id: it, cluster: it }}
-admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }} }}
-static_resources:
-  listeners:
-  - name: {LISTENER}
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
-    filter_chains:
-    - filters:
-{filters}{last}{tls}"
-    )
-}
-
-fn log(path: &Path, format: &str) -> String {
-    format!(
-        "access_log:
-          - name: envoy.access_loggers.file
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-              path: {}
-              log_format: {{ text_format_source: {{ inline_string: \"{format}\\n\" }} }}",
-        path.display()
-    )
+fn rbac(kind: &str, settings: &str) -> String {
+    let name = format!("envoy.filters.{kind}.rbac");
+    envoy::filter(&name, &format!("envoy.extensions.filters.{kind}.rbac.v3.RBAC"), settings)
 }
 
 /// Answers by routes, behind these HTTP filters.
-fn http(filters: &str, access_log: &str) -> String {
-    let own = rbac("http", "", 0);
-    let per_route = own.lines().nth(2).map_or(String::new(), |line| {
-        line.trim().replace(".v3.RBAC", ".v3.RBACPerRoute").replace("\"@type\":", "'@type':")
-    });
-    let said = |what: &str| {
-        format!("typed_per_filter_config: {{envoy.filters.http.rbac: {{{per_route}{what}}}}}")
+fn web(filters: &str, access_log: &str) -> String {
+    const ANSWER: &str = "direct_response: { status: 200, body: { inline_string: served } }";
+    let own = |what: &str| {
+        format!(
+            "typed_per_filter_config: {{ envoy.filters.http.rbac: {{ \"@type\": \
+             type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute{what} }} }}"
+        )
     };
-    let answer = "direct_response: {status: 200, body: {inline_string: served}}";
-    format!(
-        "      - name: http
-        typed_config:
-          \"@type\": type.googleapis.com/{HTTP}
-          stat_prefix: it
-          normalize_path: true
-          use_remote_address: true
-          server_header_transformation: PASS_THROUGH
-          {access_log}
-          route_config:
-            name: r
-            virtual_hosts:
-            - name: all
-              domains: [\"*\"]
-              routes:
-              - match: {{prefix: /free}}
-                {answer}
-                {}
-              - match: {{prefix: /closed}}
-                {answer}
-                {}
-              - match: {{prefix: /}}
-                {answer}
-          http_filters:
-{filters}          - name: envoy.filters.http.router
-            typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-",
-        said(""),
-        said(", rbac: {rules: {}}")
-    )
+    let routes = format!(
+        "{{ match: {{ prefix: /free }}, {ANSWER}, {} }}, {{ match: {{ prefix: /closed }}, {ANSWER}, {} }}, \
+         {{ match: {{ prefix: / }}, {ANSWER} }}",
+        own(""),
+        own(", rbac: { rules: {} }")
+    );
+    let settings = format!(
+        "normalize_path: true
+use_remote_address: true
+server_header_transformation: PASS_THROUGH
+{access_log}"
+    );
+    envoy::http("", &settings, &routes, filters)
 }
 
-/// Both with the same file but for where they log.
-struct Pair {
-    _folder: tempfile::TempDir,
-    _envoy: Envoy,
-    ours: Running,
-    addresses: [SocketAddr; 2],
-    logs: [std::path::PathBuf; 2],
-    admin: SocketAddr,
-}
-
-impl Pair {
-    /// `None` where there is no Envoy.
-    fn start(text: impl Fn(&Path) -> String) -> Option<Self> {
-        let program = program()?;
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::write(at("envoy.yaml"), text(&at("theirs"))).unwrap();
-        std::fs::write(at("leno.yaml"), text(&at("ours"))).unwrap();
-        let (envoy, theirs) = envoy(&program, folder.path(), &at("envoy.yaml"));
-        let admin = std::fs::read_to_string(at("admin")).unwrap().parse().unwrap();
-        let config = ConfigSource::Static(at("leno.yaml"));
-        let admin_here = Admin::At("127.0.0.1:0".parse().unwrap());
-        let ours = leno_proxy::start(Options {
-            config,
-            admin: admin_here,
-            ..options(Resources::default())
-        });
-        let ours = ours.unwrap_or_else(|error| panic!("{error}"));
-        let addresses = [ours.address(LISTENER).unwrap(), theirs];
-        let logs = [at("ours"), at("theirs")];
-        Some(Self { _folder: folder, _envoy: envoy, ours, addresses, logs, admin })
-    }
-
-    /// What both logged, once it is that many lines.
-    fn logged(&self, count: usize) -> [Vec<String>; 2] {
-        self.logs.clone().map(|path| {
-            poll("its records", || {
-                let text = std::fs::read_to_string(&path).ok()?;
-                let lines = text.lines().count();
-                let is_all = text.ends_with('\n') && lines >= count;
-                is_all.then(|| text.lines().map(str::to_owned).collect())
-            })
-        })
-    }
-
-    /// What both counted, as lines of the exposition.
-    fn counted(&self) -> [BTreeSet<String>; 2] {
-        let (_, ours) = page(&self.ours, "GET /stats/prometheus");
-        let mut admin = Peer::connect(self.admin);
-        admin.write("GET /stats/prometheus HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        [ours, admin.rest()].map(|text| {
-            let lines =
-                text.lines().filter(|line| line.contains("rbac_") && !line.starts_with('#'));
-            lines.map(str::to_owned).collect()
-        })
-    }
+/// What both counted, as lines of the exposition.
+fn counted(pair: &Pair) -> [BTreeSet<String>; 2] {
+    let (_, ours) = page(&pair.ours, "GET /stats/prometheus");
+    [ours, pair.theirs.page("/stats/prometheus")].map(|text| {
+        let lines = text.lines().filter(|line| line.contains("rbac_") && !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    })
 }
 
 /// Requests with every combination of what the policies look at.
@@ -280,9 +170,9 @@ fn requests() -> Vec<String> {
 fn requests_are_decided_recorded_and_counted_as_by_envoy() {
     const FORMAT: &str =
         "%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%";
-    let filters = rbac("http", DENY, 10) + &rbac("http", ALLOW, 10);
-    let text = |path: &Path| file("", "", &http(&filters, &log(path, FORMAT)));
-    let Some(pair) = Pair::start(text) else { return };
+    let filters = rbac("http", DENY) + &rbac("http", ALLOW);
+    let chain = |path: &Path| web(&filters, &log(path, &text(FORMAT)));
+    let Some(pair) = Pair::start(|path| envoy::file(&chain(path), &[])) else { return };
     let requests = requests();
     let mut told = Vec::new();
     for request in &requests {
@@ -301,7 +191,7 @@ fn requests_are_decided_recorded_and_counted_as_by_envoy() {
     assert_eq!(ours, theirs);
     let secrets = "403 - rbac_access_denied_matched_policy[no_secrets]";
     assert!(ours.iter().any(|line| line.ends_with(secrets)), "{ours:#?}");
-    let [ours, theirs] = pair.counted();
+    let [ours, theirs] = counted(&pair);
     assert_eq!(ours, theirs);
 }
 
@@ -327,12 +217,12 @@ fn curl(ca: &Ca, name: &str, address: SocketAddr, version: &str, path: &str) -> 
 fn principals() -> String {
     let one = |name: &str, path: &str, principal: &str| {
         format!(
-            "      {name}:\n        permissions: [{{url_path: {{path: {{exact: {path}}}}}}}]\n        \
+            "    {name}:\n      permissions: [{{url_path: {{path: {{exact: {path}}}}}}}]\n      \
              principals: [{{authenticated: {{principal_name: {principal}}}}}]\n"
         )
     };
     format!(
-        "  rules:\n    policies:\n{}{}{}{}",
+        "rules:\n  policies:\n{}{}{}{}",
         one("alice-only", "/exact", &format!("{{exact: '{}'}}", id("alice"))),
         one("by-prefix", "/prefix", "{prefix: 'spiffe://cluster.local/ns/default/sa/al'}"),
         one("by-regex", "/regex", "{safe_regex: {regex: 'spiffe://.*/sa/b.*'}}"),
@@ -340,20 +230,12 @@ fn principals() -> String {
     )
 }
 
-fn tls(ca: &Ca, more: &str) -> String {
-    format!(
-        "      transport_socket: {{ name: tls, typed_config: {{ \"@type\": \
-         type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, {}{more} }} }}\n",
-        tls_files(ca, "server", &["h2", "http/1.1"])
-    )
-}
-
 #[test]
 fn a_client_certificate_says_who_asks() {
     let ca = Ca::new();
-    let socket = tls(&ca, ", require_client_certificate: true");
-    let filters = rbac("http", &principals(), 10);
-    let Some(pair) = Pair::start(|_| file("", &socket, &http(&filters, ""))) else { return };
+    let tls = envoy::tls("DownstreamTlsContext", &ca, "server", &["h2", "http/1.1"]);
+    let chain = web(&rbac("http", &principals()), "") + &tls;
+    let Some(pair) = Pair::start(|_| envoy::file(&chain, &[])) else { return };
     // (path, what alice gets, what bob gets)
     let table = [
         ("/exact", 200, 403),
@@ -372,29 +254,6 @@ fn a_client_certificate_says_who_asks() {
             }
         }
     }
-}
-
-/// Bytes to `to`, behind these network filters.
-fn tcp(to: SocketAddr, access_log: &str) -> String {
-    format!(
-        "      - name: tcp
-        typed_config:
-          \"@type\": type.googleapis.com/{TCP}
-          stat_prefix: it
-          cluster: c
-          {access_log}
-"
-    ) + &format!(
-        "  clusters:
-  - name: c
-    type: STATIC
-    connect_timeout: 5s
-    load_assignment:
-      cluster_name: c
-      endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }} }}] }}]
-",
-        to.port()
-    )
 }
 
 #[test]
@@ -425,10 +284,13 @@ fn connections_are_decided_recorded_and_counted_as_by_envoy() {
             "{{the policy: {{permissions: [{{{permission}}}], principals: [{{{principal}}}]}}}}"
         );
         let settings =
-            format!("  stat_prefix: it.\n  rules: {{action: {action}, policies: {policies}}}\n");
-        let filter = rbac("network", &settings, 6);
-        let text = |path: &Path| file(&filter, "", &tcp(echo, &log(path, FORMAT)));
-        let Some(pair) = Pair::start(text) else { return };
+            format!("stat_prefix: it.\nrules: {{action: {action}, policies: {policies}}}\n");
+        let filter = rbac("network", &settings);
+        let pair = Pair::start(|path| {
+            let chain = envoy::tcp(&filter, "c", &log(path, &text(FORMAT)));
+            envoy::file(&chain, &[envoy::cluster("c", "", echo)])
+        });
+        let Some(pair) = pair else { return };
         for address in pair.addresses {
             let mut client = Peer::connect(address);
             client.write("hello\n");
@@ -441,7 +303,7 @@ fn connections_are_decided_recorded_and_counted_as_by_envoy() {
         for lines in [&ours, &theirs] {
             assert!(lines[0].ends_with(&format!(" {expected}")), "{policies}: {ours:?} {theirs:?}");
         }
-        let [ours, theirs] = pair.counted();
+        let [ours, theirs] = counted(&pair);
         assert_eq!(ours, theirs, "{policies}");
     }
 }
@@ -451,19 +313,14 @@ fn a_connection_is_authorized_by_its_certificate() {
     let ca = Ca::new();
     let (web, _requests) = answering(OK);
     let alice = format!(
-        "  stat_prefix: it.\n  rules: {{policies: {{alice: {{permissions: [{{any: true}}], principals: [\
+        "stat_prefix: it.\nrules: {{policies: {{alice: {{permissions: [{{any: true}}], principals: [\
          {{authenticated: {{principal_name: {{exact: '{}'}}}}}}]}}}}}}\n",
         id("alice")
     );
-    let socket =
-        tls(&ca, ", require_client_certificate: true").replace("[h2, http/1.1]", "[http/1.1]");
-    let (head, clusters) = {
-        let text = tcp(web, "");
-        let at = text.find("  clusters:").unwrap();
-        (text[..at].to_owned(), text[at..].to_owned())
-    };
-    let text = |_: &Path| file(&rbac("network", &alice, 6), &socket, &head) + &clusters;
-    let Some(pair) = Pair::start(text) else { return };
+    let tls = envoy::tls("DownstreamTlsContext", &ca, "server", &["http/1.1"]);
+    let chain = envoy::tcp(&rbac("network", &alice), "c", "") + &tls;
+    let text = envoy::file(&chain, &[envoy::cluster("c", "", web)]);
+    let Some(pair) = Pair::start(|_| text.clone()) else { return };
     for address in pair.addresses {
         assert_eq!(curl(&ca, "alice", address, "--http1.1", "/"), "200 1.1");
         assert_eq!(curl(&ca, "bob", address, "--http1.1", "/"), "000 0");
@@ -472,13 +329,7 @@ fn a_connection_is_authorized_by_its_certificate() {
 
 #[tokio::test]
 async fn streams_of_one_connection_are_decided_each_for_itself() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("leno.yaml");
-    std::fs::write(&path, file("", "", &http(&rbac("http", ALLOW, 10), ""))).unwrap();
-    let config = ConfigSource::Static(path);
-    let running =
-        leno_proxy::start(Options { config, admin: Admin::Off, ..options(Resources::default()) });
-    let running = running.unwrap();
+    let running = envoy::ours(&envoy::file(&web(&rbac("http", ALLOW), ""), &[])).unwrap();
     let mut client = h2::Client::connect(running.address(LISTENER).unwrap()).await;
     for _ in 0..3 {
         for (method, path, status) in
@@ -510,7 +361,7 @@ async fn streams_of_one_connection_are_decided_each_for_itself() {
 fn what_would_decide_and_is_not_known_is_refused_with_its_place() {
     let policy = |permission: &str, principal: &str| {
         format!(
-            "  rules: {{policies: {{p: {{permissions: [{{{permission}}}], principals: [{{{principal}}}]}}}}}}\n"
+            "rules: {{policies: {{p: {{permissions: [{{{permission}}}], principals: [{{{principal}}}]}}}}}}\n"
         )
     };
     let metadata = "metadata: {filter: a, path: [{key: b}], value: {present_match: true}}";
@@ -532,35 +383,28 @@ fn what_would_decide_and_is_not_known_is_refused_with_its_place() {
         (policy("", "any: true"), "permissions[0]", "exactly one condition is expected"),
         (policy("any: true, destination_port: 1", "any: true"), "permissions[0]", "exactly one"),
         (policy("destination_port_range: {start: 2, end: 2}", "any: true"), "port_range", "2 to 2"),
-        ("  matcher: {}\n".to_owned(), "typed_config.matcher", "is not supported"),
-        ("  shadow_matcher: {}\n".to_owned(), "typed_config.shadow_matcher", "is not supported"),
+        ("matcher: {}\n".to_owned(), "typed_config.matcher", "is not supported"),
+        ("shadow_matcher: {}\n".to_owned(), "typed_config.shadow_matcher", "is not supported"),
         (
-            "  rules: {policies: {p: {permissions: [{any: true}]}}}\n".to_owned(),
+            "rules: {policies: {p: {permissions: [{any: true}]}}}\n".to_owned(),
             "policies[p].principals",
             "is missing",
         ),
         (
-            "  rules: {policies: {p: {permissions: [{any: true}], principals: [{any: true}], condition: {}}}}\n"
+            "rules: {policies: {p: {permissions: [{any: true}], principals: [{any: true}], condition: {}}}}\n"
                 .to_owned(),
             "policies[p].condition",
             "is not supported",
         ),
     ];
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("leno.yaml");
+    let refusal = |text: &str| envoy::ours(text).map(drop).unwrap_err().to_string();
     for (settings, place, said) in table {
-        std::fs::write(&path, file("", "", &http(&rbac("http", &settings, 10), ""))).unwrap();
-        let config = ConfigSource::Static(path.clone());
-        let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
-        let error = leno_proxy::start(options).map(drop).unwrap_err().to_string();
+        let error = refusal(&envoy::file(&web(&rbac("http", &settings), ""), &[]));
         assert!(error.contains(place) && error.contains(said), "{settings}: {error}");
     }
-    let header = "  stat_prefix: it\n  rules: {policies: {p: {permissions: [{not_rule: {header: {name: x}}}], \
+    let header = "stat_prefix: it\nrules: {policies: {p: {permissions: [{not_rule: {header: {name: x}}}], \
          principals: [{any: true}]}}}\n";
-    let text = file(&rbac("network", header, 6), "", &tcp(([127, 0, 0, 1], 1).into(), ""));
-    std::fs::write(&path, text).unwrap();
-    let config = ConfigSource::Static(path);
-    let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
-    let error = leno_proxy::start(options).map(drop).unwrap_err().to_string();
+    let to = envoy::cluster("c", "", ([127, 0, 0, 1], 1).into());
+    let error = refusal(&envoy::file(&envoy::tcp(&rbac("network", header), "c", ""), &[to]));
     assert!(error.contains("not_rule.header: is not supported; a connection has no"), "{error}");
 }

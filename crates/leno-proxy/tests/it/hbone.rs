@@ -16,7 +16,7 @@ use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response, StatusCode};
 use leno_core::config::*;
 use leno_core::snapshot::Resources;
-use leno_proxy::{ConfigSource, Options, Running};
+use leno_proxy::Running;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,7 +25,7 @@ use crate::ca::{Ca, id};
 use crate::config::{
     LISTENER, cluster, edited, forward, http_listener, listener, options, route, start, tcp,
 };
-use crate::operators;
+use crate::envoy::{self, Envoy};
 use crate::origin::{Peer, answering, origin};
 
 /// The workload's address as the tunnel names it; nobody connects to it.
@@ -366,150 +366,54 @@ async fn what_ztunnel_refuses_is_a_connection_that_was_not_made() {
     }
 }
 
-/// `common_tls_context` on one line.
-pub(crate) fn tls_files(ca: &Ca, name: &str, alpn: &[&str]) -> String {
-    let (chain, key) = ca.issue(name);
-    format!(
-        "common_tls_context: {{ alpn_protocols: [{}],
-            tls_certificates: [{{ certificate_chain: {{ filename: {} }}, private_key: {{ filename: {} }} }}],
-            validation_context: {{ trusted_ca: {{ filename: {} }} }} }}",
-        alpn.join(", "),
-        chain.display(),
-        key.display(),
-        ca.root().display()
-    )
-}
-
 /// Envoy that sends every connection through a tunnel to `hbone`, and says what Istio's sidecars say.
 fn envoy_client(ca: &Ca, hbone: SocketAddr) -> String {
-    format!(
-        "node: {{ id: it, cluster: it }}
-admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }} }}
-static_resources:
-  listeners:
-  - name: {LISTENER}
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.tcp_proxy
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-          stat_prefix: it
-          cluster: hbone
-          tunneling_config:
-            hostname: {WORKLOAD}:{WEB}
-            headers_to_add: [{{ header: {{ key: baggage, value: \"{BAGGAGE}\" }} }}]
-  clusters:
-  - name: hbone
-    type: STATIC
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {{ http2_protocol_options: {{ allow_connect: true }} }}
-    transport_socket:
-      name: envoy.transport_sockets.tls
-      typed_config:
-        \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-        {}
-    load_assignment:
-      cluster_name: hbone
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}
-",
-        tls_files(ca, "client", &["h2"]),
-        hbone.port()
-    )
+    let tunneling = format!(
+        "tunneling_config:
+  hostname: {WORKLOAD}:{WEB}
+  headers_to_add: [{{ header: {{ key: baggage, value: \"{BAGGAGE}\" }} }}]"
+    );
+    let upstream = envoy::speaks("http2_protocol_options: { allow_connect: true }")
+        + &envoy::tls("UpstreamTlsContext", ca, "client", &["h2"]);
+    let cluster = envoy::cluster("hbone", &upstream, hbone);
+    envoy::file(&envoy::tcp("", "hbone", &tunneling), &[cluster])
 }
 
 /// Envoy that ends tunnels and sends their bytes to `web`.
 fn envoy_server(ca: &Ca, web: SocketAddr) -> String {
-    format!(
-        "node: {{ id: it, cluster: it }}
-admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }} }}
-static_resources:
-  listeners:
-  - name: {LISTENER}
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
-    filter_chains:
-    - transport_socket:
-        name: envoy.transport_sockets.tls
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-          require_client_certificate: true
-          {}
-      filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: it
-          http2_protocol_options: {{ allow_connect: true }}
-          upgrade_configs: [{{ upgrade_type: CONNECT }}]
-          route_config:
-            name: r
-            virtual_hosts:
-            - name: all
-              domains: [\"*\"]
-              routes:
-              - match: {{ connect_matcher: {{}} }}
-                route:
-                  cluster: web
-                  upgrade_configs: [{{ upgrade_type: CONNECT, connect_config: {{}} }}]
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-  clusters:
-  - name: web
-    type: STATIC
-    load_assignment:
-      cluster_name: web
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}
-",
-        tls_files(ca, "server", &["h2"]),
-        web.port()
-    )
-}
-
-/// A file with this text, and its folder.
-pub(crate) fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("envoy.yaml");
-    std::fs::write(&path, text).unwrap();
-    (folder, path)
+    let settings = "http2_protocol_options: { allow_connect: true }
+upgrade_configs: [{ upgrade_type: CONNECT }]";
+    let route = "{ match: { connect_matcher: {} }, route: { cluster: web, \
+                 upgrade_configs: [{ upgrade_type: CONNECT, connect_config: {} }] } }";
+    let tls = envoy::tls("DownstreamTlsContext", ca, "server", &["h2"]);
+    let chain = envoy::http("", settings, route, "") + &tls;
+    envoy::file(&chain, &[envoy::cluster("web", "", web)])
 }
 
 #[test]
 fn envoy_sends_through_our_tunnels() {
-    let Some(program) = operators::program() else { return };
     let ca = Ca::new();
     let (_far, hbone, requests) = start_receiver(&ca);
-    let (folder, path) = written(&envoy_client(&ca, hbone));
-    let (_envoy, address) = operators::envoy(&program, folder.path(), &path);
+    let Some(envoy) = Envoy::start(&envoy_client(&ca, hbone)) else { return };
     for _ in 0..3 {
-        assert_eq!(Peer::connect(address).call(GET), OK);
+        assert_eq!(Peer::connect(envoy.address).call(GET), OK);
         assert!(requests.recv().unwrap().contains(&id("client")));
     }
 }
 
 #[test]
 fn we_send_through_envoys_tunnels() {
-    let Some(program) = operators::program() else { return };
     let ca = Ca::new();
     let (web, requests) = answering(OK);
     let text = envoy_server(&ca, web);
-    let (folder, path) = written(&text);
-    let (_envoy, hbone) = operators::envoy(&program, folder.path(), &path);
-    let (_near, address) = start(sender(&ca, hbone));
+    let Some(envoy) = Envoy::start(&text) else { return };
+    let (_near, address) = start(sender(&ca, envoy.address));
     for _ in 0..3 {
         assert_eq!(Peer::connect(address).call(GET), OK);
         assert!(requests.recv().unwrap().starts_with("GET / HTTP/1.1\r\n"));
     }
     // The same file, read by us.
-    let options = Options { config: ConfigSource::Static(path), ..options(Resources::default()) };
-    let ours = leno_proxy::start(options).unwrap();
+    let ours = envoy::ours(&text).unwrap();
     let (_near, address) = start(sender(&ca, ours.address(LISTENER).unwrap()));
     assert_eq!(Peer::connect(address).call(GET), OK);
 }

@@ -1,13 +1,9 @@
 //! Access logs in a form of their own: the same lines that a real Envoy writes for the same requests.
 
-use std::path::Path;
-
-use leno_core::snapshot::Resources;
-use leno_proxy::{Admin, ConfigSource, Options};
 use serde_json::Value;
 
-use crate::config::{LISTENER, options};
-use crate::operators::{ANSWER, envoy, file, poll, program};
+use crate::envoy::{self, Pair, log};
+use crate::operators::{ANSWER, file};
 use crate::origin::{Peer, answering};
 
 /// Everything whose value does not differ from run to run.
@@ -28,50 +24,17 @@ const REQUESTS: [&str; 2] = [
     "POST /b HTTP/1.1\r\nHost: some.host\r\nContent-Length: 5\r\n\r\nhello",
 ];
 
-/// A log in the file at `path`, as a field of a connection manager.
-pub(crate) fn log(path: &Path, format: &str) -> String {
-    format!(
-        "access_log:
-          - name: envoy.access_loggers.file
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-              path: {}
-              {format}",
-        path.display()
-    )
-}
-
-/// What is in the log once it has so many lines.
-pub(crate) fn lines(path: &Path, count: usize) -> Vec<String> {
-    poll("its records", || {
-        let text = std::fs::read_to_string(path).ok()?;
-        let whole = text.ends_with('\n') && text.lines().count() == count;
-        whole.then(|| text.lines().map(str::to_owned).collect())
-    })
-}
-
-/// What Envoy and we write for the same requests.
+/// What we and Envoy write for the same requests.
 fn check(format: &str) -> Option<[Vec<String>; 2]> {
-    let program = program()?;
     let (origin, _requests) = answering(ANSWER);
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let send = |address| {
+    let pair = Pair::start(|path| file(origin, &log(path, format)))?;
+    for address in pair.addresses {
         for request in REQUESTS {
             let mut client = Peer::connect(address);
             assert!(client.call(request).starts_with("HTTP/1.1 200"));
         }
-    };
-    std::fs::write(at("envoy.yaml"), file(origin, &log(&at("theirs"), format))).unwrap();
-    let (_envoy, address) = envoy(&program, folder.path(), &at("envoy.yaml"));
-    send(address);
-    let theirs = lines(&at("theirs"), REQUESTS.len());
-    std::fs::write(at("leno.yaml"), file(origin, &log(&at("ours"), format))).unwrap();
-    let config = ConfigSource::Static(at("leno.yaml"));
-    let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
-    let running = leno_proxy::start(options).unwrap();
-    send(running.address(LISTENER).unwrap());
-    Some([theirs, lines(&at("ours"), REQUESTS.len())])
+    }
+    Some(pair.logged(REQUESTS.len()))
 }
 
 #[test]
@@ -82,7 +45,7 @@ fn a_text_has_the_words_that_envoy_writes() {
     ] {
         // A single-quoted text knows no escapes; the line feed has to be one.
         let format = format.replace('\'', "\"");
-        let Some([theirs, ours]) = check(&format) else { return };
+        let Some([ours, theirs]) = check(&format) else { return };
         assert_eq!(ours, theirs, "{format}");
         assert!(ours[0].contains("GET /a?b=c /rewritten/a?b=c HTTP/1.1 200"), "{ours:?}");
     }
@@ -96,7 +59,7 @@ fn json_has_the_keys_values_and_types_that_envoy_writes() {
     ] {
         let Some(both) = check(&format) else { return };
         let read = |line: &String| serde_json::from_str::<Value>(line).unwrap();
-        let [theirs, ours] = both.map(|lines| lines.iter().map(read).collect::<Vec<_>>());
+        let [ours, theirs] = both.map(|lines| lines.iter().map(read).collect::<Vec<_>>());
         assert_eq!(ours, theirs, "{format}");
         assert_eq!(ours[0]["code"], 200, "a number stays one");
     }
@@ -105,8 +68,7 @@ fn json_has_the_keys_values_and_types_that_envoy_writes() {
 #[test]
 fn an_operator_that_is_not_known_is_told_with_its_place() {
     let (origin, _requests) = answering(ANSWER);
-    let folder = tempfile::tempdir().unwrap();
-    let (path, out) = (folder.path().join("leno.yaml"), folder.path().join("out"));
+    let nowhere = std::path::Path::new("/nowhere");
     // (form, place, what is said)
     let table = [
         (
@@ -124,10 +86,8 @@ fn an_operator_that_is_not_known_is_told_with_its_place() {
         ),
     ];
     for (form, place, said) in table {
-        std::fs::write(&path, file(origin, &log(&out, form))).unwrap();
-        let config = ConfigSource::Static(path.clone());
-        let options = Options { config, admin: Admin::Off, ..options(Resources::default()) };
-        let error = leno_proxy::start(options).map(drop).unwrap_err().to_string();
+        let error = envoy::ours(&file(origin, &log(nowhere, form))).map(drop);
+        let error = error.unwrap_err().to_string();
         assert!(error.contains(place) && error.contains(said), "{form}: {error}");
     }
 }

@@ -15,6 +15,7 @@ mod connect;
 mod connections;
 mod cve;
 mod durations;
+mod envoy;
 mod failures;
 mod grpc;
 mod h2;
