@@ -3,5 +3,7 @@
 //! Nothing here is part of a mesh: these are the programs a mesh is put around.
 
 pub mod bookinfo;
+pub mod ca;
 pub mod client;
 pub mod load;
+pub mod restless;

@@ -4,11 +4,17 @@
 //! One to sixty seconds, a thousand times as fast, and clients whose pauses lie in the same range, so that requests and ends
 //! meet on the way all the time.
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[path = "../../../crates/leno-testkit/src/restless.rs"]
+#[allow(
+    unreachable_pub,
+    reason = "compiled in by path: the build system depends on none of our crates"
+)]
+mod restless;
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,26 +31,11 @@ const IDLE_MAX_MS: u64 = 60;
 /// Exchanges of the short form.
 const FEW: u64 = 3_000;
 
-/// What a server made of a request that must not be processed twice.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    /// How often it was read.
-    times: u32,
-    /// It was read when its connection was being closed: whoever sent it cannot know whether it was processed.
-    is_in_doubt: bool,
-}
-
-#[derive(Debug, Default)]
-struct AllSeen {
-    /// By path.
-    posts: Mutex<BTreeMap<String, Seen>>,
-    /// Connections that a server closed because they were idle.
-    closed: AtomicU64,
-}
-
 pub(super) fn closes(plan: &Plan<'_>) -> Result<Report> {
-    let seen = Arc::<AllSeen>::default();
-    let origin = Origin { http: serve(Arc::clone(&seen))?, ..origin::start()? };
+    let mut random = 7;
+    let idle = move || Duration::from_millis(1 + draw(&mut random) % IDLE_MAX_MS);
+    let (http, seen) = restless::start(idle)?;
+    let origin = Origin { http, ..origin::start()? };
     let place = Place::new(plan.folder, "idle", origin)?;
     let mut proxy = place.start(&plan.leno, 2, None)?;
     proxy.wait_ready(&place)?;
@@ -67,19 +58,18 @@ pub(super) fn closes(plan: &Plan<'_>) -> Result<Report> {
         stop.store(true, Ordering::Relaxed);
     });
     let refused: Vec<String> = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let closed = seen.closed.load(Ordering::Relaxed);
-    let seen = seen.lock();
-    for (path, twice) in seen.iter().filter(|(_, seen)| seen.times > 1) {
+    let (closed, posts) = (seen.closed(), seen.posts());
+    for (path, twice) in posts.iter().filter(|(_, seen)| seen.times > 1) {
         tally.failed(
             Protocol::Http1,
             format_args!("POST {path} was processed {} times", twice.times),
         );
     }
-    for path in refused.iter().filter(|path| !seen.get(*path).is_some_and(|seen| seen.is_in_doubt))
+    for path in refused.iter().filter(|path| !posts.get(*path).is_some_and(|seen| seen.is_in_doubt))
     {
         tally.failed(Protocol::Http1, format_args!("POST {path} was refused without a need"));
     }
-    let (posts, in_doubt) = (seen.len(), refused.len());
+    let (posts, in_doubt) = (posts.len(), refused.len());
     Ok(tally
         .report(format!("{closed} idle connections closed, {in_doubt} of {posts} POSTs in doubt")))
 }
@@ -127,72 +117,5 @@ fn ask(
             return Ok(());
         }
     }
-    Ok(())
-}
-
-impl AllSeen {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
-        self.posts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the whole heads of what was received; a POST is written down. Returns how many there were.
-    fn take(&self, received: &mut Vec<u8>, is_in_doubt: bool) -> usize {
-        let mut count = 0;
-        while let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head: Vec<u8> = received.drain(..end + 4).collect();
-            count += 1;
-            let head = String::from_utf8_lossy(&head);
-            let Some(path) = head.strip_prefix("POST ").and_then(|rest| rest.split(' ').next())
-            else {
-                continue;
-            };
-            let mut all = self.lock();
-            let seen = all.entry(path.to_owned()).or_default();
-            seen.times += 1;
-            seen.is_in_doubt |= is_in_doubt;
-        }
-        count
-    }
-}
-
-/// Serves until the process ends.
-fn serve(seen: Arc<AllSeen>) -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        let mut random = 7;
-        for stream in listener.incoming().flatten() {
-            let idle = Duration::from_millis(1 + draw(&mut random) % IDLE_MAX_MS);
-            let seen = Arc::clone(&seen);
-            // A connection that breaks is its client's to tell.
-            std::thread::spawn(move || answer(stream, &seen, idle));
-        }
-    });
-    Ok(address)
-}
-
-fn answer(mut stream: TcpStream, seen: &AllSeen, idle: Duration) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut received, mut bytes) = (Vec::new(), [0; 4096]);
-    // The first request may take its time.
-    let mut count = stream.read(&mut bytes)?;
-    while count > 0 {
-        received.extend_from_slice(&bytes[..count]);
-        for _ in 0..seen.take(&mut received, false) {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")?;
-        }
-        stream.set_read_timeout(Some(idle))?;
-        let Ok(more) = stream.read(&mut bytes) else {
-            seen.closed.fetch_add(1, Ordering::Relaxed);
-            break;
-        };
-        count = more;
-    }
-    // From here on the kernel refuses whatever comes; what came before is taken for processed, which nobody can know.
-    stream.shutdown(Shutdown::Both)?;
-    while let Ok(count @ 1..) = stream.read(&mut bytes) {
-        received.extend_from_slice(&bytes[..count]);
-    }
-    seen.take(&mut received, true);
     Ok(())
 }

@@ -8,7 +8,7 @@ use leno_identity::{
     BundleError, Expected, PrivateKey, Refused, Role, Svid, SvidError, TrustBundle, verify,
 };
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams, DnType,
+    BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 
@@ -21,12 +21,8 @@ struct Ca {
 }
 
 fn ca() -> Ca {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "root");
-    let root = params.self_signed(&key).unwrap();
-    Ca { issuer: Issuer::new(params, key), root }
+    let (issuer, root) = leno_testkit::ca::root().unwrap();
+    Ca { issuer, root }
 }
 
 fn names(uris: &[&str]) -> CertificateParams {

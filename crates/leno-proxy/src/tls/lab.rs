@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leno_identity::{PrivateKey, Svid, TrustBundle};
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType,
-};
+use rcgen::{Certificate, CertificateParams, Issuer, KeyPair, SanType};
 
 use super::Secrets;
 
@@ -19,12 +17,8 @@ pub(crate) struct Ca {
 
 impl Ca {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "root");
-        let root = params.self_signed(&key).unwrap();
-        Self { issuer: Issuer::new(params, key), root }
+        let (issuer, root) = leno_testkit::ca::root().unwrap();
+        Self { issuer, root }
     }
 
     pub(crate) fn root_pem(&self) -> String {

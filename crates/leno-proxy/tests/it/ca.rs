@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use leno_core::config::{DownstreamTls, StringMatch, StringPattern, TlsVersions, UpstreamTls};
 use leno_identity::{Expected, PeerVerifier, TrustBundle, crypto_provider};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
@@ -24,14 +24,10 @@ pub(crate) fn id(name: &str) -> String {
 
 impl Ca {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "root");
-        let root = params.self_signed(&key).unwrap();
+        let (issuer, root) = leno_testkit::ca::root().unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("root.pem"), root.pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), root: root.der().clone(), folder }
+        Self { issuer, root: root.der().clone(), folder }
     }
 
     /// The root's file.
