@@ -3,7 +3,6 @@
 //! Translation answers [`Resources`]; one [`ProxyTable`] collects what every proxy acknowledged or refused, and status
 //! is written from it. Nothing here decides what a proxy shall have.
 
-mod codec;
 mod resources;
 mod serve;
 mod service;

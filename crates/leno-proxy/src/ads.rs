@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use leno_core::snapshot::Resources;
 use leno_xds::discovery::{Malformed, Request, Response, Variant};
-use leno_xds::{ByType, Node, TAKES_PARTS};
+use leno_xds::{ByType, BytesCodec, Node, TAKES_PARTS};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,13 +18,11 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 mod apply;
-mod codec;
 mod give_way;
 mod kept;
 mod pace;
 
 use apply::Apply;
-use codec::BytesCodec;
 use pace::Pace;
 
 use crate::dns::SharedTable;

@@ -4,6 +4,8 @@
 //! no decision is in here; what a field means for a request is decided by `leno-core`.
 
 pub mod client;
+#[cfg(feature = "grpc")]
+mod codec;
 pub mod discovery;
 mod kind;
 pub mod name_table;
@@ -16,6 +18,8 @@ pub mod static_file;
 mod tree;
 mod wire;
 
+#[cfg(feature = "grpc")]
+pub use codec::BytesCodec;
 pub use kind::{ByType, ResourceType};
 pub use node::{Node, TAKES_PARTS};
 pub use problem::{Decoded, Place, Problem};

@@ -10,15 +10,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use leno_identity::SpiffeId;
-use leno_xds::Node;
 use leno_xds::discovery::Variant;
+use leno_xds::{BytesCodec, Node};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::{Body, BoxFuture, StdError};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::codec::BytesCodec;
 use super::stream::Stream;
 use super::{ProxyTable, Resources};
 use crate::identity::{Caller, Identity, NotAuthenticated, Transport};

@@ -6,13 +6,12 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use leno_xds::client::Client;
 use leno_xds::discovery::{Response, Variant};
-use leno_xds::{ByType, Node, ResourceType};
+use leno_xds::{ByType, BytesCodec, Node, ResourceType};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::Streaming;
 use tonic::transport::{Channel, Server};
 
-use super::codec::BytesCodec;
 use super::{Encoded, ProxyTable, Push, ResourceSet, Resources};
 use crate::identity::{Identity, IdentityOptions};
 

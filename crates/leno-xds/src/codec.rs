@@ -1,4 +1,5 @@
-//! gRPC messages as the bytes they are: the discovery codec of `leno-xds` reads and writes them.
+//! gRPC messages as the bytes they are, for both ends of a discovery stream: [`discovery`](crate::discovery) reads and writes
+//! them.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::Status;
@@ -6,7 +7,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Passes messages through.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BytesCodec;
+pub struct BytesCodec;
 
 impl Codec for BytesCodec {
     type Encode = Vec<u8>;
