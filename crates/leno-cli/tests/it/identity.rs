@@ -169,6 +169,7 @@ async fn short_lived_svids_are_renewed_before_they_end() {
                 let svid = joined.secrets.svid().unwrap();
                 assert!(svid.is_valid(SystemTime::now()), "never without a valid SVID");
             }
+            // A count has nothing that waits for it: asked for until it is there.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

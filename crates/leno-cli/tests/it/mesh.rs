@@ -52,6 +52,7 @@ impl Mesh {
         self.control.wait().unwrap();
     }
 
+    /// Asks until it is so: what other processes do is announced by nothing.
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let began = Instant::now();
         while !is_so() {

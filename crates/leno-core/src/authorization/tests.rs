@@ -313,7 +313,10 @@ fn any_policy() -> impl Strategy<Value = PolicyConfig> {
         .prop_map(|(permissions, principals)| PolicyConfig { permissions, principals })
 }
 
-/// The rules as they are written down, without anything compiled.
+/// The rules as they are written down, without anything compiled: the oracle of the index.
+///
+/// It knows the conditions that policies are filed by, some that they are not, and what combines them. The strategies above
+/// make no others: to the index they are all alike, and the tables say what each means.
 mod naive {
     use super::*;
 
@@ -339,7 +342,7 @@ mod naive {
             StringPattern::Prefix(of) => value.starts_with(&lower(of)),
             StringPattern::Suffix(of) => value.ends_with(&lower(of)),
             StringPattern::Contains(of) => value.contains(&lower(of)),
-            StringPattern::Regex(_) => unreachable!("not generated"),
+            StringPattern::Regex(_) => unreachable!("any_text makes no regex"),
         }
     }
 
@@ -355,7 +358,9 @@ mod naive {
             name => call.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()),
         };
         let value = value.or(header.treat_missing_as_empty.then_some(""));
-        let HeaderMatchKind::String(text) = &header.kind else { unreachable!("not generated") };
+        let HeaderMatchKind::String(text) = &header.kind else {
+            unreachable!("any_header makes texts")
+        };
         value.is_some_and(|value| matches(text, value) != header.invert)
     }
 
@@ -370,7 +375,7 @@ mod naive {
             Permission::DestinationPort(port) => {
                 caller.destination.is_some_and(|destination| destination.port() == *port)
             }
-            _ => unreachable!("not generated"),
+            other => unreachable!("permission() makes no {other:?}"),
         }
     }
 
@@ -385,7 +390,7 @@ mod naive {
                 caller.principal.is_some_and(|name| matches(text, name))
             }
             Principal::UrlPath(text) => path(call).is_some_and(|path| matches(text, path)),
-            _ => unreachable!("not generated"),
+            other => unreachable!("principal() makes no {other:?}"),
         }
     }
 }

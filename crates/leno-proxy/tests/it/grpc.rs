@@ -126,6 +126,7 @@ async fn failures_are_answered_in_its_own_words() {
 async fn a_reset_behind_the_deadline_is_the_deadline() {
     let quick = origin(|request, mut respond| async move {
         assert_eq!(request.headers()["grpc-timeout"], "5m");
+        // As long as the deadline: which of the two ends the call first is what this is about.
         tokio::time::sleep(Duration::from_millis(5)).await;
         respond.send_reset(h2::Reason::CANCEL);
     })

@@ -86,6 +86,7 @@ async fn an_upload_that_moves_is_not_idle() {
     let (response, mut stream) = client.begin(request("POST", "/"), false).await;
     for _ in 0..8 {
         stream.send_data(Bytes::from_static(b"piece"), false).unwrap();
+        // Time that passes is what this tests: longer in all than the stream may idle.
         tokio::time::sleep(IDLE / 6).await;
     }
     stream.send_data(Bytes::new(), true).unwrap();
