@@ -6,4 +6,5 @@ pub mod bookinfo;
 pub mod ca;
 pub mod client;
 pub mod load;
+pub mod peers;
 pub mod restless;

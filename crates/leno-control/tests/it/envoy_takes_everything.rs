@@ -6,6 +6,7 @@ use leno_control::push::ProxyEntry;
 use leno_core::config::{
     self, ClusterLoadAssignment, Discovery, NetworkFilter, RouteConfiguration, RouteSource,
 };
+use leno_testkit::peers::Peer;
 use leno_xds::ResourceType::{Cluster, Endpoint, Listener, Route};
 use leno_xds::static_file;
 use serde_json::{Value, json};
@@ -137,7 +138,7 @@ fn without_secrets(everything: &Everything) -> Everything {
 }
 
 async fn check(api: &str) {
-    let Some(program) = envoy::program() else { return };
+    let Some(program) = Peer::Envoy.program() else { return };
     let served = Served::start();
     let everything = everything();
     let mut first = without_secrets(&everything);

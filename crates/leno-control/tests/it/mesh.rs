@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use leno_api::client::Client;
 use leno_control::{Options, Running};
+use leno_testkit::peers::Peer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -26,12 +27,7 @@ pub(crate) fn kubectls() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os("KUBECTL") {
         return vec![named.into()];
     }
-    let home = || std::env::home_dir().unwrap_or_default().join(".cache/leno");
-    let cache = std::env::var_os("LENO_CACHE").map_or_else(home, PathBuf::from);
-    let later = cache.join("peers/kubectl-1.37.1/kubectl");
-    let mut found = vec![PathBuf::from("kubectl")];
-    found.extend(later.exists().then_some(later));
-    found
+    std::iter::once(PathBuf::from("kubectl")).chain(Peer::Kubectl.program()).collect()
 }
 
 /// What a command said.

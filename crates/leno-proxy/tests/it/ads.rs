@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use leno_core::snapshot::Resources;
 use leno_proxy::{Admin, ConfigSource, Options, Running};
+use leno_testkit::peers;
 use serde_json::{Value, json};
 
 use crate::config::{LISTENER, options};
@@ -16,18 +17,6 @@ use crate::origin::{Peer, answering};
 
 /// Nothing here takes longer; a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The program, if `cargo xtask peers go-control-plane` has built it.
-fn program() -> Option<PathBuf> {
-    let cache = std::env::var_os("LENO_CACHE").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/leno"));
-    let program = cache.or_else(home)?.join("peers/go-control-plane-0.14.0/go-control-plane");
-    if program.is_file() {
-        return Some(program);
-    }
-    eprintln!("skipped: `cargo xtask peers go-control-plane` builds what this needs");
-    None
-}
 
 /// The control plane; ends with the value.
 struct Control {
@@ -166,7 +155,7 @@ fn of<'a>(kind: &'a str) -> impl Fn(&Value) -> bool + 'a {
 
 #[test]
 fn both_variants_follow_a_control_plane_that_others_wrote() {
-    let Some(program) = program() else { return };
+    let Some(program) = peers::Peer::GoControlPlane.program() else { return };
     const A: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na";
     const B: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nb";
     for (api, variant) in [("GRPC", "sotw"), ("DELTA_GRPC", "delta")] {

