@@ -210,16 +210,6 @@ impl Reaction {
     }
 }
 
-/// Flags that are not failures, or come on top of one.
-pub mod flags {
-    /// Fault injection delayed the request.
-    pub const DELAY_INJECTED: &str = "DI";
-    /// The policy's number of retries was used up.
-    pub const RETRY_LIMIT_EXCEEDED: &str = "URX";
-    /// The retry budget or the retry limit refused another attempt.
-    pub const RETRY_OVERFLOW: &str = "UO";
-}
-
 /// Response code details of answers that are no failure.
 pub mod details {
     /// The answer came from an endpoint.

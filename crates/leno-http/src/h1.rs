@@ -34,6 +34,3 @@ pub enum Persistence {
     /// The connection must be closed.
     Close,
 }
-
-/// The interim answer to `Expect: 100-continue`, ready to write.
-pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -22,7 +22,7 @@ pub use known::Known;
 pub use limits::{Http2Limits, Limits, Rate};
 pub use method::Method;
 pub use name::{FieldName, Name};
-pub use request::{Expectation, RequestHead, Scheme};
+pub use request::{RequestHead, Scheme};
 pub use response::ResponseHead;
 
 /// The protocol version a head arrived in.

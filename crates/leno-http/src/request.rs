@@ -6,17 +6,6 @@ use crate::fields::Span;
 use crate::h2::Tag;
 use crate::{BodyLength, Fields, Known, Method, Version};
 
-/// What the client expects before it sends the body (RFC 9110 §10.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expectation {
-    /// Nothing: the body follows at once.
-    None,
-    /// An interim 100 response.
-    Continue,
-    /// Something unknown: answer 417.
-    Unknown,
-}
-
 /// How the origin is reached, as HTTP/2 says it with each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -162,22 +151,6 @@ impl RequestHead {
     /// upgrade.
     pub fn upgrade(&self) -> Option<&str> {
         if self.wants_upgrade { self.fields.get_str(Known::Upgrade) } else { None }
-    }
-
-    /// Forwards the request as if no upgrade had been asked for.
-    pub const fn refuse_upgrade(&mut self) {
-        self.wants_upgrade = false;
-    }
-
-    /// What the client waits for before it sends the body.
-    pub fn expectation(&self) -> Expectation {
-        match self.fields.get(Known::Expect) {
-            None => Expectation::None,
-            // RFC 9110 §10.1.1: ignore it from HTTP/1.0.
-            Some(_) if self.version == Version::Http10 => Expectation::None,
-            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Expectation::Continue,
-            Some(_) => Expectation::Unknown,
-        }
     }
 
     /// Replaces path and query. A byte that no target may hold is percent-encoded.

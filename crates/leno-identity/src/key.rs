@@ -40,12 +40,6 @@ impl PrivateKey {
         PrivateKeyDer::from_pem_slice(pem).map(Self).map_err(|_| KeyError::Pem)
     }
 
-    /// A PKCS#8 key.
-    #[must_use]
-    pub fn from_pkcs8(der: Vec<u8>) -> Self {
-        Self(PrivateKeyDer::Pkcs8(der.into()))
-    }
-
     /// The secret bytes, for sealing.
     #[must_use]
     pub fn secret_der(&self) -> &[u8] {

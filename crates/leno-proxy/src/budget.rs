@@ -33,8 +33,8 @@ pub(crate) struct WorkerBudget {
 struct Accounts {
     slots: Vec<Weak<Inner>>,
     free: Vec<usize>,
-    /// Connections that wait until reading goes on.
-    paused: usize,
+    /// Whether any connection was paused since reading went on the last time.
+    has_paused: bool,
     /// What connections hold that were told to end and have not ended yet.
     ending_bytes: usize,
 }
@@ -132,7 +132,7 @@ impl WorkerBudget {
     /// Has paused connections read again.
     fn resume(&self) {
         let mut accounts = self.accounts.borrow_mut();
-        if std::mem::take(&mut accounts.paused) == 0 {
+        if !std::mem::take(&mut accounts.has_paused) {
             return;
         }
         for inner in accounts.slots.iter().filter_map(Weak::upgrade) {
@@ -239,7 +239,7 @@ impl Account {
             return true;
         }
         if !self.0.is_paused.replace(true) {
-            self.0.budget.accounts.borrow_mut().paused += 1;
+            self.0.budget.accounts.borrow_mut().has_paused = true;
             self.0.budget.metrics.reached(LimitReached::MemoryReading);
         }
         false

@@ -1,4 +1,5 @@
-//! Istio's peer metadata exchange: two proxies tell each other over headers which workload they stand for.
+//! Istio's peer metadata exchange: two proxies tell each other which workload they stand for (`x-envoy-peer-metadata`, base64
+//! of a protobuf `Struct`) and who they are (`x-envoy-peer-metadata-id`, the node's id).
 //!
 //! A claim, not a proof: whatever a peer says of its namespace gives way to its SPIFFE id, sizes are bounded, and the
 //! headers are removed before the workload sees them. Encoded once per proxy, decoded once per connection.
@@ -11,11 +12,6 @@ use prost::Message as _;
 
 use crate::counters::Metrics;
 use crate::labels::{Party, PartyId, Workload};
-
-/// The header with the workload: base64 of a protobuf `Struct`.
-pub const METADATA_HEADER: &str = "x-envoy-peer-metadata";
-/// The header with the sender's node id.
-pub const ID_HEADER: &str = "x-envoy-peer-metadata-id";
 
 /// A longer header is not decoded; Istio's own are below 1 KiB.
 const ENCODED_BYTES_MAX: usize = 8 * 1024;

@@ -103,12 +103,6 @@ impl Server {
         Self { variant, nonce: 0, streams: ByType::default() }
     }
 
-    /// Whether the proxy asked for the type.
-    #[must_use]
-    pub fn is_subscribed(&self, kind: ResourceType) -> bool {
-        self.streams[kind].subscription.is_some()
-    }
-
     /// The last revision of the type that the proxy has in force.
     #[must_use]
     pub fn acknowledged(&self, kind: ResourceType) -> u64 {

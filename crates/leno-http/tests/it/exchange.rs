@@ -305,25 +305,6 @@ fn an_early_response_closes_unless_the_rest_of_the_body_is_read() {
 }
 
 #[test]
-fn expectations_are_recognised() {
-    use leno_http::Expectation;
-    let table = [
-        ("HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue", Expectation::Continue),
-        ("HTTP/1.1\r\nHost: x\r\nExpect: 200-ok", Expectation::Unknown),
-        ("HTTP/1.1\r\nHost: x", Expectation::None),
-        ("HTTP/1.0\r\nExpect: 100-continue", Expectation::None),
-    ];
-    for (rest, expected) in table {
-        let mut head = RequestHead::new();
-        Server::new(Limits::DEFAULT)
-            .head(format!("GET / {rest}\r\n\r\n").as_bytes(), &mut head)
-            .unwrap()
-            .unwrap();
-        assert_eq!(head.expectation(), expected, "{rest:?}");
-    }
-}
-
-#[test]
 fn framing_that_an_edit_contradicts_is_written_right() {
     let mut client = Client::new(Limits::DEFAULT);
     let mut head = RequestHead::new();

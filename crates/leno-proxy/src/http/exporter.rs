@@ -106,10 +106,9 @@ impl Exporter {
             if is_taken { ProcessStat::SpansExported } else { ProcessStat::SpansDropped },
             spans,
         );
-        if !is_taken && !self.is_failing.replace(!is_taken) {
+        if !self.is_failing.replace(!is_taken) && !is_taken {
             tracing::warn!(cluster = %self.cluster, ?answer, spans, "spans were not taken");
         }
-        self.is_failing.set(!is_taken);
         self.queue.borrow_mut().recycle(batch);
     }
 

@@ -8,10 +8,9 @@ use leno_core::endpoint::Endpoint;
 use leno_core::outlier::EndpointOutcome;
 use leno_core::reply::Failure;
 use leno_core::retry::{AttemptOutcome, Idempotence};
-
-use super::Call;
 use leno_telemetry::LimitReached;
 
+use super::Call;
 use crate::http::attempt::{Attempt, Broken};
 use crate::http::session::Session;
 use crate::http::timers::Expired;
