@@ -45,13 +45,29 @@ pub enum Operator {
     Fact(Fact),
 }
 
-/// A header, or another where the first is not there; names are lower case.
+/// A header, or another where the first is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderChoice {
-    /// Asked first; `:method`, `:path`, `:authority` and `:scheme` are allowed of a request.
-    pub name: Box<str>,
+    /// Asked first.
+    pub first: Header,
     /// Asked then.
-    pub or: Option<Box<str>>,
+    pub or: Option<Header>,
+}
+
+/// A header that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// In lower case; `:method`, `:path`, `:authority` and `:scheme` are allowed of a request.
+    pub name: Box<str>,
+    /// What the exchanges that are asked know the name by, so that they need no look at it; 0 where they were not told
+    /// ([`LogLine::number`]).
+    pub number: u8,
+}
+
+impl Header {
+    const fn new(name: Box<str>) -> Self {
+        Self { name, number: 0 }
+    }
 }
 
 macro_rules! facts {
@@ -105,12 +121,21 @@ pub trait Exchange {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>);
 }
 
+impl Operator {
+    fn number(&mut self, number: &impl Fn(&str) -> u8) {
+        let (Self::Request(choice) | Self::Response(choice)) = self else { return };
+        for header in std::iter::once(&mut choice.first).chain(&mut choice.or) {
+            header.number = number(&header.name);
+        }
+    }
+}
+
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let choice =
             |f: &mut fmt::Formatter<'_>, name: &str, choice: &HeaderChoice| match &choice.or {
-                Some(or) => write!(f, "%{name}({}?{or})%", choice.name),
-                None => write!(f, "%{name}({})%", choice.name),
+                Some(or) => write!(f, "%{name}({}?{})%", choice.first.name, or.name),
+                None => write!(f, "%{name}({})%", choice.first.name),
             };
         match self {
             Self::Request(header) => choice(f, "REQ", header),
@@ -142,6 +167,15 @@ impl Format {
             [] => Some(""),
             [Part::Text(text)] => Some(text),
             _ => None,
+        }
+    }
+
+    /// Gives the headers that it asks for their numbers.
+    fn number(&mut self, number: &impl Fn(&str) -> u8) {
+        for part in &mut self.parts {
+            if let Part::Operator(operator, _) = part {
+                operator.number(number);
+            }
         }
     }
 

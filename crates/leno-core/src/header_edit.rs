@@ -178,7 +178,7 @@ mod tests {
     impl Exchange for Headers {
         fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
             let Operator::Request(choice) = operator else { return };
-            let found = self.0.iter().find(|(name, _)| *name == *choice.name);
+            let found = self.0.iter().find(|(name, _)| *name == *choice.first.name);
             out.extend(found.iter().flat_map(|(_, value)| value.bytes()));
         }
     }

@@ -145,6 +145,11 @@ impl Known {
         }
     }
 
+    /// The name with this discriminant; `Other` where there is none.
+    pub fn numbered(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Other)
+    }
+
     /// The name in lower case; empty for `Other`.
     pub const fn as_str(self) -> &'static str {
         Self::TEXT[self as usize]

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use leno_core::format::{self, Exchange, Fact, HeaderChoice, LogLine, Operator};
+use leno_core::format::{self, Exchange, Fact, Header, HeaderChoice, LogLine, Operator};
 use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
 use leno_telemetry::{AccessRecord, AccessWriter};
 
@@ -49,26 +49,54 @@ pub(crate) struct Heads<'a> {
     pub(crate) client: SocketAddr,
 }
 
+/// What is asked of a request beside its fields, by numbers above those of well-known names.
+mod number {
+    pub(super) const METHOD: u8 = 0x80;
+    pub(super) const PATH: u8 = 0x81;
+    pub(super) const AUTHORITY: u8 = 0x82;
+    pub(super) const SCHEME: u8 = 0x83;
+    pub(super) const ORIGINAL_PATH: u8 = 0x84;
+}
+
+/// The number that [`Heads`] know a header's name by; 0 for one that only its text tells.
+pub(crate) fn number_of(name: &str) -> u8 {
+    match name {
+        ":method" => number::METHOD,
+        ":path" => number::PATH,
+        ":authority" => number::AUTHORITY,
+        ":scheme" => number::SCHEME,
+        "x-envoy-original-path" => number::ORIGINAL_PATH,
+        name => Known::recognize(name.as_bytes()) as u8,
+    }
+}
+
 impl<'a> Heads<'a> {
-    fn of_request(&self, name: &str) -> Option<&'a [u8]> {
+    fn of_request(&self, header: &Header) -> Option<&'a [u8]> {
         let head = self.request;
-        match name {
-            ":method" => Some(head.method_str().as_bytes()),
-            ":path" => Some(head.target().as_bytes()),
-            ":authority" => head.fields().get(Known::Host),
-            ":scheme" => Some(self.scheme.as_bytes()),
+        match header.number {
+            number::METHOD => Some(head.method_bytes()),
+            number::PATH => Some(head.target_bytes()),
+            number::AUTHORITY => head.fields().get(Known::Host),
+            number::SCHEME => Some(self.scheme.as_bytes()),
             // Envoy keeps it in a header when a route rewrites the path.
-            "x-envoy-original-path" => {
-                let received = head.received_target();
-                let said = named(head.fields(), name);
-                said.or((received != head.target()).then_some(received.as_bytes()))
+            number::ORIGINAL_PATH => {
+                let received = head.received_target_bytes();
+                let said = head.fields().get(Known::XEnvoyOriginalPath);
+                said.or((received != head.target_bytes()).then_some(received))
             }
-            name => named(head.fields(), name),
+            _ => field(head.fields(), header),
         }
     }
 
-    fn of_response(&self, name: &str) -> Option<&'a [u8]> {
-        named(self.response?.fields(), name)
+    fn of_response(&self, header: &Header) -> Option<&'a [u8]> {
+        field(self.response?.fields(), header)
+    }
+}
+
+fn field<'a>(fields: &'a Fields, header: &Header) -> Option<&'a [u8]> {
+    match Known::numbered(header.number) {
+        Known::Other => fields.get(Name::parse(&header.name)?),
+        known => fields.get(known),
     }
 }
 
@@ -137,8 +165,8 @@ impl Exchange for Logged<'_> {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
         let heads = self.heads.as_ref();
         let value = match operator {
-            Operator::Request(choice) => first(choice, |name| heads?.of_request(name)),
-            Operator::Response(choice) => first(choice, |name| heads?.of_response(name)),
+            Operator::Request(choice) => first(choice, |header| heads?.of_request(header)),
+            Operator::Response(choice) => first(choice, |header| heads?.of_response(header)),
             Operator::StartTime(format) => return format.write(self.record.start_time, out),
             Operator::Environment(name) => Some(surroundings::variable(name)),
             Operator::Fact(fact) => return self.fact(*fact, out),
@@ -158,7 +186,7 @@ pub(crate) fn named<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
 /// The header that is named first, or else the other.
 pub(crate) fn first<'a>(
     choice: &HeaderChoice,
-    of: impl Fn(&str) -> Option<&'a [u8]>,
+    of: impl Fn(&Header) -> Option<&'a [u8]>,
 ) -> Option<&'a [u8]> {
-    of(&choice.name).or_else(|| of(choice.or.as_ref()?))
+    of(&choice.first).or_else(|| of(choice.or.as_ref()?))
 }

@@ -10,7 +10,7 @@ use leno_core::config;
 use leno_core::format::LogLine;
 use leno_telemetry::{AccessLogs, AccessWriter, Metrics, ResponseFlag, Shard};
 
-use crate::access_log::Log;
+use crate::access_log::{self, Log};
 use crate::limits;
 
 /// A log that several sessions of one worker write to.
@@ -90,7 +90,10 @@ impl WorkerTelemetry {
             }
             None
         });
-        let line = compiled.map(Rc::new);
+        let line = compiled.map(|mut line| {
+            line.number(access_log::number_of);
+            Rc::new(line)
+        });
         lines.insert(format.clone(), line.clone());
         line
     }

@@ -22,7 +22,7 @@ pub(super) fn end_string(start: usize, out: &mut Vec<u8>) {
 
 /// Whether every byte is visible ASCII or a space that JSON takes as it is: almost always. Eight bytes at a time; a string
 /// of some length ends with eight bytes that were looked at in part already.
-fn is_plain(text: &[u8]) -> bool {
+pub(super) fn is_plain(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
     let odd = words.iter().fold(0, |odd, word| odd | odd_bytes(u64::from_ne_bytes(*word)));
     if rest.is_empty() {

@@ -48,6 +48,14 @@ impl LogLine {
         }
     }
 
+    /// Gives the headers that it asks for the numbers that the exchanges know their names by.
+    pub fn number(&mut self, number: impl Fn(&str) -> u8) {
+        match &mut self.0 {
+            Shape::Text { format, .. } => format.number(&number),
+            Shape::Json { root, .. } => root.number(&number),
+        }
+    }
+
     /// Appends the line of one exchange; JSON ends with a line feed, a text as it says itself.
     pub fn write(&self, exchange: &(impl Exchange + ?Sized), out: &mut Vec<u8>) {
         match &self.0 {
@@ -76,7 +84,9 @@ mod tests {
             match operator {
                 Operator::Fact(Fact::ResponseCode) => out.extend_from_slice(b"200"),
                 Operator::Request(header)
-                    if &*header.name == "x" || header.or.as_deref() == Some("x") =>
+                    if std::iter::once(&header.first)
+                        .chain(&header.or)
+                        .any(|h| &*h.name == "x") =>
                 {
                     out.extend_from_slice(b"\"v\"");
                 }

@@ -1,6 +1,6 @@
 //! From a text to its parts.
 
-use super::{Fact, HeaderChoice, Operator, Part, TimeFormat};
+use super::{Fact, Header, HeaderChoice, Operator, Part, TimeFormat};
 use crate::header_edit::is_token;
 
 /// Values of these come from extensions that are not there: they are always empty, whatever is in the parentheses.
@@ -65,11 +65,9 @@ fn named(name: &str, arguments: Option<&str>) -> Result<Operator, String> {
         "REQ" => Operator::Request(header_choice(name, arguments.ok_or_else(missing)?)?),
         "RESP" => {
             let choice = header_choice(name, arguments.ok_or_else(missing)?)?;
-            if choice.name.starts_with(':') {
-                return Err(format!(
-                    "has %RESP({})%, and responses have no such header",
-                    choice.name
-                ));
+            let name = &choice.first.name;
+            if name.starts_with(':') {
+                return Err(format!("has %RESP({name})%, and responses have no such header"));
             }
             Operator::Response(choice)
         }
@@ -95,13 +93,13 @@ fn header_choice(operator: &str, text: &str) -> Result<HeaderChoice, String> {
         let pseudo = [":method", ":path", ":authority", ":scheme"];
         let lower = name.to_ascii_lowercase();
         if is_token(&lower) || pseudo.contains(&lower.as_str()) {
-            Ok(Box::from(lower))
+            Ok(Header::new(lower.into()))
         } else {
             Err(format!("has %{operator}({text})%, and {name:?} is no header's name"))
         }
     };
     match text.split_once('?') {
-        Some((name, or)) => Ok(HeaderChoice { name: header(name)?, or: Some(header(or)?) }),
-        None => Ok(HeaderChoice { name: header(text)?, or: None }),
+        Some((name, or)) => Ok(HeaderChoice { first: header(name)?, or: Some(header(or)?) }),
+        None => Ok(HeaderChoice { first: header(text)?, or: None }),
     }
 }

@@ -8,8 +8,8 @@ struct Echo;
 impl Exchange for Echo {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
         let header = |choice: &HeaderChoice| match &choice.or {
-            Some(or) => format!("{}|{or}", choice.name),
-            None => choice.name.to_string(),
+            Some(or) => format!("{}|{}", choice.first.name, or.name),
+            None => choice.first.name.to_string(),
         };
         let text = match operator {
             Operator::Request(choice) => format!("<{}", header(choice)),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::json::is_plain;
 use super::numbers::{padded, pair};
 
 /// What an empty format is, as in Envoy.
@@ -80,6 +81,14 @@ impl TimeFormat {
             _ if text.as_bytes().get(1) == Some(&b'f') => Some((Piece::Fraction(digit(0)?), 2)),
             _ => None,
         }
+    }
+
+    /// Whether what it writes needs no escape in JSON.
+    pub(super) fn is_clean(&self) -> bool {
+        self.0.iter().all(|piece| match piece {
+            Piece::Text(text) => is_plain(text.as_bytes()),
+            _ => true,
+        })
     }
 
     /// Appends a time; before the epoch it is the epoch.

@@ -149,8 +149,8 @@ fn text(out: &mut Vec<u8>, text: Option<&str>) {
 impl Exchange for Edited<'_> {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
         let value = match operator {
-            Operator::Request(choice) => first(choice, |name| self.request_value(name)),
-            Operator::Response(choice) => first(choice, |name| self.response_value(name)),
+            Operator::Request(choice) => first(choice, |header| self.request_value(&header.name)),
+            Operator::Response(choice) => first(choice, |header| self.response_value(&header.name)),
             Operator::StartTime(format) => {
                 let started = self.worker.telemetry.wall_clock(self.record.started());
                 return format.write(started, out);

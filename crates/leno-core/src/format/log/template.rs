@@ -16,6 +16,19 @@ pub(super) enum Node {
     Mixed(Format),
 }
 
+impl Node {
+    /// Gives the headers that it asks for their numbers.
+    pub(super) fn number(&mut self, number: &impl Fn(&str) -> u8) {
+        match self {
+            Self::Object(fields) => fields.iter_mut().for_each(|(_, node)| node.number(number)),
+            Self::List(nodes) => nodes.iter_mut().for_each(|node| node.number(number)),
+            Self::One(one) => one.operator.number(number),
+            Self::Mixed(format) => format.number(number),
+            Self::Fixed(_) => {}
+        }
+    }
+}
+
 /// One operator alone.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct One {
@@ -38,6 +51,7 @@ impl Form {
         match operator {
             Operator::Fact(fact) if fact.is_number() && length_max.is_none() => Self::Number,
             Operator::Fact(fact) if fact.is_clean() => Self::Clean,
+            Operator::StartTime(format) if format.is_clean() => Self::Clean,
             _ => Self::Text,
         }
     }

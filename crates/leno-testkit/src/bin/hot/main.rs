@@ -192,7 +192,7 @@ impl format::Exchange for Answered {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
         let text: &[u8] = match operator {
             Operator::StartTime(format) => return format.write(self.started, out),
-            Operator::Request(header) => match &*header.name {
+            Operator::Request(header) => match &*header.first.name {
                 ":method" => b"GET",
                 "x-envoy-original-path" => b"/productpage?u=1",
                 "user-agent" => b"curl/8.5.0",
