@@ -103,8 +103,10 @@ fn field<'a>(fields: &'a Fields, header: &Header) -> Option<&'a [u8]> {
 impl Logged<'_> {
     fn fact(&self, fact: Fact, out: &mut Vec<u8>) {
         let record = self.record;
-        let remote = self.heads.as_ref().map(|heads| heads.client);
-        let remote = remote.or(record.downstream_remote_address);
+        let remote = || {
+            let client = self.heads.as_ref().map(|heads| heads.client);
+            client.or(record.downstream_remote_address)
+        };
         let number = |number: u64, out: &mut Vec<u8>| format::decimal(number, out);
         let address = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
             address.into_iter().for_each(|address| format::address(address, out));
@@ -136,9 +138,9 @@ impl Logged<'_> {
                 return ip(record.downstream_local_address, out);
             }
             Fact::DownstreamLocalPort => return port(record.downstream_local_address, out),
-            Fact::DownstreamRemoteAddress => return address(remote, out),
-            Fact::DownstreamRemoteAddressWithoutPort => return ip(remote, out),
-            Fact::DownstreamRemotePort => return port(remote, out),
+            Fact::DownstreamRemoteAddress => return address(remote(), out),
+            Fact::DownstreamRemoteAddressWithoutPort => return ip(remote(), out),
+            Fact::DownstreamRemotePort => return port(remote(), out),
             Fact::DownstreamDirectRemoteAddress => {
                 return address(record.downstream_remote_address, out);
             }

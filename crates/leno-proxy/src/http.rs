@@ -88,7 +88,7 @@ pub(crate) async fn serve(mut session: Box<Session>) {
     let manager = Arc::clone(&session.manager);
     loop {
         let next = session.next_request(served).await;
-        let started = Instant::now();
+        let started = session.downstream.arrived_at().unwrap_or_else(Instant::now);
         let after = match next {
             // Boxed: rare, and the state of a connection of its own.
             Next::Request(_) if h2c::is_asked(&session) => {

@@ -36,21 +36,20 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
     }
 }
 
-/// Has the top bit of a byte set for each byte that needs an escape, or is no ASCII. A borrow out of one byte may set
-/// bits of those above it: then there is such a byte in any case.
+/// Has the top bit of a byte set for each byte that needs an escape, or is no ASCII. A borrow out of one byte, or a carry, may
+/// set bits of those above it: then there is such a byte in any case.
 const fn odd_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;
-    const CONTROLS: u64 = ONES * 0x20;
-    const QUOTES: u64 = ONES * 0x22;
     const BACKSLASHES: u64 = ONES * 0x5c;
-    const DELETES: u64 = ONES * 0x7f;
-    let (quote, backslash, delete) = (word ^ QUOTES, word ^ BACKSLASHES, word ^ DELETES);
-    let zero = quote.wrapping_sub(ONES) & !quote
-        | backslash.wrapping_sub(ONES) & !backslash
-        | delete.wrapping_sub(ONES) & !delete;
-    let control = word.wrapping_sub(CONTROLS) & !word;
-    (word | zero | control) & TOPS
+    // With bit 1 turned over a quotation mark stands just behind the control characters, and a space does not.
+    let turned = word ^ (ONES * 0x02);
+    let low = turned.wrapping_sub(ONES * 0x21) & !turned;
+    let backslash = word ^ BACKSLASHES;
+    let zero = backslash.wrapping_sub(ONES) & !backslash;
+    // DEL becomes 0x80.
+    let high = word.wrapping_add(ONES) | word;
+    (low | zero | high) & TOPS
 }
 
 /// Runs that need no escape are copied whole.

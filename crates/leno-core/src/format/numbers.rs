@@ -107,13 +107,28 @@ impl Text {
     }
 
     fn number(&mut self, value: u16) {
-        // Constants, so that no division is left.
-        for power in [10_000, 1000, 100, 10] {
-            if value >= power {
-                self.put(b'0' + (value / power % 10) as u8);
+        match value {
+            0..10 => self.put(b'0' + value as u8),
+            10..100 => self.pair(value),
+            100..1000 => {
+                self.put(b'0' + (value / 100) as u8);
+                self.pair(value);
+            }
+            1000..10_000 => {
+                self.pair(value / 100);
+                self.pair(value);
+            }
+            10_000.. => {
+                self.put(b'0' + (value / 10_000) as u8);
+                self.pair(value / 100);
+                self.pair(value);
             }
         }
-        self.put(b'0' + (value % 10) as u8);
+    }
+
+    fn pair(&mut self, value: u16) {
+        self.bytes[self.length..self.length + 2].copy_from_slice(&pair(value.into()));
+        self.length += 2;
     }
 }
 

@@ -174,7 +174,8 @@ impl<'a> Call<'a> {
             return Err(self.broken(session, ends, &attempt, (broken, is_untouched)));
         }
         self.timers.answered();
-        let (status, now) = (session.response.status(), Instant::now());
+        let now = attempt.upstream.answered_at().unwrap_or_else(Instant::now);
+        let status = session.response.status();
         if let Some(judged) = grpc::judge_head(session) {
             cluster.on_result(&endpoint, EndpointOutcome::Status(judged), now);
         }

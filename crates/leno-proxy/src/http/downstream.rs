@@ -58,6 +58,14 @@ impl Downstream {
         Self { worker, carrier, deadline: Deadline::new(), watcher, charge }
     }
 
+    /// When the request that is under way arrived, as far as that is known without the clock.
+    pub(super) fn arrived_at(&self) -> Option<std::time::Instant> {
+        match &self.carrier {
+            Carrier::Http1(_) => None,
+            Carrier::Http2(end) => end.arrived_at(),
+        }
+    }
+
     /// Whether all of the request was taken.
     pub(super) fn is_request_done(&mut self) -> bool {
         match &mut self.carrier {

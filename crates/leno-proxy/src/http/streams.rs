@@ -102,7 +102,7 @@ impl Serving {
 
     /// Ready when something was done about an idle or a draining connection.
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
+        let now = self.connection.read_at().map_or_else(Instant::now, Instant::from_std);
         let idle = self.arrival.manager.settings.idle_timeout.unwrap_or(limits::DOWNSTREAM_IDLE);
         if self.connection.active() > 0 || self.rest.served != self.connection.served.get() {
             self.rest.served = self.connection.served.get();

@@ -177,6 +177,14 @@ impl Upstream {
         }
     }
 
+    /// When the head that was just taken arrived, as far as that is known without the clock.
+    pub(super) fn answered_at(&self) -> Option<std::time::Instant> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(end) => end.stream.read_at(),
+        }
+    }
+
     /// Whether this is the connection's first exchange.
     pub(super) fn is_new(&self) -> bool {
         match self {

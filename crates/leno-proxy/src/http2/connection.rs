@@ -149,6 +149,7 @@ impl Connection {
                 return Poll::Pending;
             }
         }
+        state.read_at = None;
         let mut buffer = self.worker.read_buffer.take();
         let mut read = 0;
         while state.ended.is_none() && !state.is_closing && self.may_read(&state) {
@@ -177,6 +178,12 @@ impl Connection {
             self.mark(&mut state);
         }
         state.ended.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// When what [`Self::poll_drive`] handed out last was read, for those that it woke: they need no clock of their own.
+    /// `None` where it read nothing.
+    pub(crate) fn read_at(&self) -> Option<Instant> {
+        self.state.borrow().read_at
     }
 
     /// The next stream that came in.

@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) unsettled: Vec<Waker>,
     /// The peer's limits changed.
     pub(super) has_changed: bool,
+    /// When the driver read what it hands out in this turn; `None` where it read nothing.
+    pub(super) read_at: Option<Instant>,
     /// Who waits for a stream to end.
     pub(super) place: Option<Rc<Changes>>,
     pub(super) ended: Option<Ended>,
@@ -92,6 +94,7 @@ impl State {
             is_settled: false,
             unsettled: Vec::new(),
             has_changed: false,
+            read_at: None,
             place: None,
             ended: None,
         }
@@ -197,6 +200,7 @@ impl State {
     /// Hands out what arrived.
     pub(super) fn receive(&mut self, worker: &Worker, mut input: &[u8]) {
         let now = Instant::now();
+        self.read_at = Some(now);
         let mut heads = worker.heads.borrow_mut();
         loop {
             let event = match self.machine.receive(now, &mut input, &mut heads, &mut self.out.bytes)

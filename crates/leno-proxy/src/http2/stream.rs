@@ -6,6 +6,7 @@ mod body;
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use leno_http::h2::{self, Cause, Code, Then};
 use leno_http::{Fields, RequestHead, ResponseHead};
@@ -43,6 +44,11 @@ impl Stream {
     /// Who is at the other end of its connection.
     pub(crate) fn peerage(&self) -> &Peerage {
         self.connection.peerage()
+    }
+
+    /// When its connection was read last, as far as that is known without the clock: what arrived just now arrived then.
+    pub(crate) fn read_at(&self) -> Option<Instant> {
+        self.connection.read_at()
     }
 
     /// Why it ended before its time, if it did.

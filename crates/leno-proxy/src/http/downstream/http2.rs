@@ -94,6 +94,11 @@ impl Http2 {
         self.stream.as_mut().expect("an exchange has a stream until it is finished")
     }
 
+    /// When its request arrived, as far as that is known without the clock.
+    pub(in crate::http) fn arrived_at(&self) -> Option<std::time::Instant> {
+        self.stream.as_ref()?.read_at()
+    }
+
     /// Gives the stream away, to a tunnel that outlives the exchange's reading of it.
     pub(in crate::http) fn take_stream(&mut self) -> Option<Stream> {
         self.stream.take()
