@@ -157,12 +157,11 @@ impl Rules {
     fn compile(config: &config::AuthorizationRules, report: &mut Report) -> Self {
         let compile = |(name, policy): (&String, &config::Policy)| {
             report.within(format_args!(".policies[{name}]"), |report| {
-                for (field, is_empty) in [
-                    ("permissions", policy.permissions.is_empty()),
-                    ("principals", policy.principals.is_empty()),
+                for (field, what, is_empty) in [
+                    ("permissions", "permission", policy.permissions.is_empty()),
+                    ("principals", "principal", policy.principals.is_empty()),
                 ] {
                     if is_empty {
-                        let what = if field == "permissions" { "permission" } else { "principal" };
                         report.problem_at(format_args!(".{field}"), ProblemKind::Empty { what });
                     }
                 }
