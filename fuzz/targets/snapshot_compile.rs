@@ -256,6 +256,7 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
     Ok(Listener {
         name: "l".to_owned(),
         address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80).into(),
+        additional_addresses: Vec::new(),
         bind_to_port: false,
         use_original_dst: bytes.arbitrary()?,
         direction: TrafficDirection::Outbound,

@@ -36,7 +36,7 @@ mod tcp;
 mod virtual_host;
 
 pub use mtls::{MutualTlsMode, mode_of};
-pub use proxy::{Engine, Proxy};
+pub use proxy::{Engine, Proxy, Stacks};
 pub use source::Translation;
 
 use memo::Memo;

@@ -25,6 +25,7 @@ use crate::upstream::cluster::SharedCluster;
 mod sockets;
 
 pub(crate) use sockets::Sockets;
+use sockets::Wanted;
 
 /// Why a configuration was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +34,12 @@ pub enum Refused {
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),
     /// A listener's address cannot be bound.
-    #[error("listeners[{listener}].address: {address} cannot be bound: {source}")]
+    #[error("listeners[{listener}].{place}: {address} cannot be bound: {source}")]
     Bind {
         /// The listener.
         listener: String,
+        /// Which of its addresses: `address`, or `additional_addresses[0].address` and so on.
+        place: String,
         /// Its address.
         address: ListenerAddress,
         /// What the kernel said.
@@ -57,11 +60,20 @@ pub(crate) struct InForce {
     pub(crate) snapshot: Snapshot,
     /// Beside the snapshot's clusters.
     pub(crate) clusters: Vec<Arc<SharedCluster>>,
-    /// By listener name.
-    pub(crate) sockets: BTreeMap<String, Arc<Sockets>>,
+    /// By listener name, in the order of its addresses.
+    pub(crate) sockets: BTreeMap<String, Vec<Arc<Sockets>>>,
 }
 
 impl InForce {
+    /// Whether a socket of ours has the port, at this address or at one that it overlaps.
+    fn has_port(&self, wanted: SocketAddr) -> bool {
+        let mut held = self.sockets.values().flatten().filter_map(|sockets| sockets.address);
+        held.any(|held| {
+            let is_any = held.ip().is_unspecified() || wanted.ip().is_unspecified();
+            held.port() == wanted.port() && (is_any || held.ip() == wanted.ip())
+        })
+    }
+
     /// Whether any part of it presents our own SVID.
     pub(crate) fn needs_identity(&self) -> bool {
         let mut listeners = self.snapshot.listeners().iter();
@@ -118,6 +130,20 @@ pub(crate) struct Given {
     pub(crate) inbound_addresses: Vec<SocketAddr>,
     /// A former process's.
     pub(crate) handed: Handed,
+}
+
+impl Given {
+    /// What a listener accepts on in place of its own addresses, besides sockets that were made for it.
+    fn inbound_addresses_of(&self, listener: &str) -> &[SocketAddr] {
+        if listener == "virtualInbound" { &self.inbound_addresses } else { &[] }
+    }
+
+    /// Whether something stands in the place of the listener's own addresses.
+    fn replaces(&self, listener: &str) -> bool {
+        !self.inbound_addresses_of(listener).is_empty()
+            || self.inherited.iter().any(|inherited| inherited.listener == listener)
+            || self.handed.has_inherited(listener)
+    }
 }
 
 impl Publisher {
@@ -184,7 +210,15 @@ impl Publisher {
     /// Where a listener accepts connections, if it is bound.
     #[must_use]
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        self.in_force.borrow().sockets.get(listener)?.address
+        self.in_force.borrow().sockets.get(listener)?.first()?.address
+    }
+
+    /// Where a listener accepts connections, address by address, those without a port left out.
+    #[must_use]
+    pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
+        let in_force = self.in_force.borrow();
+        let sockets = in_force.sockets.get(listener).into_iter().flatten();
+        sockets.filter_map(|sockets| sockets.address).collect()
     }
 
     /// Puts `resources` in force, or refuses all of them.
@@ -217,8 +251,8 @@ impl Publisher {
             snapshot,
         };
         // A socket that is not listened on any more must not fill its queue: the workers close theirs in a moment.
-        for (name, former) in &current.sockets {
-            if !next.sockets.get(name).is_some_and(|sockets| Arc::ptr_eq(sockets, former)) {
+        for former in current.sockets.values().flatten() {
+            if !next.sockets.values().flatten().any(|sockets| Arc::ptr_eq(sockets, former)) {
                 former.let_go();
             }
         }
@@ -277,14 +311,16 @@ impl Publisher {
         let in_force = self.in_force();
         let mut all = Vec::new();
         for (name, sockets) in &in_force.sockets {
-            all.append(&mut sockets.copies(name)?);
+            for sockets in sockets {
+                all.append(&mut sockets.copies(name)?);
+            }
         }
         Ok(all)
     }
 
     /// Closes what is held of the listening sockets besides the workers' handles.
     pub(crate) fn let_go(&self) {
-        for sockets in self.in_force().sockets.values() {
+        for sockets in self.in_force().sockets.values().flatten() {
             sockets.let_go();
         }
     }
@@ -309,26 +345,32 @@ impl Publisher {
         state: &State,
         snapshot: &Snapshot,
         current: &InForce,
-    ) -> Result<BTreeMap<String, Arc<Sockets>>, Refused> {
+    ) -> Result<BTreeMap<String, Vec<Arc<Sockets>>>, Refused> {
         let mut sockets = BTreeMap::new();
         for listener in snapshot.listeners().iter().filter(|l| l.source().bind_to_port) {
-            let (name, address) = (listener.name().to_string(), &listener.source().address);
-            if *address == ListenerAddress::Internal {
-                continue;
-            }
-            let known = current.sockets.get(&name).filter(|known| known.wanted == *address);
-            let opened = match known {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let opened = Sockets::open(&state.given, &name, address, self.workers);
-                    let refused = |source| Refused::Bind {
-                        listener: name.clone(),
-                        address: address.clone(),
-                        source,
-                    };
-                    Arc::new(opened.map_err(refused)?)
+            let (name, source) = (listener.name().to_string(), listener.source());
+            let known = current.sockets.get(&name).map(Vec::as_slice).unwrap_or_default();
+            let all = if state.given.replaces(&name) { 1 } else { usize::MAX };
+            let addresses = source.addresses().enumerate().take(all);
+            let mut opened = Vec::new();
+            for (at, address) in addresses.filter(|(_, a)| **a != ListenerAddress::Internal) {
+                if let Some(known) = known.iter().find(|known| known.wanted == *address) {
+                    opened.push(Arc::clone(known));
+                    continue;
                 }
-            };
+                let is_ours = address.socket().is_some_and(|wanted| current.has_port(wanted));
+                let wanted = Wanted { listener: &name, address, is_ours, workers: self.workers };
+                let refused = |source| Refused::Bind {
+                    listener: name.clone(),
+                    place: match at {
+                        0 => "address".to_owned(),
+                        more => format!("additional_addresses[{}].address", more - 1),
+                    },
+                    address: address.clone(),
+                    source,
+                };
+                opened.push(Arc::new(Sockets::open(&state.given, wanted).map_err(refused)?));
+            }
             sockets.insert(name, opened);
         }
         Ok(sockets)

@@ -139,6 +139,12 @@ impl Running {
         self.process.publisher.address(listener)
     }
 
+    /// Where a listener accepts connections, address by address; Unix sockets are left out.
+    #[must_use]
+    pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
+        self.process.publisher.addresses(listener)
+    }
+
     /// Puts other resources in force.
     ///
     /// # Errors

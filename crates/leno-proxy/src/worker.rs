@@ -224,9 +224,10 @@ impl Worker {
                 }
                 None => Rc::new(ActiveListener::new(listener, &self.process)),
             };
-            let sockets = in_force.sockets.get(&**listener.name());
-            for socket in sockets.map(|sockets| sockets.take(self.id)).unwrap_or_default() {
-                active.accept_from(self, socket);
+            for sockets in in_force.sockets.get(&**listener.name()).into_iter().flatten() {
+                for socket in sockets.take(self.id) {
+                    active.accept_from(self, socket, sockets.is_open());
+                }
             }
             next.insert(Arc::clone(listener.name()), active);
         }

@@ -18,13 +18,17 @@ use socket2::SockRef;
 pub fn original_destination(socket: &impl AsFd) -> io::Result<Option<SocketAddr>> {
     let socket = SockRef::from(socket);
     let local = socket.local_addr()?.as_socket();
-    let original = match local {
-        Some(SocketAddr::V4(_)) => socket.original_dst_v4(),
-        Some(SocketAddr::V6(_)) => socket.original_dst_v6(),
+    let local = match local {
+        // A connection of IPv4 at a socket of IPv6 is tracked as one of IPv4.
+        Some(local) => SocketAddr::new(local.ip().to_canonical(), local.port()),
         None => return Ok(None),
     };
+    let original = match local {
+        SocketAddr::V4(_) => socket.original_dst_v4(),
+        SocketAddr::V6(_) => socket.original_dst_v6(),
+    };
     match original {
-        Ok(address) => Ok(address.as_socket().filter(|found| Some(*found) != local)),
+        Ok(address) => Ok(address.as_socket().filter(|found| *found != local)),
         Err(error) if is_untracked(&error) => Ok(None),
         Err(error) => Err(error),
     }

@@ -21,6 +21,7 @@ fn proxy(namespace: &str) -> Proxy {
         name: "p".into(),
         namespace: namespace.into(),
         address: None,
+        stacks: crate::translate::Stacks::Ipv4,
         labels,
         http_proxy: None,
         engine: crate::translate::Engine::Leno,

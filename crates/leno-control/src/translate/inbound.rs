@@ -3,7 +3,7 @@
 //! STRICT takes only mutual TLS. PERMISSIVE also takes plain text, and TLS of others, which passes through untouched.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use leno_core::config::{
 use super::filter;
 use super::mtls::{MutualTlsMode, mode_of};
 use super::name;
-use super::proxy::{Engine, Proxy};
+use super::outbound::beside;
+use super::proxy::{Engine, Proxy, Stacks};
 use super::route::plain;
 use super::route_action::forward_to;
 use super::virtual_host::named;
@@ -27,6 +28,7 @@ use crate::world::{Endpoint, Protocol, World};
 pub(super) struct InboundInputs {
     pub(super) ports: Vec<InboundPort>,
     engine: Engine,
+    stacks: Stacks,
     /// For ports that no service names.
     other_ports: MutualTlsMode,
 }
@@ -81,6 +83,7 @@ pub(super) fn inputs(world: &World, proxy: &Proxy) -> InboundInputs {
     InboundInputs {
         ports: ports.into_values().collect(),
         engine: proxy.engine,
+        stacks: proxy.stacks,
         other_ports: mode(None),
     }
 }
@@ -96,7 +99,6 @@ fn own_port(endpoint: &Endpoint, proxy: &Proxy) -> Option<u16> {
 }
 
 pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let mut chains = vec![FilterChain {
         filter_chain_match: FilterChainMatch {
             destination_port: Some(name::INBOUND_PORT),
@@ -114,7 +116,8 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
     vec![Arc::new(Listener {
         access_log: Vec::new(),
         name: "virtualInbound".to_owned(),
-        address: SocketAddr::new(any, name::INBOUND_PORT).into(),
+        address: SocketAddr::new(inputs.stacks.any().0, name::INBOUND_PORT).into(),
+        additional_addresses: beside(inputs.stacks, name::INBOUND_PORT),
         bind_to_port: true,
         use_original_dst: false,
         direction: TrafficDirection::Inbound,

@@ -1,18 +1,18 @@
 //! Outbound listeners: `virtualOutbound`, which captures; one per HTTP port; one per address and port for the rest.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use leno_core::config::{
-    Address, ClusterSpecifier, FilterChain, FilterChainMatch, Listener, ListenerFilter,
-    NetworkFilter, RouteSource, TrafficDirection, TransportProtocol,
+    Address, ClusterSpecifier, FilterChain, FilterChainMatch, Listener, ListenerAddress,
+    ListenerFilter, NetworkFilter, RouteSource, TrafficDirection, TransportProtocol,
 };
 
 use super::filter;
 use super::name;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, Stacks};
 use super::tcp::{TcpRoute, route};
 use super::virtual_host::{http_ports, sniffed_name};
 use crate::scope::Scope;
@@ -22,9 +22,10 @@ use crate::world::{Protocol, Service};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ListenerInputs {
     /// Where captured connections arrive.
-    Virtual,
+    Virtual { stacks: Stacks },
     /// Every address on a port.
     Wildcard {
+        stacks: Stacks,
         port: u16,
         protocol: WildcardProtocol,
         /// Services without a virtual address, by the addresses they have.
@@ -58,7 +59,8 @@ const SNIFF_TIMEOUT: Duration = Duration::from_millis(500);
 const DETECTABLE_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
 
 pub(super) fn listeners(scope: &Scope<'_>, proxy: &Proxy) -> Vec<ListenerInputs> {
-    let mut inputs = vec![ListenerInputs::Virtual];
+    let stacks = proxy.stacks;
+    let mut inputs = vec![ListenerInputs::Virtual { stacks }];
     let mut wildcards: BTreeMap<u16, (WildcardProtocol, Vec<AddressChain>)> = http_ports(scope)
         .into_iter()
         .map(|port| (port, (WildcardProtocol::Http, vec![])))
@@ -90,13 +92,9 @@ pub(super) fn listeners(scope: &Scope<'_>, proxy: &Proxy) -> Vec<ListenerInputs>
             }
         }
     }
-    inputs.extend(
-        wildcards.into_iter().map(|(port, (protocol, chains))| ListenerInputs::Wildcard {
-            port,
-            protocol,
-            chains,
-        }),
-    );
+    inputs.extend(wildcards.into_iter().map(|(port, (protocol, chains))| {
+        ListenerInputs::Wildcard { stacks, port, protocol, chains }
+    }));
     inputs.dedup_by(|a, b| address_of(a) == address_of(b));
     inputs
 }
@@ -116,20 +114,26 @@ fn addresses_of(scope: &Scope<'_>, service: &Service, port: u16) -> Vec<IpNet> {
 }
 
 fn address_of(inputs: &ListenerInputs) -> SocketAddr {
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     match inputs {
-        ListenerInputs::Virtual => SocketAddr::new(any, name::OUTBOUND_PORT),
-        ListenerInputs::Wildcard { port, .. } => SocketAddr::new(any, *port),
+        ListenerInputs::Virtual { stacks } => SocketAddr::new(stacks.any().0, name::OUTBOUND_PORT),
+        ListenerInputs::Wildcard { stacks, port, .. } => SocketAddr::new(stacks.any().0, *port),
         ListenerInputs::Exact { address, .. } => *address,
     }
+}
+
+/// The same port of the other family, where a listener stands for every address and the workload has both.
+pub(super) fn beside(stacks: Stacks, port: u16) -> Vec<ListenerAddress> {
+    stacks.any().1.map(|other| SocketAddr::new(other, port).into()).into_iter().collect()
 }
 
 pub(super) fn translate(inputs: &ListenerInputs) -> Listener {
     let address = address_of(inputs);
     let name = format!("{}_{}", address.ip(), address.port());
     match inputs {
-        ListenerInputs::Virtual => capture(address),
-        ListenerInputs::Wildcard { port, protocol, chains } => {
+        ListenerInputs::Virtual { stacks } => {
+            Listener { additional_addresses: beside(*stacks, address.port()), ..capture(address) }
+        }
+        ListenerInputs::Wildcard { stacks, port, protocol, chains } => {
             let rest = match protocol {
                 WildcardProtocol::Http => http(&name, port.to_string()),
                 WildcardProtocol::Tcp(route) => to(route),
@@ -143,6 +147,7 @@ pub(super) fn translate(inputs: &ListenerInputs) -> Listener {
                 ..chain(&stat_prefix(&route.cluster), to(route))
             });
             Listener {
+                additional_addresses: beside(*stacks, *port),
                 filter_chains: chains.collect(),
                 default_filter_chain: Some(chain(&name, rest)),
                 ..listener(name, address)
@@ -200,6 +205,7 @@ pub(super) fn listener(name: String, address: SocketAddr) -> Listener {
         access_log: Vec::new(),
         name,
         address: address.into(),
+        additional_addresses: Vec::new(),
         bind_to_port: false,
         use_original_dst: false,
         direction: TrafficDirection::Outbound,

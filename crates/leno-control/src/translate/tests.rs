@@ -60,6 +60,7 @@ pub(crate) fn proxy(world: &World, name: &str) -> Proxy {
         name: workload.name.clone(),
         namespace: workload.namespace.clone(),
         address: workload.address,
+        stacks: Stacks::Ipv4,
         labels: workload.labels.clone(),
         http_proxy: None,
         engine: Engine::Leno,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Listener {
     /// The address bound, or, with `bind_to_port: false`, the original destination it stands for
     /// (`0.0.0.0:9080` stands for every destination on port 9080).
     pub address: ListenerAddress,
+    /// Where it is bound too, each with a socket of its own (`additional_addresses`).
+    pub additional_addresses: Vec<ListenerAddress>,
     /// Whether a socket is bound; otherwise connections come only from a listener with `use_original_dst`.
     pub bind_to_port: bool,
     /// Hand the connection to the listener that stands for its original destination; stay if there is none.
@@ -40,12 +42,25 @@ pub struct Listener {
     pub access_log: Vec<AccessLog>,
 }
 
+impl Listener {
+    /// Every address, the first one first.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenerAddress> {
+        std::iter::once(&self.address).chain(&self.additional_addresses)
+    }
+}
+
 /// Where a listener gets its connections from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum ListenerAddress {
     /// An IP address and port.
     Socket(SocketAddr),
+    /// An IPv6 address and port where IPv4 connections are taken too (`ipv4_compat`): `[::]:80` stands for every address
+    /// of either family.
+    DualStack {
+        /// The IPv6 address.
+        dual_stack: SocketAddrV6,
+    },
     /// A Unix domain socket (`address.pipe`). A socket that is already at the path is replaced.
     Pipe {
         /// Where it is.
@@ -63,6 +78,7 @@ impl ListenerAddress {
     pub fn socket(&self) -> Option<SocketAddr> {
         match self {
             Self::Socket(address) => Some(*address),
+            Self::DualStack { dual_stack } => Some((*dual_stack).into()),
             Self::Pipe { .. } | Self::Internal => None,
         }
     }
@@ -78,6 +94,7 @@ impl fmt::Display for ListenerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(address) => address.fmt(f),
+            Self::DualStack { dual_stack } => dual_stack.fmt(f),
             Self::Pipe { path, .. } => f.write_str(path),
             Self::Internal => f.write_str("internal"),
         }

@@ -22,6 +22,7 @@ impl Listener {
         Self {
             name: name.to_owned(),
             address: address.into(),
+            additional_addresses: Vec::new(),
             bind_to_port: true,
             use_original_dst: false,
             direction: TrafficDirection::Unspecified,

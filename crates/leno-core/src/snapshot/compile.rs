@@ -1,7 +1,7 @@
 //! From resources to a snapshot, sharing what did not change.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Resources, Snapshot};
@@ -110,19 +110,31 @@ fn index_addresses(
 ) -> HashMap<SocketAddr, u32> {
     let mut by_address = HashMap::with_capacity(listeners.len());
     for (at, listener) in (0u32..).zip(listeners) {
-        let Some(address) = listener.source().address.socket() else { continue };
-        // Port 0 picks a free one: such listeners never collide and stand for no destination.
-        if address.port() == 0 {
-            continue;
-        }
-        let canonical = SocketAddr::new(address.ip().to_canonical(), address.port());
-        if let Some(taken) = by_address.insert(canonical, at) {
+        for (place, address) in listener.source().addresses().enumerate() {
+            let other = stands_for(address).filter_map(|one| by_address.insert(one, at)).last();
+            let Some(taken) = other else { continue };
             let other = listeners[taken as usize].name().to_string();
             let what = ProblemKind::DuplicateAddress { address: address.to_string(), other };
-            problems.push(Problem { at: format!("listeners[{}].address", listener.name()), what });
+            let place = match place {
+                0 => "address".to_owned(),
+                more => format!("additional_addresses[{}].address", more - 1),
+            };
+            problems.push(Problem { at: format!("listeners[{}].{place}", listener.name()), what });
         }
     }
     by_address
+}
+
+/// Every destination that a listener at this address stands for.
+fn stands_for(address: &config::ListenerAddress) -> impl Iterator<Item = SocketAddr> {
+    // Port 0 picks a free one: such listeners never collide and stand for no destination.
+    let own = address.socket().filter(|own| own.port() != 0);
+    let is_dual = matches!(address, config::ListenerAddress::DualStack { .. });
+    let every_ipv4 = own.filter(|own| is_dual && own.ip().is_unspecified());
+    let own = own.map(|own| SocketAddr::new(own.ip().to_canonical(), own.port()));
+    let every_ipv4 =
+        every_ipv4.map(|own| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), own.port()));
+    own.into_iter().chain(every_ipv4)
 }
 
 /// For route configurations that ask for it (`validate_clusters`), every cluster named must exist.

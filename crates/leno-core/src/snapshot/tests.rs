@@ -52,6 +52,45 @@ fn a_listener_stands_for_its_destination() {
 }
 
 #[test]
+fn a_listener_of_several_addresses_stands_for_each() {
+    let both =
+        |address: &str| config::ListenerAddress::DualStack { dual_stack: address.parse().unwrap() };
+    let mut all = mesh();
+    let mut dual = listener("dual", "10.0.0.7:7000", vec![tcp_chain("tcp", "a")]);
+    dual.additional_addresses = vec![both("[::]:7001"), both("[2001:db8::7]:7002")];
+    all.listeners.insert("dual".to_owned(), Arc::new(dual.clone()));
+    let snapshot = Snapshot::compile(&all, None).unwrap();
+    let table = [
+        ("10.0.0.7:7000", true),
+        ("10.0.0.8:7000", false),
+        ("10.0.0.8:7001", true),
+        ("[2001:db8::1]:7001", true),
+        ("[2001:db8::7]:7002", true),
+        ("10.0.0.8:7002", false),
+    ];
+    for (destination, expected) in table {
+        let found = snapshot.listener_for(destination.parse().unwrap());
+        assert_eq!(found.is_some_and(|found| &**found.name() == "dual"), expected, "{destination}");
+    }
+    // (additional addresses, problem)
+    let socket = |address: &str| address.parse::<SocketAddr>().unwrap().into();
+    let table = [
+        (
+            vec![socket("10.0.0.7:7001"), socket("10.0.0.7:7000")],
+            "listeners[dual].additional_addresses[1].address",
+        ),
+        (vec![both("[::]:15001")], "listeners[virtualOutbound].address"),
+    ];
+    for (addresses, at) in table {
+        dual.additional_addresses = addresses;
+        all.listeners.insert("dual".to_owned(), Arc::new(dual.clone()));
+        let problems = Snapshot::compile(&all, None).unwrap_err();
+        let found: Vec<&str> = problems.iter().map(|problem| problem.at.as_str()).collect();
+        assert_eq!(found, [at], "{problems:?}");
+    }
+}
+
+#[test]
 fn names_resolve_and_missing_ones_do_not() {
     let snapshot = Snapshot::compile(&mesh(), None).unwrap();
     for (name, known) in [("a", true), ("b", true), ("gone", false), ("A", false), ("", false)] {

@@ -93,11 +93,15 @@ pub(super) fn protocols(process: &Process) -> Value {
 /// `/listeners`.
 pub(super) fn listeners(in_force: &InForce) -> Value {
     let listeners = in_force.snapshot.listeners().iter().map(|listener| {
-        let bound = in_force.sockets.get(&**listener.name()).and_then(|sockets| sockets.address);
+        let sockets =
+            in_force.sockets.get(&**listener.name()).map(Vec::as_slice).unwrap_or_default();
+        let mut bound = sockets.iter().map(|sockets| sockets.address);
         json!({
             "name": listener.name(),
             "address": listener.source().address,
-            "bound": bound,
+            "bound": bound.next().flatten(),
+            "additional_addresses": listener.source().additional_addresses,
+            "additional_bound": bound.collect::<Vec<_>>(),
             "filter_chains": listener.filter_chains().map(|c| &*c.name).collect::<Vec<_>>(),
         })
     });

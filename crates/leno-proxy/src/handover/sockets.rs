@@ -35,6 +35,11 @@ impl Handed {
         self.listeners(|entry| entry.role == Role::Inherited && entry.listener == listener)
     }
 
+    /// Whether the former process was given sockets for `listener`.
+    pub(crate) fn has_inherited(&self, listener: &str) -> bool {
+        self.0.iter().any(|(entry, _)| entry.role == Role::Inherited && entry.listener == listener)
+    }
+
     /// Copies of the sockets of an inbound address.
     pub(crate) fn inbound(&self, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
         self.listeners(|entry| entry.role == Role::Inbound && entry.address == Some(address))

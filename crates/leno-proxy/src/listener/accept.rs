@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use leno_telemetry::{LimitReached, ProcessStat};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 
 use super::active::ActiveListener;
 use super::admission::{Admitted, Refusal};
@@ -22,15 +23,25 @@ use crate::worker::{ConnectionSlot, Worker};
 /// Stands for the ends of a connection at a Unix socket.
 pub(crate) const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Accepts until the listener is closed; what the kernel had accepted by then is still served.
+/// Accepts until the listener is closed or the socket is not its own any more; what the kernel had accepted by then is
+/// still served.
 pub(crate) async fn run(
     worker: &Rc<Worker>,
     active: &Rc<ActiveListener>,
     socket: Listening,
+    mut is_open: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let socket = Acceptor::new(socket)?;
     let stop = active.stop();
-    let mut stopped = std::pin::pin!(stop.notified());
+    // Whoever could tell being gone is the same as being told.
+    let closed = async { drop(is_open.wait_for(|is_open| !is_open).await) };
+    let stopping = stop.notified();
+    let mut stopped = std::pin::pin!(async {
+        tokio::select! {
+            () = stopping => {}
+            () = closed => {}
+        }
+    });
     let mut accepting = worker.process.accepting.subscribe();
     while !active.is_closed() {
         if !*accepting.borrow_and_update() {
@@ -125,7 +136,8 @@ impl Acceptor {
         };
         let accepted = match self {
             Self::Tcp(socket) => {
-                socket.accept().await.map(|(stream, peer)| Stream::Tcp(stream, peer))
+                let accepted = socket.accept().await;
+                accepted.map(|(stream, peer)| Stream::Tcp(stream, canonical(peer)))
             }
             Self::Unix(socket) => socket.accept().await.map(|(stream, _)| Stream::Unix(stream)),
         };
@@ -142,6 +154,17 @@ impl Acceptor {
                 None => Err(error),
             },
         }
+    }
+}
+
+/// An address of IPv4 as such, where a socket of IPv6 took its connection.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(mapped) => match mapped.ip().to_ipv4_mapped() {
+            Some(ip) => SocketAddr::new(ip.into(), mapped.port()),
+            None => address,
+        },
     }
 }
 

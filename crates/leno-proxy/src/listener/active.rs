@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use leno_core::config;
 use leno_core::filter_chain::{ConnectionFacts, FilterChain, Listener};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::accept;
 use super::admission::Count;
@@ -97,11 +97,16 @@ impl ActiveListener {
         }
     }
 
-    /// Accepts from one more socket.
-    pub(crate) fn accept_from(self: &Rc<Self>, worker: &Rc<Worker>, socket: Listening) {
+    /// Accepts from one more socket, while that `is_open`.
+    pub(crate) fn accept_from(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        socket: Listening,
+        is_open: watch::Receiver<bool>,
+    ) {
         let (worker, active) = (Rc::clone(worker), Rc::clone(self));
         tokio::task::spawn_local(async move {
-            if let Err(error) = accept::run(&worker, &active, socket).await {
+            if let Err(error) = accept::run(&worker, &active, socket, is_open).await {
                 tracing::error!(listener = %active.listener().name(), %error, "accepting ended");
             }
         });

@@ -12,7 +12,7 @@ use leno_core::reply::Failure;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::accept::{Accepted, NO_ADDRESS, Stream};
+use super::accept::{Accepted, NO_ADDRESS, Stream, canonical};
 use super::active::{ActiveListener, Chosen};
 use super::inspect::{Arrival, Ended, Inspected, Seen};
 use super::{Facts, Proof, authorize, refused};
@@ -70,7 +70,7 @@ fn incoming(accepted_by: &ActiveListener, stream: Stream, account: Account) -> O
         Stream::Tcp(stream, peer) => {
             // A socket that refuses these is gone already; reading will say so.
             let _ = stream.set_nodelay(true);
-            let local = stream.local_addr().ok()?;
+            let local = canonical(stream.local_addr().ok()?);
             let destination = original_destination(&accepted_by.listener(), &stream, local);
             (Wire::Tcp(stream), Ends { peer, destination })
         }
@@ -237,7 +237,7 @@ fn original_destination(listener: &Listener, stream: &TcpStream, local: SocketAd
         return local;
     }
     match leno_sys::original::original_destination(stream) {
-        Ok(Some(destination)) => destination,
+        Ok(Some(destination)) => canonical(destination),
         Ok(None) => local,
         Err(error) => {
             tracing::debug!(%error, "original destination");

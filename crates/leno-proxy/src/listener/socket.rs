@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::limits::LISTEN_BACKLOG;
 
@@ -93,19 +93,53 @@ pub fn bind_path(path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(socket)
 }
 
-/// Binds `address` once for each worker; port 0 is chosen once and shared.
+/// Where to listen, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The address; port 0 is chosen once and shared.
+    pub address: SocketAddr,
+    /// Whether a socket of IPv6 takes connections of IPv4 too (RFC 3493 section 5.3).
+    pub is_dual_stack: bool,
+    /// Whether this process itself has the port at the moment, at this address or one that it overlaps.
+    pub is_ours: bool,
+}
+
+impl Place {
+    /// An address for connections of its own family, on a port that nobody has.
+    #[must_use]
+    pub const fn at(address: SocketAddr) -> Self {
+        Self { address, is_dual_stack: false, is_ours: false }
+    }
+
+    fn socket(&self) -> io::Result<Socket> {
+        let domain = Domain::for_address(self.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if self.address.is_ipv6() {
+            socket.set_only_v6(!self.is_dual_stack)?;
+        }
+        Ok(socket)
+    }
+
+    /// Whether a socket that somebody else made takes whom this place is for.
+    #[must_use]
+    pub fn fits(&self, socket: &TcpListener) -> bool {
+        let is_dual_stack = || SockRef::from(socket).only_v6().is_ok_and(|only_v6| !only_v6);
+        !self.address.is_ipv6() || self.is_dual_stack == is_dual_stack()
+    }
+}
+
+/// Binds the place once for each worker.
 ///
 /// # Errors
-/// `AddrInUse` also when the other owner would share the port: two proxies on one port would each get half of
+/// `AddrInUse` also when another owner would share the port: two proxies on one port would each get half of
 /// the connections.
-pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    let first = if address.port() == 0 {
-        open(address)?
-    } else {
-        refuse_shared(address)?;
-        open(address)?
-    };
-    let bound = first.local_addr()?;
+pub fn bind(place: Place, workers: usize) -> io::Result<Vec<TcpListener>> {
+    if place.address.port() != 0 && !place.is_ours {
+        refuse_shared(place)?;
+    }
+    let first = open(place)?;
+    let bound = Place { address: first.local_addr()?, ..place };
     let mut sockets = vec![first];
     for _ in 1..workers {
         sockets.push(open(bound)?);
@@ -114,23 +148,14 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>>
 }
 
 /// `SO_REUSEPORT` would let any process of our user join or be joined; a probe without it is told the truth.
-fn refuse_shared(address: SocketAddr) -> io::Result<()> {
-    let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    probe.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        probe.set_only_v6(true)?;
-    }
-    probe.bind(&SockAddr::from(address))
+fn refuse_shared(place: Place) -> io::Result<()> {
+    place.socket()?.bind(&SockAddr::from(place.address))
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+fn open(place: Place) -> io::Result<TcpListener> {
+    let socket = place.socket()?;
     socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&SockAddr::from(address))?;
+    socket.bind(&SockAddr::from(place.address))?;
     socket.listen(i32::try_from(LISTEN_BACKLOG).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -140,15 +165,31 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{Inherited, bind, bind_path, share_out};
+    use super::{Inherited, Place, bind, bind_path, share_out};
 
     #[test]
     fn workers_share_one_port_and_strangers_are_refused() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets = bind(Place::at("127.0.0.1:0".parse().unwrap()), 3).unwrap();
         let address = sockets[0].local_addr().unwrap();
         assert!(sockets.iter().all(|s| s.local_addr().unwrap() == address));
-        let error = bind(address, 1).unwrap_err();
+        let error = bind(Place::at(address), 1).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+        let ours = Place { is_ours: true, ..Place::at(address) };
+        assert_eq!(bind(ours, 1).unwrap()[0].local_addr().unwrap(), address);
+    }
+
+    #[test]
+    fn a_socket_of_ipv6_takes_ipv4_where_it_is_to() {
+        for is_dual_stack in [false, true] {
+            let place = Place { is_dual_stack, ..Place::at("[::]:0".parse().unwrap()) };
+            let socket = &bind(place, 1).unwrap()[0];
+            let port = socket.local_addr().unwrap().port();
+            assert!(std::net::TcpStream::connect(("::1", port)).is_ok());
+            let ipv4 = std::net::TcpStream::connect(("127.0.0.1", port));
+            assert_eq!(ipv4.is_ok(), is_dual_stack);
+            assert!(place.fits(socket));
+            assert!(!Place { is_dual_stack: !is_dual_stack, ..place }.fits(socket));
+        }
     }
 
     #[test]
@@ -162,7 +203,7 @@ mod tests {
             (2, 3, &[1, 1, 1]),
         ];
         for (sockets, workers, handles) in table {
-            let bound = bind("127.0.0.1:0".parse().unwrap(), sockets).unwrap();
+            let bound = bind(Place::at("127.0.0.1:0".parse().unwrap()), sockets).unwrap();
             let shared = share_out(&bound, workers).unwrap();
             let counts: Vec<usize> = shared.iter().map(Vec::len).collect();
             assert_eq!(counts, handles, "{sockets} {workers}");

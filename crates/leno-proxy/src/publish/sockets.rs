@@ -1,4 +1,4 @@
-//! One listener's sockets: each worker's handles, and one of each kept for a process that takes over.
+//! The sockets of one address of a listener: each worker's handles, and one of each kept for a process that takes over.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use leno_core::config::ListenerAddress;
+use tokio::sync::watch;
 
 use super::Given;
 use crate::handover::{Entry, Role};
-use crate::listener::socket::{self, Listening};
+use crate::listener::socket::{self, Listening, Place};
 
-/// One listener's sockets, each for one worker to take.
+/// The sockets of one address of a listener, each for one worker to take.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     /// Where it listens, if that is no path.
@@ -22,6 +23,8 @@ pub(crate) struct Sockets {
     per_worker: Vec<Mutex<Vec<Listening>>>,
     /// One handle of each socket. A queue lives as long as any handle does.
     kept: Mutex<Vec<Group>>,
+    /// False once the listener is not here any more, though it may go on elsewhere.
+    is_open: watch::Sender<bool>,
 }
 
 /// Sockets with one origin.
@@ -32,34 +35,49 @@ struct Group {
     sockets: Vec<TcpListener>,
 }
 
+/// An address of a listener that sockets are wanted for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) listener: &'a str,
+    pub(super) address: &'a ListenerAddress,
+    /// Whether the port is ours already, at another address or for another listener.
+    pub(super) is_ours: bool,
+    pub(super) workers: usize,
+}
+
 impl Sockets {
     /// Those that others made for the listener, or one for each worker, bound at the address. A former process's sockets
     /// are taken rather than bound again: clients wait in their queues.
-    pub(super) fn open(
-        given: &Given,
-        name: &str,
-        address: &ListenerAddress,
-        workers: usize,
-    ) -> io::Result<Self> {
-        match address {
-            ListenerAddress::Socket(address) => Self::open_at(given, name, *address, workers),
+    pub(super) fn open(given: &Given, wanted: Wanted<'_>) -> io::Result<Self> {
+        let (is_dual_stack, is_ours) = (false, wanted.is_ours);
+        match wanted.address {
+            ListenerAddress::Socket(address) => {
+                Self::open_at(given, wanted, Place { address: *address, is_dual_stack, is_ours })
+            }
+            ListenerAddress::DualStack { dual_stack } => {
+                let place = Place { address: (*dual_stack).into(), is_dual_stack: true, is_ours };
+                Self::open_at(given, wanted, place)
+            }
             ListenerAddress::Pipe { path, mode } => {
                 let socket = socket::bind_path(Path::new(path), *mode)?;
-                let shared = (0..workers)
+                let shared = (0..wanted.workers)
                     .map(|_| Ok(Mutex::new(vec![Listening::Unix(socket.try_clone()?)])));
                 Ok(Self {
                     address: None,
-                    wanted: address.clone(),
+                    wanted: wanted.address.clone(),
                     per_worker: shared.collect::<io::Result<_>>()?,
                     // Whoever takes over makes its own, in place of this one.
                     kept: Mutex::default(),
+                    is_open: watch::Sender::new(true),
                 })
             }
             ListenerAddress::Internal => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }
 
-    fn open_at(given: &Given, name: &str, address: SocketAddr, workers: usize) -> io::Result<Self> {
+    fn open_at(given: &Given, wanted: Wanted<'_>, place: Place) -> io::Result<Self> {
+        let Wanted { listener: name, workers, .. } = wanted;
+        let address = place.address;
         let mut groups = Vec::new();
         let inherited = given.inherited.iter().filter(|inherited| inherited.listener == name);
         let mut inherited: Vec<_> =
@@ -70,23 +88,23 @@ impl Sockets {
         if !inherited.is_empty() {
             groups.push(Group { role: Role::Inherited, address, sockets: inherited });
         }
-        if name == "virtualInbound" {
-            for address in &given.inbound_addresses {
-                let handed = given.handed.inbound(*address)?;
-                groups.push(Group::open(Role::Inbound, *address, handed, workers)?);
-            }
+        for address in given.inbound_addresses_of(name) {
+            let handed = given.handed.inbound(*address)?;
+            groups.push(Group::open(Role::Inbound, Place::at(*address), handed, workers)?);
         }
         // Sockets that others made, or addresses of its own, take the place of the configured address.
         if groups.is_empty() {
-            let handed = given.handed.configured(name, address)?;
-            groups.push(Group::open(Role::Configured, address, handed, workers)?);
+            let mut handed = given.handed.configured(name, address)?;
+            handed.retain(|socket| place.fits(socket));
+            groups.push(Group::open(Role::Configured, place, handed, workers)?);
         }
-        Self::new(address, groups, workers)
+        Self::new(wanted, address, groups)
     }
 
-    fn new(wanted: SocketAddr, groups: Vec<Group>, workers: usize) -> io::Result<Self> {
+    fn new(wanted: Wanted<'_>, address: SocketAddr, groups: Vec<Group>) -> io::Result<Self> {
+        let workers = wanted.workers;
         let first = groups.iter().flat_map(|group| &group.sockets).next();
-        let address = first.map_or(Ok(wanted), TcpListener::local_addr)?;
+        let address = first.map_or(Ok(address), TcpListener::local_addr)?;
         let mut per_worker: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
         for group in &groups {
             let shared = socket::share_out(&group.sockets, workers)?;
@@ -95,8 +113,18 @@ impl Sockets {
             }
         }
         let per_worker = per_worker.into_iter().map(Mutex::new).collect();
-        let (address, wanted) = (Some(address), wanted.into());
-        Ok(Self { address, wanted, per_worker, kept: Mutex::new(groups) })
+        Ok(Self {
+            address: Some(address),
+            wanted: wanted.address.clone(),
+            per_worker,
+            kept: Mutex::new(groups),
+            is_open: watch::Sender::new(true),
+        })
+    }
+
+    /// Turns false when nobody shall accept here any more.
+    pub(crate) fn is_open(&self) -> watch::Receiver<bool> {
+        self.is_open.subscribe()
     }
 
     /// The sockets of one worker, once.
@@ -119,8 +147,9 @@ impl Sockets {
         Ok(copies)
     }
 
-    /// Closes every handle that no worker has taken.
+    /// Closes every handle that no worker has taken, and has the workers close theirs.
     pub(super) fn let_go(&self) {
+        self.is_open.send_replace(false);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for worker in &self.per_worker {
             worker.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -131,11 +160,11 @@ impl Sockets {
 impl Group {
     fn open(
         role: Role,
-        address: SocketAddr,
+        place: Place,
         handed: Vec<TcpListener>,
         workers: usize,
     ) -> io::Result<Self> {
-        let sockets = if handed.is_empty() { socket::bind(address, workers)? } else { handed };
-        Ok(Self { role, address, sockets })
+        let sockets = if handed.is_empty() { socket::bind(place, workers)? } else { handed };
+        Ok(Self { role, address: place.address, sockets })
     }
 }

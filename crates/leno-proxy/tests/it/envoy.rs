@@ -143,7 +143,7 @@ fn lines(path: &Path, count: usize) -> Vec<String> {
 }
 
 /// Asks until there is an answer.
-fn poll<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+pub(crate) fn poll<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {

@@ -60,11 +60,12 @@ fn no_connection_is_lost_however_often_and_with_however_many_workers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meeting");
     let (origin, requests) = answering(OK);
-    let (admin, address) = (free_port(), free_port());
+    let (admin, address, second) = (free_port(), free_port(), free_port());
     let config = || {
         let mut resources = to(origin);
         let listener = Arc::make_mut(resources.listeners.values_mut().next().unwrap());
         listener.address = address.into();
+        listener.additional_addresses = vec![second.into()];
         ConfigSource::Resources(resources)
     };
     let mut running = proxy(&path, config(), admin, 2).unwrap();
@@ -74,6 +75,7 @@ fn no_connection_is_lost_however_often_and_with_however_many_workers() {
         .map(|n| {
             let (done, served) = (Arc::clone(&done), Arc::clone(&served));
             std::thread::spawn(move || {
+                let address = if n < 4 { address } else { second };
                 let answered = call(address, &done, n % 2 == 0);
                 served.fetch_add(answered, Ordering::Relaxed);
                 answered

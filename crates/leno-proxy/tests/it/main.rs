@@ -36,6 +36,7 @@ mod records;
 mod server_first;
 mod spans;
 mod spelling;
+mod stacks;
 mod stalls;
 mod tcp;
 mod tls_routing;

@@ -8,8 +8,9 @@ use leno_core::config::{
     NetworkFilter, TrafficDirection, TransportProtocol,
 };
 
+use super::address::Binding;
 use super::{access_log, address, authorization, network_filter, tls, value};
-use crate::read::{Field, Names, Reader};
+use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
 /// Names in statistics and socket tuning.
@@ -67,9 +68,14 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
     r.harmless(HARMLESS);
     let old_bind = r.message(7, "deprecated_v1", |r| r.wrapped_bool(1, "bind_to_port")).flatten();
     let filters_timeout = r.duration(15, "listener_filters_timeout");
+    let (address, additional_addresses) = (address(r), additional_addresses(r));
+    if address == ListenerAddress::Internal && !additional_addresses.is_empty() {
+        r.problem_at("additional_addresses", "a listener without a socket has none");
+    }
     Listener {
         name: r.string(1, "name"),
-        address: address(r),
+        address,
+        additional_addresses,
         bind_to_port: r.wrapped_bool(26, "bind_to_port").or(old_bind).unwrap_or(true),
         use_original_dst: r.wrapped_bool(4, "use_original_dst").unwrap_or(false),
         direction: r
@@ -85,24 +91,53 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
 }
 
 fn address(r: &mut Reader<'_, '_>) -> ListenerAddress {
-    let address = r.message(2, "address", address::decode_with_mode);
-    let internal = r.message(27, "internal_listener", |_| ListenerAddress::Internal);
-    match (address, internal) {
-        (None, Some(internal)) => return internal,
-        (Some((Address::Socket(address), _)), None) => return address.into(),
-        (Some((Address::Pipe(path), mode)), None) => {
-            return ListenerAddress::Pipe { path, mode: mode.unwrap_or_default() };
-        }
-        (None, None) => r.problem_at("address", "is missing"),
-        (Some((Address::Host { name, .. }, _)), None) => {
-            r.problem_at("address", &format!("\"{name}\" is not an IP address"));
-        }
-        (Some((Address::Internal(_), _)), None) => {
-            r.problem_at("address", "a listener without a socket has internal_listener instead");
-        }
-        (Some(_), Some(_)) => r.problem_at("address", "a listener without a socket has none"),
+    let address = r.message(2, "address", bound);
+    let is_internal = r.message(27, "internal_listener", |_| ()).is_some();
+    match address {
+        None if is_internal => return ListenerAddress::Internal,
+        Some(address) if !is_internal => return address.unwrap_or_else(nowhere),
+        None => r.problem_at("address", "is missing"),
+        Some(_) => r.problem_at("address", "a listener without a socket has none"),
     }
+    nowhere()
+}
+
+/// Stands in where an address was wrong; the problem is reported.
+fn nowhere() -> ListenerAddress {
     SocketAddr::from(([0, 0, 0, 0], 0)).into()
+}
+
+/// The addresses beside the first one. What is said of their sockets alone is tuning.
+fn additional_addresses(r: &mut Reader<'_, '_>) -> Vec<ListenerAddress> {
+    let more = r.messages(33, "additional_addresses", |r| {
+        r.harmless(&[(2, "socket_options"), (3, "tcp_keepalive")]);
+        let address = r.message(1, "address", bound);
+        if address.is_none() {
+            r.problem_at("address", "is missing");
+        }
+        address.flatten()
+    });
+    exactly(more.into_iter().flatten())
+}
+
+/// An address to bind; `None` where it is none, which is reported.
+fn bound(r: &mut Reader<'_, '_>) -> Option<ListenerAddress> {
+    let Binding { address, mode, ipv4_compat } = address::decode_binding(r);
+    match address {
+        // Where IPv4 is meant anyway, there is nothing to be compatible with.
+        Address::Socket(SocketAddr::V6(dual_stack)) if ipv4_compat => {
+            return Some(ListenerAddress::DualStack { dual_stack });
+        }
+        Address::Socket(address) => return Some(address.into()),
+        Address::Pipe(path) => {
+            return Some(ListenerAddress::Pipe { path, mode: mode.unwrap_or_default() });
+        }
+        Address::Host { name, .. } => r.problem(&format!("\"{name}\" is not an IP address")),
+        Address::Internal(_) => {
+            r.problem("a listener without a socket has internal_listener instead")
+        }
+    }
+    None
 }
 
 fn listener_filter(r: &mut Reader<'_, '_>) -> Option<ListenerFilter> {
@@ -175,7 +210,10 @@ fn chain_match(r: &mut Reader<'_, '_>) -> FilterChainMatch {
 
 pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
     w.string(1, &listener.name);
-    encode_address(w, &listener.address);
+    match &listener.address {
+        ListenerAddress::Internal => w.message(27, |_| ()),
+        address => w.message(2, |w| encode_address(w, address)),
+    }
     for chain in &listener.filter_chains {
         w.message(3, |w| encode_chain(w, chain));
     }
@@ -206,20 +244,23 @@ pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
     if !listener.bind_to_port {
         w.wrapped_bool(26, false);
     }
+    for address in &listener.additional_addresses {
+        w.message(33, |w| w.message(1, |w| encode_address(w, address)));
+    }
 }
 
 fn encode_address(w: &mut Writer, address: &ListenerAddress) {
     match address {
-        ListenerAddress::Socket(address) => {
-            address::encode(w, 2, &Address::Socket(*address));
+        ListenerAddress::Socket(address) => address::encode_socket(w, *address, false),
+        ListenerAddress::DualStack { dual_stack } => {
+            address::encode_socket(w, (*dual_stack).into(), true);
         }
         ListenerAddress::Pipe { path, mode } => w.message(2, |w| {
-            w.message(2, |w| {
-                w.string(1, path);
-                w.number(2, (*mode).into());
-            });
+            w.string(1, path);
+            w.number(2, (*mode).into());
         }),
-        ListenerAddress::Internal => w.message(27, |_| ()),
+        // Has none; the listener says so.
+        ListenerAddress::Internal => {}
     }
 }
 

@@ -104,6 +104,43 @@ spec: {clusterIP: 240.240.0.9, ports: [{name: tcp, port: 6379}, {name: metrics, 
 }
 
 #[test]
+fn a_workload_of_both_families_is_listened_for_in_both() {
+    let world = mesh("");
+    // (families, where each kind of listener is)
+    let table = [
+        (Stacks::Ipv4, ["0.0.0.0:15001", "0.0.0.0:15006", "0.0.0.0:9080"].map(|one| vec![one])),
+        (Stacks::Ipv6, ["[::]:15001", "[::]:15006", "[::]:9080"].map(|one| vec![one])),
+        (
+            Stacks::Both,
+            [
+                vec!["0.0.0.0:15001", "[::]:15001"],
+                vec!["0.0.0.0:15006", "[::]:15006"],
+                vec!["0.0.0.0:9080", "[::]:9080"],
+            ],
+        ),
+    ];
+    for (stacks, expected) in table {
+        let proxy = Proxy { stacks, ..proxy(&world, "productpage") };
+        let translated = translate(&world, &proxy);
+        let wildcard = if stacks == Stacks::Ipv6 { "::_9080" } else { "0.0.0.0_9080" };
+        for (name, expected) in
+            ["virtualOutbound", "virtualInbound", wildcard].into_iter().zip(expected)
+        {
+            let listener = &translated.listeners[name];
+            let addresses: Vec<_> = listener.addresses().map(ToString::to_string).collect();
+            assert_eq!(addresses, expected, "{stacks:?} {name}");
+        }
+        let snapshot = snapshot(&translated);
+        let stood_for = |to: &str| {
+            let found = snapshot.listener_for(to.parse().unwrap());
+            found.is_some_and(|listener| &**listener.name() == wildcard)
+        };
+        assert_eq!(stood_for("10.9.9.9:9080"), stacks != Stacks::Ipv6);
+        assert_eq!(stood_for("[2001:db8::9]:9080"), stacks != Stacks::Ipv4);
+    }
+}
+
+#[test]
 fn sidecars_meet_with_mutual_tls_and_say_who_they_expect() {
     let world = mesh("");
     let translated = translate(&world, &proxy(&world, "productpage"));

@@ -17,11 +17,13 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
     ]);
     (
         ("[a-z]{0,4}", listener_address(), any::<bool>(), any::<bool>(), direction),
-        (vec(filter, 0..3), duration(), any::<bool>()),
+        (vec(filter, 0..3), duration(), any::<bool>(), vec(bound_address(), 0..3)),
         (vec(filter_chain(), 0..3), of(filter_chain()), access_logs()),
     )
         .prop_map(|(a, b, c)| Listener {
             name: a.0,
+            // What has no socket has no more of them.
+            additional_addresses: if a.1 == ListenerAddress::Internal { Vec::new() } else { b.3 },
             address: a.1,
             bind_to_port: a.2,
             use_original_dst: a.3,
@@ -36,10 +38,17 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
 }
 
 fn listener_address() -> impl Strategy<Value = ListenerAddress> {
+    prop_oneof![bound_address(), Just(ListenerAddress::Internal)]
+}
+
+fn bound_address() -> impl Strategy<Value = ListenerAddress> {
+    let dual_stack = (any::<std::net::Ipv6Addr>(), any::<u16>()).prop_map(|(address, port)| {
+        ListenerAddress::DualStack { dual_stack: std::net::SocketAddrV6::new(address, port, 0, 0) }
+    });
     prop_oneof![
         socket().prop_map(ListenerAddress::Socket),
+        dual_stack,
         ("/[a-z]{1,5}", any::<u32>()).prop_map(|(path, mode)| ListenerAddress::Pipe { path, mode }),
-        Just(ListenerAddress::Internal),
     ]
 }
 
