@@ -210,6 +210,7 @@ stats! {
         CxActive = "envoy_cluster_upstream_cx_active", Gauge, "Connections that are open.";
         CxConnectFail = "envoy_cluster_upstream_cx_connect_fail", Untyped, "Connections that could not be opened.";
         CxConnectTimeout = "envoy_cluster_upstream_cx_connect_timeout", Untyped, "Connections that took too long to open.";
+        CxMaxDurationReached = "envoy_cluster_upstream_cx_max_duration_reached", Untyped, "Connections that ended because of their age.";
         CxOverflow = "envoy_cluster_upstream_cx_overflow", Untyped, "Connections refused by the circuit limit.";
         RqTotal = "envoy_cluster_upstream_rq_total", Counter, "Tries that were sent, retries included.";
         RqActive = "envoy_cluster_upstream_rq_active", Gauge, "Requests in flight.";

@@ -160,6 +160,7 @@ fn plain_http() -> UpstreamHttp {
     UpstreamHttp {
         protocol: UpstreamProtocol::Http1,
         idle_timeout: None,
+        max_connection_duration: None,
         max_requests_per_connection: None,
         max_concurrent_streams: None,
     }
@@ -222,6 +223,7 @@ fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
         http: UpstreamHttp {
             protocol: spoken_to(port.protocol, inputs.engine),
             idle_timeout: pool.http.idle_timeout,
+            max_connection_duration: None,
             max_requests_per_connection: positive(pool.http.max_requests_per_connection),
             max_concurrent_streams: None,
         },

@@ -193,6 +193,8 @@ pub struct UpstreamHttp {
     pub protocol: UpstreamProtocol,
     /// An idle connection is closed after this; `None` is one hour.
     pub idle_timeout: Option<Duration>,
+    /// A connection this old carries no further request and ends after those it carries; `None` never.
+    pub max_connection_duration: Option<Duration>,
     /// A connection is retired after so many requests; `None` never.
     pub max_requests_per_connection: Option<u32>,
     /// Requests one HTTP/2 connection carries at once, where the endpoint would take more; `None` is what it takes.

@@ -113,6 +113,7 @@ impl Cluster {
             http: UpstreamHttp {
                 protocol: UpstreamProtocol::Http1,
                 idle_timeout: None,
+                max_connection_duration: None,
                 max_requests_per_connection: None,
                 max_concurrent_streams: None,
             },

@@ -242,6 +242,7 @@ async fn open(
         client: Client::new(Limits::DEFAULT),
         wire,
         served: 0,
+        opened: Instant::now(),
         idle: Duration::ZERO,
         transport,
         proof,

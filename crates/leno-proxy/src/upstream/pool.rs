@@ -4,7 +4,7 @@
 //! used is learnt from the endpoint ([`leno_core::keep_alive`]): the oldest stays beyond that, unused, as its witness. Per
 //! worker, no lock. A connection is in the pool or in one exchange, never in both.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub(crate) struct Connection<G> {
     pub(crate) client: Client,
     /// Exchanges it has served.
     pub(crate) served: u32,
+    /// When it was opened.
+    pub(crate) opened: Instant,
     /// How long it had been idle when it was taken for the exchange that it is in.
     pub(crate) idle: Duration,
     /// How it was opened; an endpoint that is talked to in another way cannot use it.
@@ -51,6 +53,11 @@ pub(super) fn fits(transport: &Arc<Transport>, wanted: &Arc<Transport>) -> bool 
 }
 
 impl<G> Connection<G> {
+    /// Whether it has stood for so long.
+    pub(crate) fn is_aged(&self, age: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.opened) >= age
+    }
+
     /// Whether nothing arrived since the last response: an end or a stray byte makes the connection useless.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.wire.is_quiet()
@@ -61,6 +68,8 @@ impl<G> Connection<G> {
 #[derive(Debug)]
 pub(crate) struct Pool<G> {
     kept: RefCell<Vec<Kept<G>>>,
+    /// Connections that were closed for their age since somebody asked.
+    aged: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -91,11 +100,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) known: &'a SharedKeepAlive,
     pub(crate) now: Instant,
     pub(crate) idempotence: Idempotence,
+    /// How long one may have stood.
+    pub(crate) age_max: Duration,
 }
 
 impl<G> Default for Pool<G> {
     fn default() -> Self {
-        Self { kept: RefCell::default() }
+        Self { kept: RefCell::default(), aged: Cell::default() }
     }
 }
 
@@ -112,6 +123,10 @@ impl<G> Pool<G> {
             let mut last = kept.pop()?;
             drop(kept);
             if !fits(&last.connection.transport, wanted.transport) {
+                continue;
+            }
+            if last.connection.is_aged(wanted.age_max, wanted.now) {
+                self.note_aged();
                 continue;
             }
             if last.connection.is_quiet() {
@@ -132,6 +147,16 @@ impl<G> Pool<G> {
         kept.push(Kept { connection, since: now, seen: Duration::ZERO });
     }
 
+    /// Counts a connection that is closed for its age.
+    pub(crate) fn note_aged(&self) {
+        self.aged.set(self.aged.get() + 1);
+    }
+
+    /// How many connections were closed for their age since the last call.
+    pub(crate) fn take_aged(&self) -> u32 {
+        self.aged.take()
+    }
+
     /// Closes the oldest kept connection, if there is one.
     pub(crate) fn evict(&self) -> bool {
         let mut kept = self.kept.borrow_mut();
@@ -143,11 +168,20 @@ impl<G> Pool<G> {
     }
 
     /// Closes what is too old or was closed by the other side, and learns from it.
-    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration, known: &SharedKeepAlive) {
+    pub(crate) fn sweep(
+        &self,
+        now: Instant,
+        (idle_max, age_max): (Duration, Duration),
+        known: &SharedKeepAlive,
+    ) {
         let mut all = self.kept.borrow_mut();
         all.retain_mut(|kept| {
             let idle = kept.idle(now);
             if idle >= idle_max {
+                return false;
+            }
+            if kept.connection.is_aged(age_max, now) {
+                self.note_aged();
                 return false;
             }
             if kept.connection.is_quiet() {
@@ -208,6 +242,7 @@ mod tests {
             wire,
             client: Client::new(Limits::DEFAULT),
             served: 0,
+            opened: Instant::now(),
             idle: Duration::ZERO,
             transport: plaintext(),
             proof: Proof::default(),
@@ -224,7 +259,8 @@ mod tests {
         now: Instant,
         idempotence: Idempotence,
     ) -> Option<Box<Connection<()>>> {
-        pool.checkout(Wanted { transport: &plaintext(), known, now, idempotence })
+        let age_max = Duration::from_secs(3600);
+        pool.checkout(Wanted { transport: &plaintext(), known, now, idempotence, age_max })
     }
 
     #[tokio::test]
@@ -273,7 +309,7 @@ mod tests {
             pool.give_back(kept, now + Duration::from_secs(4 - age));
         }
         let late = now + Duration::from_secs(5);
-        pool.sweep(late, Duration::from_secs(3600), &known);
+        pool.sweep(late, (Duration::from_secs(3600), Duration::MAX), &known);
         assert_eq!(pool.len(), 2, "the witness, and the one that is young");
         assert!(take(&pool, &known, late, Idempotence::Idempotent).is_some());
         assert!(take(&pool, &known, late, Idempotence::Idempotent).is_none());
@@ -288,9 +324,31 @@ mod tests {
         let (kept, _far) = connection().await;
         pool.give_back(kept, now);
         let idle = Duration::from_secs(60);
-        pool.sweep(now + idle / 2, idle, &known);
+        pool.sweep(now + idle / 2, (idle, Duration::MAX), &known);
         assert_eq!(pool.len(), 1);
-        pool.sweep(now + idle, idle, &known);
+        pool.sweep(now + idle, (idle, Duration::MAX), &known);
         assert!(pool.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_has_stood_too_long_is_neither_used_nor_kept() {
+        let pool = Pool::default();
+        let known = SharedKeepAlive::default();
+        let now = Instant::now();
+        let mut far = Vec::new();
+        for _ in 0..2 {
+            let (kept, other) = connection().await;
+            far.push(other);
+            pool.give_back(kept, now + Duration::from_secs(3599));
+        }
+        let late = now + Duration::from_secs(3600);
+        pool.sweep(late, (Duration::from_secs(60), Duration::from_secs(7200)), &known);
+        assert_eq!((pool.len(), pool.take_aged()), (2, 0));
+        assert!(take(&pool, &known, late + Duration::from_secs(1), Idempotence::Idempotent).is_none());
+        assert_eq!((pool.len(), pool.take_aged()), (0, 2));
+        let (kept, _far) = connection().await;
+        pool.give_back(kept, late);
+        pool.sweep(late, (Duration::from_secs(60), Duration::from_secs(3599)), &known);
+        assert_eq!((pool.len(), pool.take_aged()), (0, 1));
     }
 }

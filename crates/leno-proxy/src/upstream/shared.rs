@@ -37,6 +37,8 @@ pub(crate) struct Use {
     pub(crate) streams: usize,
     /// Requests in all.
     pub(crate) requests: u32,
+    /// How long it may have stood when it takes one.
+    pub(crate) age: Duration,
 }
 
 /// The connections.
@@ -51,9 +53,16 @@ pub(crate) struct Shared {
 
 struct Member {
     connection: Rc<Connection>,
+    opened: Instant,
     transport: Arc<Transport>,
     /// How many requests it had carried when it was last looked at, and when that was.
     seen: Cell<(u32, Instant)>,
+}
+
+impl Member {
+    fn is_aged(&self, limit: Use, now: Instant) -> bool {
+        now.saturating_duration_since(self.opened) >= limit.age
+    }
 }
 
 /// A connection that is being opened; over on drop.
@@ -67,14 +76,20 @@ impl Drop for Dialing {
 }
 
 impl Shared {
-    /// A connection that takes one more request.
-    pub(crate) fn find(&self, transport: &Arc<Transport>, limit: Use) -> Option<Rc<Connection>> {
+    /// A connection that takes one more request now.
+    pub(crate) fn find(
+        &self,
+        transport: &Arc<Transport>,
+        limit: Use,
+        now: Instant,
+    ) -> Option<Rc<Connection>> {
         let members = self.connections.borrow();
         let free = members.iter().find(|member| {
             let connection = &member.connection;
             connection.available() > 0
                 && connection.active() < limit.streams
                 && connection.served.get() < limit.requests
+                && !member.is_aged(limit, now)
                 && pool::fits(&member.transport, transport)
         })?;
         Some(Rc::clone(&free.connection))
@@ -112,11 +127,12 @@ impl Shared {
         worker: &Rc<Worker>,
         opened: UpstreamConnection,
     ) -> Rc<Connection> {
-        let pool::Connection { wire, transport, proof, local, _slot: slot, .. } = *opened;
+        let pool::Connection { wire, transport, proof, local, opened, _slot: slot, .. } = *opened;
         let connection =
             Connection::client(worker, wire, Peerage { proof, local }, Rc::clone(&self.changed));
         let member = Rc::new(Member {
             connection: Rc::clone(&connection),
+            opened,
             transport,
             seen: Cell::new((0, Instant::now())),
         });
@@ -171,16 +187,19 @@ impl Shared {
         self.connections.borrow_mut().retain(|other| !Rc::ptr_eq(other, member));
     }
 
-    /// Closes what nobody used for so long or was used enough, and what stopped in the middle of a head.
-    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration, limit: Use) {
+    /// Closes what nobody used for so long or was used enough, and what stopped in the middle of a head. Says how many have
+    /// reached their age: they end with the requests that they carry.
+    pub(crate) fn sweep(&self, now: Instant, idle_max: Duration, limit: Use) -> u32 {
         let members = self.connections.borrow().clone();
+        let mut aged = 0;
         for member in members {
             let (connection, (served, since)) = (&member.connection, member.seen.get());
             let owes = connection.waits_since().map(|since| now.saturating_duration_since(since));
             if owes.is_some_and(|owes| owes >= limits::REQUEST_HEAD) {
                 connection.give_up();
                 self.forget(&member);
-            } else if connection.served.get() >= limit.requests {
+            } else if connection.served.get() >= limit.requests || member.is_aged(limit, now) {
+                aged += u32::from(member.is_aged(limit, now));
                 connection.retire();
                 self.forget(&member);
             } else if connection.active() > 0 || connection.served.get() != served {
@@ -190,6 +209,7 @@ impl Shared {
                 self.forget(&member);
             }
         }
+        aged
     }
 
     /// Whether there is none.

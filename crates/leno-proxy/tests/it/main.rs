@@ -42,4 +42,5 @@ mod tcp;
 mod tls_routing;
 mod tunnels;
 mod unix;
+mod upstream_age;
 mod versions;

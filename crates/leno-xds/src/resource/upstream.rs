@@ -133,7 +133,7 @@ pub(crate) fn write_outlier(w: &mut Writer, outlier: &OutlierDetection) {
 /// `typed_extension_protocol_options` and the older fields that say the same.
 pub(crate) fn http(r: &mut Reader<'_, '_>) -> UpstreamHttp {
     let old_requests = r.wrapped_u32(9, "max_requests_per_connection");
-    let old_idle = r.message(29, "common_http_protocol_options", common).unwrap_or_default();
+    let old = r.message(29, "common_http_protocol_options", common).unwrap_or_default();
     let old_http2 = r.message(14, "http2_protocol_options", http2);
     let mut options = r.entries(36, "typed_extension_protocol_options", |key, field| {
         if key != HTTP_OPTIONS {
@@ -155,8 +155,9 @@ pub(crate) fn http(r: &mut Reader<'_, '_>) -> UpstreamHttp {
         } else {
             UpstreamProtocol::Http1
         },
-        idle_timeout: old_idle.0,
-        max_requests_per_connection: old_idle.1,
+        idle_timeout: old.idle_timeout,
+        max_connection_duration: old.max_connection_duration,
+        max_requests_per_connection: old.max_requests_per_connection,
         max_concurrent_streams: old_http2.flatten(),
     };
     let mut http = options.pop().unwrap_or(old);
@@ -165,7 +166,7 @@ pub(crate) fn http(r: &mut Reader<'_, '_>) -> UpstreamHttp {
 }
 
 fn http_options(r: &mut Reader<'_, '_>) -> UpstreamHttp {
-    let (idle_timeout, max_requests_per_connection) =
+    let Common { idle_timeout, max_connection_duration, max_requests_per_connection } =
         r.message(1, "common_http_protocol_options", common).unwrap_or_default();
     let explicit = r.message(3, "explicit_http_config", |r| {
         let http1 = r.message(1, "http_protocol_options", http1).is_some();
@@ -200,14 +201,33 @@ fn http_options(r: &mut Reader<'_, '_>) -> UpstreamHttp {
             (UpstreamProtocol::Http1, None)
         }
     };
-    UpstreamHttp { protocol, idle_timeout, max_requests_per_connection, max_concurrent_streams }
+    UpstreamHttp {
+        protocol,
+        idle_timeout,
+        max_connection_duration,
+        max_requests_per_connection,
+        max_concurrent_streams,
+    }
 }
 
-fn common(r: &mut Reader<'_, '_>) -> (Option<Duration>, Option<u32>) {
+/// What is said of connections of either version.
+#[derive(Default)]
+struct Common {
+    idle_timeout: Option<Duration>,
+    max_connection_duration: Option<Duration>,
+    max_requests_per_connection: Option<u32>,
+}
+
+fn common(r: &mut Reader<'_, '_>) -> Common {
     r.harmless(HARMLESS_HTTP);
-    r.harmless(&[(2, "max_headers_count"), (3, "max_connection_duration")]);
-    let idle_timeout = r.duration(1, "idle_timeout");
-    (idle_timeout, r.wrapped_u32(6, "max_requests_per_connection").filter(|max| *max > 0))
+    r.harmless(&[(2, "max_headers_count")]);
+    let age = r.duration(3, "max_connection_duration");
+    let requests = r.wrapped_u32(6, "max_requests_per_connection");
+    Common {
+        idle_timeout: r.duration(1, "idle_timeout"),
+        max_connection_duration: age.filter(|age| !age.is_zero()),
+        max_requests_per_connection: requests.filter(|max| *max > 0),
+    }
 }
 
 /// `Http1ProtocolOptions`: case is always preserved, trailers always passed on.
@@ -235,12 +255,17 @@ pub(crate) fn write_http(w: &mut Writer, http: &UpstreamHttp) {
     w.message(36, |w| {
         w.string(1, HTTP_OPTIONS);
         w.any(2, HTTP_OPTIONS, |w| {
-            if http.idle_timeout.is_some() || http.max_requests_per_connection.is_some() {
+            let (idle, age) = (http.idle_timeout, http.max_connection_duration);
+            let requests = http.max_requests_per_connection;
+            if idle.is_some() || age.is_some() || requests.is_some() {
                 w.message(1, |w| {
-                    if let Some(idle) = http.idle_timeout {
+                    if let Some(idle) = idle {
                         w.duration(1, idle);
                     }
-                    w.wrapped(6, http.max_requests_per_connection);
+                    if let Some(age) = age {
+                        w.duration(3, age);
+                    }
+                    w.wrapped(6, requests);
                 });
             }
             let http2 =

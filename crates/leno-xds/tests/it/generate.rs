@@ -245,10 +245,12 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
         UpstreamProtocol::Downstream,
         UpstreamProtocol::Negotiated,
     ]);
-    (protocol, of(duration()), of(1..u32::MAX), of(1..u32::MAX)).prop_map(
-        |(protocol, idle_timeout, max_requests_per_connection, streams)| UpstreamHttp {
+    let age = of(duration().prop_filter("0 is none", |age| !age.is_zero()));
+    (protocol, of(duration()), age, of(1..u32::MAX), of(1..u32::MAX)).prop_map(
+        |(protocol, idle_timeout, age, max_requests_per_connection, streams)| UpstreamHttp {
             protocol,
             idle_timeout,
+            max_connection_duration: age,
             max_requests_per_connection,
             max_concurrent_streams: streams.filter(|_| protocol != UpstreamProtocol::Http1),
         },

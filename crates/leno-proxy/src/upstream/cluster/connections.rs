@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use leno_core::circuit::{Limited, Overflow};
 use leno_core::endpoint::Endpoint;
 use leno_core::retry::Idempotence;
+use leno_telemetry::ClusterStat;
 
 use super::pools::{PoolOf, key};
 use super::{ClusterState, Slot, UpstreamConnection};
@@ -26,7 +27,7 @@ impl ClusterState {
         if spoken != Spoken::Http1 {
             let pools = self.pools.borrow();
             let shared = pools.get(&key(endpoint)).map(|kept| &kept.shared)?;
-            let found = shared.find(&endpoint.transport, self.use_of());
+            let found = shared.find(&endpoint.transport, self.use_of(), now);
             if found.is_some() || spoken == Spoken::Http2 {
                 return found.map(Link::Shared);
             }
@@ -50,6 +51,7 @@ impl ClusterState {
         Use {
             streams: limit(http.max_concurrent_streams) as usize,
             requests: limit(http.max_requests_per_connection),
+            age: http.max_connection_duration.unwrap_or(Duration::MAX),
         }
     }
 
@@ -61,7 +63,8 @@ impl ClusterState {
         now: Instant,
     ) -> Option<UpstreamConnection> {
         let (transport, known) = (&endpoint.transport, &endpoint.live.keep_alive);
-        let wanted = Wanted { transport, known, now, idempotence };
+        let age_max = self.use_of().age;
+        let wanted = Wanted { transport, known, now, idempotence, age_max };
         self.pools.borrow().get(&key(endpoint))?.pool.checkout(wanted)
     }
 
@@ -72,13 +75,16 @@ impl ClusterState {
         connection: UpstreamConnection,
         now: Instant,
     ) {
-        let max = self.settings.borrow().source().http.max_requests_per_connection;
+        let limit = self.use_of();
         let is_private = connection.transport.proxy_protocol.is_some();
-        if is_private || max.is_some_and(|max| connection.served >= max) {
+        if is_private || connection.served >= limit.requests {
             return;
         }
         // An endpoint that was swept away meanwhile has no pool: the connection is closed.
         if let Some(kept) = self.pools.borrow().get(&key(endpoint)) {
+            if connection.is_aged(limit.age, now) {
+                return kept.pool.note_aged();
+            }
             kept.pool.give_back(connection, now);
         }
         self.shared.note_free();
@@ -113,8 +119,9 @@ impl ClusterState {
         let idle = idle.unwrap_or(limits::UPSTREAM_IDLE);
         let limit = self.use_of();
         self.pools.borrow_mut().retain(|_, kept| {
-            kept.pool.sweep(now, idle, &kept.live.keep_alive);
-            kept.shared.sweep(now, idle, limit);
+            kept.pool.sweep(now, (idle, limit.age), &kept.live.keep_alive);
+            let aged = kept.shared.sweep(now, idle, limit) + kept.pool.take_aged();
+            self.stats.add(ClusterStat::CxMaxDurationReached, aged.into());
             !kept.pool.is_empty() || !kept.shared.is_empty() || kept.live.active() > 0
         });
     }
