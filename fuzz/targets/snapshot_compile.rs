@@ -249,6 +249,7 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
                 ..FilterChainMatch::default()
             },
             tls: None,
+            connection_limits: Vec::new(),
             authorization: Vec::new(),
             filter: NetworkFilter::Tcp(tcp),
         })

@@ -29,10 +29,10 @@ pub use endpoint::{
 };
 pub use http_limits::HttpLimits;
 pub use listener::{
-    AccessLog, ClientCertForward, Codec, DownstreamTls, FilterChain, FilterChainMatch,
-    HttpConnectionManager, HttpFilter, JsonTemplate, Listener, ListenerAddress, ListenerFilter,
-    LogFormat, NetworkFilter, RouteSource, SchemeRewrite, ServerHeader, TcpProxy, TlsVersion,
-    TlsVersions, TrafficDirection, TransportProtocol, Tunneling,
+    AccessLog, ClientCertForward, Codec, ConnectionLimit, DownstreamTls, FilterChain,
+    FilterChainMatch, HttpConnectionManager, HttpFilter, JsonTemplate, Listener, ListenerAddress,
+    ListenerFilter, LogFormat, NetworkFilter, RouteSource, SchemeRewrite, ServerHeader, TcpProxy,
+    TlsVersion, TlsVersions, TrafficDirection, TransportProtocol, Tunneling,
 };
 pub use path::{EscapedSlashes, PathNormalization};
 pub use route::{

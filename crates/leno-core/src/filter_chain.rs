@@ -10,6 +10,7 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::authorization::Authorization;
 use crate::config::{self, TransportProtocol};
@@ -36,6 +37,8 @@ pub struct FilterChain {
     pub name: Arc<str>,
     /// TLS termination; `None` is plaintext.
     pub tls: Option<TlsTermination>,
+    /// How many connections it takes; each of them, in order, before TLS.
+    pub connection_limits: Box<[ConnectionLimit]>,
     /// Who may connect at all; each of them, in order, before `filter`.
     pub authorization: Box<[ConnectionAuthorization]>,
     /// What is done with the bytes.
@@ -54,6 +57,19 @@ pub struct ConnectionAuthorization {
     pub rules_stat_prefix: Arc<str>,
     /// Prefix in the statistics of the shadow rules.
     pub shadow_rules_stat_prefix: Arc<str>,
+}
+
+/// A compiled [`config::ConnectionLimit`].
+#[derive(Debug)]
+pub struct ConnectionLimit {
+    /// Prefix in statistics.
+    pub stat_prefix: Arc<str>,
+    /// How many connections may be open at once, over all workers.
+    pub max_connections: usize,
+    /// How long one beyond that is held before it is closed.
+    pub delay: Option<Duration>,
+    /// Whether it does anything.
+    pub is_enabled: bool,
 }
 
 /// TLS towards the downstream.

@@ -21,6 +21,7 @@ pub(crate) mod connection;
 pub(crate) mod inspect;
 pub(crate) mod internal;
 pub(crate) mod learned;
+pub(crate) mod limit;
 pub(crate) mod refused;
 pub mod sniff;
 pub mod socket;

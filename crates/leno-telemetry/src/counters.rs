@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub(crate) mod cells;
+mod connection_limit;
 pub(crate) mod family;
 
 use crate::labels::{Names, Party, PartyId, SeriesKey, Service, ServiceId, lock};
@@ -18,6 +19,8 @@ use crate::metrics::{
     AuthorizationScope, AuthorizationStat, ClusterStat, LimitReached, ProcessStat,
 };
 use cells::{AuthorizationCells, ClusterCells, RequestCells, TcpCells};
+pub use connection_limit::ConnectionLimitStats;
+use connection_limit::ConnectionLimits;
 use family::{Family, Local};
 
 /// How many label sets are told apart; beyond, they share one called `other`.
@@ -47,6 +50,7 @@ pub struct Metrics {
     pub(crate) tcp: Family<SeriesKey, TcpCells>,
     pub(crate) clusters: Family<Arc<str>, ClusterCells>,
     pub(crate) authorization: Family<AuthorizationKey, AuthorizationCells>,
+    pub(crate) connection_limits: ConnectionLimits,
     process: Box<[AtomicU64]>,
     limits: Box<[AtomicU64]>,
 }
@@ -63,6 +67,7 @@ impl Metrics {
             tcp: Family::new(limits.series_max, SeriesKey::overflow),
             clusters: Family::new(limits.clusters_max, |_| crate::labels::OTHER.into()),
             authorization: Family::new(limits.series_max, AuthorizationKey::overflow),
+            connection_limits: ConnectionLimits::new(limits.series_max),
             process: ProcessStat::TABLE.iter().map(|_| AtomicU64::new(0)).collect(),
             limits: LimitReached::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         })
@@ -119,6 +124,12 @@ impl Metrics {
     #[must_use]
     pub fn value(&self, stat: ProcessStat) -> u64 {
         self.process[stat as usize].load(Relaxed)
+    }
+
+    /// The counts of the connection limit filters with this prefix. Takes a lock: for updates of the configuration.
+    #[must_use]
+    pub fn connection_limit(&self, stat_prefix: &Arc<str>) -> Arc<ConnectionLimitStats> {
+        self.connection_limits.stats(stat_prefix)
     }
 
     /// A limit was reached once more; any thread may say so.

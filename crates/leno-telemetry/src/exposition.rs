@@ -25,6 +25,7 @@ impl Metrics {
         self.expose_blame(&requests, &mut page);
         self.expose_clusters(&mut page);
         self.expose_authorization(&mut page);
+        self.expose_connection_limits(&mut page);
         self.expose_process(&mut page);
     }
 
@@ -154,6 +155,19 @@ impl Metrics {
                     }
                 });
             }
+        }
+    }
+
+    fn expose_connection_limits(&self, page: &mut Page<'_, impl Fn(&str) -> bool>) {
+        let all = self.connection_limits.all();
+        for (metric, is_limited) in [(&metrics::LIMITED_ACTIVE, false), (&metrics::LIMITED, true)] {
+            page.metric(metric, |page| {
+                for (prefix, active, limited) in &all {
+                    let mut labels = String::new();
+                    label(&mut labels, "envoy_connection_limit_prefix", prefix);
+                    page.sample("", &labels, if is_limited { *limited } else { *active });
+                }
+            });
         }
     }
 

@@ -16,8 +16,8 @@ mod trace;
 
 pub use access_log::{AccessLog, AccessLogs, AccessWriter, LogError};
 pub use counters::{
-    AuthorizationKey, AuthorizationStats, ClusterStats, Exchange, Metrics, SeriesLimits, Shard,
-    TcpStats,
+    AuthorizationKey, AuthorizationStats, ClusterStats, ConnectionLimitStats, Exchange, Metrics,
+    SeriesLimits, Shard, TcpStats,
 };
 pub use exposition::CONTENT_TYPE;
 pub use flags::{ResponseFlag, ResponseFlags};

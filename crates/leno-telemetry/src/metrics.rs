@@ -262,6 +262,20 @@ stats! {
     }
 }
 
+/// Connections that a connection limit filter sees, those it is about to close included.
+pub(crate) static LIMITED_ACTIVE: Metric = Metric {
+    name: "envoy_connection_limit_active_connections",
+    kind: Kind::Gauge,
+    help: "Connections at a connection limit, those that are held beyond it included.",
+};
+
+/// Connections that such a filter closes.
+pub(crate) static LIMITED: Metric = Metric {
+    name: "envoy_connection_limit_limited_connections",
+    kind: Kind::Untyped,
+    help: "Connections closed because a connection limit was reached.",
+};
+
 /// Every metric, in the order of exposition.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     const OWN: &[Metric] = &[
@@ -282,7 +296,8 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
     ];
     let scopes = [AuthorizationScope::Requests, AuthorizationScope::Connections];
     let authorized = scopes.into_iter().flat_map(AuthorizationScope::table);
-    OWN.iter().chain(ClusterStat::TABLE).chain(authorized).chain(ProcessStat::TABLE)
+    let filters = authorized.chain([&LIMITED_ACTIVE, &LIMITED]);
+    OWN.iter().chain(ClusterStat::TABLE).chain(filters).chain(ProcessStat::TABLE)
 }
 
 #[cfg(test)]

@@ -135,10 +135,25 @@ pub struct FilterChain {
     pub filter_chain_match: FilterChainMatch,
     /// TLS termination; `None` is plaintext.
     pub tls: Option<DownstreamTls>,
+    /// How many connections it takes; each of them, in order, before TLS.
+    pub connection_limits: Vec<ConnectionLimit>,
     /// Who may connect at all; each of them, in order, before `filter`.
     pub authorization: Vec<super::ConnectionAuthorization>,
     /// What is done with the bytes.
     pub filter: NetworkFilter,
+}
+
+/// `envoy.filters.network.connection_limit`: what is beyond it is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ConnectionLimit {
+    /// Prefix in statistics.
+    pub stat_prefix: String,
+    /// How many connections may be open at once, over all workers.
+    pub max_connections: u64,
+    /// How long one beyond that is held, unserved, before it is closed; `None` is not at all.
+    pub delay: Option<Duration>,
+    /// Whether it does anything (`runtime_enabled`).
+    pub is_enabled: bool,
 }
 
 /// Every listed field must match; an empty field matches anything.

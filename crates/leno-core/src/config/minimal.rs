@@ -44,6 +44,7 @@ impl FilterChain {
             name: name.to_owned(),
             filter_chain_match: FilterChainMatch::default(),
             tls: None,
+            connection_limits: Vec::new(),
             authorization: Vec::new(),
             filter,
         }

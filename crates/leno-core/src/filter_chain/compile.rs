@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    ConnectionAuthorization, FilterChain, HttpManager, Listener, NetworkFilter, RouteSource,
-    TcpProxy, TlsTermination, Tunneling,
+    ConnectionAuthorization, ConnectionLimit, FilterChain, HttpManager, Listener, NetworkFilter,
+    RouteSource, TcpProxy, TlsTermination, Tunneling,
 };
 use crate::authorization::Authorization;
 use crate::cluster::compile_sans;
@@ -140,6 +140,7 @@ fn compile_chain(
         peer_sans: compile_sans("tls", &settings.peer_sans, report),
         settings: settings.clone(),
     });
+    let connection_limits = compile_limits(&chain.connection_limits, report);
     let authorization = compile_authorization(&chain.authorization, report);
     let filter = match &chain.filter {
         config::NetworkFilter::Http(manager) => {
@@ -165,10 +166,27 @@ fn compile_chain(
     Some(Arc::new(FilterChain {
         name: chain.name.as_str().into(),
         tls,
+        connection_limits,
         authorization,
         filter,
         applies: chain.filter_chain_match.clone(),
     }))
+}
+
+fn compile_limits(
+    limits: &[config::ConnectionLimit],
+    report: &mut Report,
+) -> Box<[ConnectionLimit]> {
+    let compile = |(i, settings): (usize, &config::ConnectionLimit)| {
+        report.check_duration(&format!("connection_limits[{i}].delay"), settings.delay);
+        ConnectionLimit {
+            stat_prefix: stat_label(&settings.stat_prefix),
+            max_connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+            delay: settings.delay,
+            is_enabled: settings.is_enabled,
+        }
+    };
+    limits.iter().enumerate().map(compile).collect()
 }
 
 fn compile_authorization(

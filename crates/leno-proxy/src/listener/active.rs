@@ -14,16 +14,18 @@ use tokio::sync::{Notify, watch};
 
 use super::accept;
 use super::admission::Count;
+use super::limit::ConnectionLimit;
 use super::socket::Listening;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::process::Process;
-use crate::tls::{Acceptor, Tls};
+use crate::tls::Acceptor;
 use crate::worker::Worker;
 
 /// What a connection gets when its filter chain is chosen.
 pub(crate) struct Chosen {
     pub(crate) chain: Arc<FilterChain>,
     pub(crate) acceptor: Option<Arc<Acceptor>>,
+    pub(crate) limits: Rc<[ConnectionLimit]>,
     pub(crate) lifecycle: Rc<Lifecycle>,
 }
 
@@ -45,13 +47,14 @@ struct State {
 struct Chain {
     compiled: Arc<FilterChain>,
     acceptor: Option<Arc<Acceptor>>,
+    limits: Rc<[ConnectionLimit]>,
     source: config::FilterChain,
     lifecycle: Rc<Lifecycle>,
 }
 
 impl ActiveListener {
     pub(crate) fn new(listener: &Arc<Listener>, process: &Process) -> Self {
-        let chains = chains(listener, &mut Vec::new(), &process.tls);
+        let chains = chains(listener, &mut Vec::new(), process);
         let state = State { listener: Arc::clone(listener), chains };
         Self {
             state: RefCell::new(state),
@@ -79,6 +82,7 @@ impl ActiveListener {
         Some(Chosen {
             chain: Arc::clone(&chain.compiled),
             acceptor: chain.acceptor.clone(),
+            limits: Rc::clone(&chain.limits),
             lifecycle: Rc::clone(&chain.lifecycle),
         })
     }
@@ -90,7 +94,7 @@ impl ActiveListener {
             return;
         }
         let mut old = std::mem::take(&mut state.chains);
-        state.chains = chains(listener, &mut old, &process.tls);
+        state.chains = chains(listener, &mut old, process);
         state.listener = Arc::clone(listener);
         for gone in old {
             drain_chain(gone.lifecycle, process.drain);
@@ -155,7 +159,7 @@ fn drain_chain(lifecycle: Rc<Lifecycle>, limit: Duration) {
 }
 
 /// The new version's chains; a drain signal moves over from an `old` chain that was configured the same.
-fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>, tls: &Tls) -> Vec<Chain> {
+fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>, process: &Process) -> Vec<Chain> {
     let source = listener.source();
     let sources = source.filter_chains.iter().chain(&source.default_filter_chain);
     listener
@@ -165,12 +169,13 @@ fn chains(listener: &Arc<Listener>, old: &mut Vec<Chain>, tls: &Tls) -> Vec<Chai
             let same = old.iter().position(|chain| chain.source == *source);
             let lifecycle = same.map(|at| old.swap_remove(at).lifecycle).unwrap_or_default();
             let acceptor = compiled.tls.as_ref().and_then(|termination| {
-                let acceptor = tls.acceptor(&termination.settings);
+                let acceptor = process.tls.acceptor(&termination.settings);
                 // The same patterns compiled a moment ago.
                 acceptor.inspect_err(|problems| tracing::error!(?problems, "TLS")).ok()
             });
+            let limits = ConnectionLimit::of_chain(listener.name(), compiled, process).into();
             let source = source.clone();
-            Chain { compiled: Arc::clone(compiled), acceptor, source, lifecycle }
+            Chain { compiled: Arc::clone(compiled), acceptor, limits, source, lifecycle }
         })
         .collect()
 }

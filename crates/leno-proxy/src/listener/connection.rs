@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use leno_core::config::ListenerFilter;
@@ -15,10 +16,11 @@ use tokio::time::timeout;
 use super::accept::{Accepted, NO_ADDRESS, Stream, canonical};
 use super::active::{ActiveListener, Chosen};
 use super::inspect::{Arrival, Ended, Inspected, Seen};
-use super::{Facts, Proof, authorize, refused};
+use super::limit::{Beyond, Places};
+use super::{Facts, Proof, authorize, limit, refused};
 use crate::budget::Account;
 use crate::http;
-use crate::lifecycle::Watcher;
+use crate::lifecycle::{Phase, Watcher};
 use crate::limits;
 use crate::tcp::{self, ahead::Ahead, proxy::Begun};
 use crate::tls::{self, Acceptor};
@@ -99,20 +101,21 @@ enum Settled {
     Other(Pin<Box<dyn Future<Output = ()>>>),
 }
 
-async fn serve_settled(settling: Pin<Box<impl Future<Output = Option<Settled>>>>) {
-    match settling.await {
-        Some(Settled::Http1(session)) => http::serve(session).await,
-        Some(Settled::Other(serving)) => serving.await,
-        None => {}
+async fn serve_settled(settling: Pin<Box<impl Future<Output = Option<(Settled, Places)>>>>) {
+    let Some((settled, _places)) = settling.await else { return };
+    match settled {
+        Settled::Http1(session) => http::serve(session).await,
+        Settled::Other(serving) => serving.await,
     }
 }
 
-/// Finds out how a connection is served, and ends TLS; `None` when it is over with that.
+/// Finds out how a connection is served, and ends TLS; `None` when it is over with that. The places are held as long as it
+/// is served.
 async fn settle(
     worker: Rc<Worker>,
     accepted_by: Rc<ActiveListener>,
     incoming: Incoming,
-) -> Option<Settled> {
+) -> Option<(Settled, Places)> {
     let Incoming { wire, ends: Ends { peer, destination }, carried, ahead: opened, account } =
         incoming;
     let since = Instant::now();
@@ -142,6 +145,14 @@ async fn settle(
         refused::note(&worker, &listener, &facts, Failure::FilterChainNotFound, None);
         return None;
     };
+    let places = match limit::admit(&chosen.limits) {
+        Ok(places) => places,
+        Err(beyond) => {
+            hold(chosen.lifecycle.watch().of(account), beyond).await;
+            refused::limited(&worker, &chosen.chain, &facts);
+            return None;
+        }
+    };
     facts.is_tls = chosen.chain.tls.is_some();
     let secured = match &chosen.acceptor {
         Some(acceptor) => {
@@ -165,7 +176,19 @@ async fn settle(
     }
     let Chosen { chain, lifecycle, .. } = chosen;
     let watcher = lifecycle.watch().of(account);
-    begin(worker, (chain, Rc::new(facts), watcher), (wire, inbox, ahead)).await
+    let known = (chain, Rc::new(facts), watcher);
+    Some((begin(worker, known, (wire, inbox, ahead)).await?, places))
+}
+
+/// Holds a connection that is beyond a limit, unserved, for as long as the limit says, or until its chain is closed.
+async fn hold(watcher: Watcher, beyond: Beyond) {
+    let Some(delay) = beyond.delay else { return };
+    let mut end = std::pin::pin!(tokio::time::sleep(delay));
+    std::future::poll_fn(|cx| {
+        watcher.register(cx);
+        if watcher.phase() == Phase::Serving { end.as_mut().poll(cx) } else { Poll::Ready(()) }
+    })
+    .await;
 }
 
 type Known = (Arc<FilterChain>, Rc<Facts>, Watcher);

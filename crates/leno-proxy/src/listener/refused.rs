@@ -33,11 +33,22 @@ pub(crate) fn note(
 
 /// Records a connection that a filter of its chain denied, where the chain's records go.
 pub(crate) fn denied(worker: &Worker, chain: &FilterChain, facts: &Facts, denied: &Denied) {
-    let logs = match &chain.filter {
+    let reason = (Failure::AuthorizationDenied, Some(&*denied.detail));
+    write(worker, logs_of(chain), facts, reason);
+}
+
+fn logs_of(chain: &FilterChain) -> &[AccessLog] {
+    match &chain.filter {
         Compiled::Http(manager) => &manager.settings.access_log,
         Compiled::Tcp(proxy) => &proxy.settings.access_log,
-    };
-    write(worker, logs, facts, (Failure::AuthorizationDenied, Some(&denied.detail)));
+    }
+}
+
+/// Records a connection that is beyond a limit of its chain, where the chain's records go. As with Envoy neither a flag
+/// nor a detail tells of it.
+pub(crate) fn limited(worker: &Worker, chain: &FilterChain, facts: &Facts) {
+    let record = AccessRecord { blame_detail: Some("over_connection_limit"), ..of(worker, facts) };
+    log(worker, logs_of(chain), &record);
 }
 
 fn write(
@@ -50,21 +61,32 @@ fn write(
         return;
     }
     let reaction = failure.reaction();
-    let line = AccessRecord {
+    let record = AccessRecord {
         response_flags: telemetry::flag(reaction.flag).map_or(ResponseFlags::NONE, Into::into),
         response_code_details: Some(reaction.detail),
         connection_termination_details: reason,
+        blame: Some(reaction.blame(facts.side())),
+        blame_detail: Some(reaction.detail),
+        ..of(worker, facts)
+    };
+    log(worker, logs, &record);
+}
+
+/// What is known of a connection that nobody served.
+fn of<'a>(worker: &Worker, facts: &'a Facts) -> AccessRecord<'a> {
+    AccessRecord {
         duration: facts.since.elapsed(),
         downstream_local_address: Some(facts.destination),
         downstream_remote_address: Some(facts.peer),
         requested_server_name: facts.server_name.as_deref(),
-        blame: Some(reaction.blame(facts.side())),
-        blame_detail: Some(reaction.detail),
         peer: facts.proof.peer.as_deref(),
         ..AccessRecord::at(worker.telemetry.wall_clock(facts.since))
-    };
+    }
+}
+
+fn log(worker: &Worker, logs: &[AccessLog], record: &AccessRecord<'_>) {
     for log in worker.telemetry.writers(logs) {
-        log.write(&Logged { record: &line, heads: None });
+        log.write(&Logged { record, heads: None });
     }
 }
 

@@ -148,6 +148,7 @@ mod tests {
             http: UpstreamHttp {
                 protocol: UpstreamProtocol::Http1,
                 idle_timeout: None,
+                max_connection_duration: None,
                 max_requests_per_connection: None,
                 max_concurrent_streams: None,
             },

@@ -344,7 +344,9 @@ mod tests {
         let late = now + Duration::from_secs(3600);
         pool.sweep(late, (Duration::from_secs(60), Duration::from_secs(7200)), &known);
         assert_eq!((pool.len(), pool.take_aged()), (2, 0));
-        assert!(take(&pool, &known, late + Duration::from_secs(1), Idempotence::Idempotent).is_none());
+        assert!(
+            take(&pool, &known, late + Duration::from_secs(1), Idempotence::Idempotent).is_none()
+        );
         assert_eq!((pool.len(), pool.take_aged()), (0, 2));
         let (kept, _far) = connection().await;
         pool.give_back(kept, late);

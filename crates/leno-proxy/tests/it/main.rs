@@ -12,6 +12,7 @@ mod bodies;
 mod ca;
 mod config;
 mod connect;
+mod connection_limit;
 mod connections;
 mod cve;
 mod durations;

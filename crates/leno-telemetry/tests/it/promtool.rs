@@ -75,6 +75,9 @@ fn full_page() -> String {
         shard.authorization(&key("")).increment(AuthorizationStat::Denied);
         shard.authorization(&key("own")).increment(AuthorizationStat::ShadowAllowed);
     }
+    let limit = metrics.connection_limit(&"few".into());
+    limit.opened();
+    limit.limited();
     metrics.set(ProcessStat::SnapshotRevision, 41);
     page(&metrics)
 }

@@ -9,7 +9,7 @@ use leno_core::config::{
 };
 
 use super::address::Binding;
-use super::{access_log, address, authorization, network_filter, tls, value};
+use super::{access_log, address, authorization, connection_limit, network_filter, tls, value};
 use crate::read::{Field, Names, Reader, exactly};
 use crate::wire::Writer;
 
@@ -172,10 +172,9 @@ fn listener_filter(r: &mut Reader<'_, '_>) -> Option<ListenerFilter> {
 
 fn filter_chain(r: &mut Reader<'_, '_>) -> Option<FilterChain> {
     r.harmless(HARMLESS_CHAIN);
-    let mut authorization = Vec::new();
-    let mut filters = r.each(3, "filters", |f| {
-        f.message(|r| network_filter::decode(r, &mut authorization)).flatten()
-    });
+    let mut before = network_filter::Before::default();
+    let mut filters =
+        r.each(3, "filters", |f| f.message(|r| network_filter::decode(r, &mut before)).flatten());
     let chain_match = r.message(1, "filter_chain_match", chain_match);
     let tls = r.message(6, "transport_socket", tls::downstream).flatten();
     let name = r.string(7, "name");
@@ -185,7 +184,8 @@ fn filter_chain(r: &mut Reader<'_, '_>) -> Option<FilterChain> {
     }
     let filter: NetworkFilter = filter?;
     let filter_chain_match = chain_match.unwrap_or_default();
-    Some(FilterChain { name, filter_chain_match, tls, authorization, filter })
+    let network_filter::Before { connection_limits, authorization } = before;
+    Some(FilterChain { name, filter_chain_match, tls, connection_limits, authorization, filter })
 }
 
 fn chain_match(r: &mut Reader<'_, '_>) -> FilterChainMatch {
@@ -267,6 +267,12 @@ fn encode_address(w: &mut Writer, address: &ListenerAddress) {
 fn encode_chain(w: &mut Writer, chain: &FilterChain) {
     if chain.filter_chain_match != FilterChainMatch::default() {
         w.message(1, |w| encode_match(w, &chain.filter_chain_match));
+    }
+    for limit in &chain.connection_limits {
+        w.message(3, |w| {
+            w.string(1, connection_limit::FILTER);
+            w.any(4, connection_limit::TYPE, |w| connection_limit::encode(w, limit));
+        });
     }
     for filter in &chain.authorization {
         w.message(3, |w| {

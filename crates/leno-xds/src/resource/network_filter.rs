@@ -1,8 +1,8 @@
 //! The terminal network filter of a chain, `http_connection_manager.v3` or `tcp_proxy.v3`, and what stands before it.
 
-use leno_core::config::{ConnectionAuthorization, NetworkFilter};
+use leno_core::config::{ConnectionAuthorization, ConnectionLimit, NetworkFilter};
 
-use super::{authorization, hcm, tcp_proxy};
+use super::{authorization, connection_limit, hcm, tcp_proxy};
 use crate::read::Reader;
 use crate::wire::Writer;
 
@@ -17,15 +17,23 @@ const TELEMETRY: [&str; 3] = [
     "io.istio.network.peer_metadata.Config",
 ];
 
-/// One network filter; those that only observe are left out, and those that only check go to `authorization`.
-pub(crate) fn decode(
-    r: &mut Reader<'_, '_>,
-    authorization: &mut Vec<ConnectionAuthorization>,
-) -> Option<NetworkFilter> {
+/// What stands before the terminal filter.
+#[derive(Default)]
+pub(crate) struct Before {
+    pub(crate) connection_limits: Vec<ConnectionLimit>,
+    pub(crate) authorization: Vec<ConnectionAuthorization>,
+}
+
+/// One network filter; those that only observe are left out, and those that only let connections in go to `before`.
+pub(crate) fn decode(r: &mut Reader<'_, '_>, before: &mut Before) -> Option<NetworkFilter> {
     r.string(1, "name");
     let filter = r.any(4, "typed_config", |kind, r| match kind {
         authorization::NETWORK_TYPE => {
-            authorization.push(authorization::decode_network(r));
+            before.authorization.push(authorization::decode_network(r));
+            None
+        }
+        connection_limit::TYPE => {
+            before.connection_limits.push(connection_limit::decode(r));
             None
         }
         HTTP => Some(NetworkFilter::Http(Box::new(hcm::decode(r)))),

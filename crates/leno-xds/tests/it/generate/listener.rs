@@ -92,13 +92,23 @@ fn filter_chain() -> BoxedStrategy<FilterChain> {
         connection_manager().prop_map(|manager| NetworkFilter::Http(Box::new(manager))),
         tcp_proxy().prop_map(NetworkFilter::Tcp),
     ];
-    let authorization = vec(connection_authorization(), 0..2);
-    ("[a-z]{0,4}", chain_match, of(tls), authorization, filter)
-        .prop_map(|(name, filter_chain_match, tls, authorization, filter)| FilterChain {
+    let delay = of(duration().prop_filter("0 is none", |delay| !delay.is_zero()));
+    let limit = (name(), 1..=i64::MAX as u64, delay, any::<bool>()).prop_map(
+        |(stat_prefix, max_connections, delay, is_enabled)| ConnectionLimit {
+            stat_prefix,
+            max_connections,
+            delay,
+            is_enabled,
+        },
+    );
+    let before = (vec(limit, 0..2), vec(connection_authorization(), 0..2));
+    ("[a-z]{0,4}", chain_match, of(tls), before, filter)
+        .prop_map(|(name, filter_chain_match, tls, before, filter)| FilterChain {
             name,
             filter_chain_match,
             tls,
-            authorization,
+            connection_limits: before.0,
+            authorization: before.1,
             filter,
         })
         .boxed()
