@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
-use leno_core::config::{RetryCondition, RetryPolicy};
+use leno_core::config::{OutlierDetection, RetryCondition, RetryPolicy};
 
 use crate::config::{cluster, forward, resources, route, start};
 use crate::h2::{Client, origin, read, send};
@@ -176,4 +176,38 @@ async fn a_status_that_the_policy_names_is_tried_again() {
     let answer = client.call(call("/a/A"), BODY, None).await.unwrap();
     assert_eq!(answer.trailers.unwrap()["grpc-status"], "0");
     assert_eq!(attempts.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_with_failures_is_set_aside() {
+    let answering = |code: &'static str| {
+        origin(move |request, mut respond| async move {
+            let Ok((body, _)) = read(request.into_body()).await else { return };
+            let response = Response::builder().header("content-type", "application/grpc");
+            let stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
+            send(stream, body, Some(status(code))).await;
+        })
+    };
+    let (good, bad) = (answering("0").await, answering("14").await);
+    let mut watched = crate::http2::http2_cluster("origin", good);
+    watched.discovery = cluster("origin", &[good, bad]).discovery;
+    watched.outlier = Some(Box::new(OutlierDetection {
+        consecutive_5xx: 3,
+        consecutive_gateway_failure: 0,
+        interval: Duration::from_secs(60),
+        base_ejection_time: Duration::from_secs(600),
+        max_ejection_time: Duration::from_secs(600),
+        max_ejection_percent: 100,
+        min_health_percent: 0,
+    }));
+    let (_proxy, address) = start(resources(vec![route("/", forward("origin"))], vec![watched]));
+    let mut client = Client::connect(address).await;
+    let mut failed = 0;
+    for _ in 0..20 {
+        // The HTTP status is 200 all the same.
+        let answer = client.call(call("/a/A"), BODY, None).await.unwrap();
+        assert_eq!(answer.status, 200);
+        failed += usize::from(answer.trailers.unwrap()["grpc-status"] == "14");
+    }
+    assert_eq!(failed, 3, "after three failures only the other one is asked");
 }

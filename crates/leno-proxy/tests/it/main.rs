@@ -23,6 +23,7 @@ mod h2;
 mod handover;
 mod hbone;
 mod http2;
+mod interim;
 mod keep_alive;
 mod lifecycle;
 mod limits;
