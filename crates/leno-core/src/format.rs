@@ -112,6 +112,15 @@ facts! {
     BytesReceived = "BYTES_RECEIVED",
     BytesSent = "BYTES_SENT",
     Duration = "DURATION",
+    ResponseDuration = "RESPONSE_DURATION",
+    ResponseTxDuration = "RESPONSE_TX_DURATION",
+    GrpcStatus = "GRPC_STATUS",
+    GrpcStatusSnake = "GRPC_STATUS(SNAKE_STRING)",
+    GrpcStatusNumber = "GRPC_STATUS_NUMBER",
+    UpstreamRemoteAddressWithoutPort = "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+    UpstreamRemotePort = "UPSTREAM_REMOTE_PORT",
+    UpstreamLocalAddressWithoutPort = "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    UpstreamLocalPort = "UPSTREAM_LOCAL_PORT",
     Nothing = "DYNAMIC_METADATA",
 }
 

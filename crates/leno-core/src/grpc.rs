@@ -7,6 +7,33 @@ use crate::config::GrpcTimeout;
 /// `grpc-status` of a deadline that passed.
 pub const DEADLINE_EXCEEDED: u8 = 4;
 
+/// The names of the statuses, in both spellings: as Envoy writes them, and as gRPC does.
+const NAMES: [(&str, &str); 17] = [
+    ("OK", "OK"),
+    ("Canceled", "CANCELLED"),
+    ("Unknown", "UNKNOWN"),
+    ("InvalidArgument", "INVALID_ARGUMENT"),
+    ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
+    ("NotFound", "NOT_FOUND"),
+    ("AlreadyExists", "ALREADY_EXISTS"),
+    ("PermissionDenied", "PERMISSION_DENIED"),
+    ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+    ("FailedPrecondition", "FAILED_PRECONDITION"),
+    ("Aborted", "ABORTED"),
+    ("OutOfRange", "OUT_OF_RANGE"),
+    ("Unimplemented", "UNIMPLEMENTED"),
+    ("Internal", "INTERNAL"),
+    ("Unavailable", "UNAVAILABLE"),
+    ("DataLoss", "DATA_LOSS"),
+    ("Unauthenticated", "UNAUTHENTICATED"),
+];
+
+/// The status's names, in camel and in snake case; `None` for what is no status.
+#[must_use]
+pub fn names(status: u8) -> Option<(&'static str, &'static str)> {
+    NAMES.get(usize::from(status)).copied()
+}
+
 /// Whether a message with this content type is gRPC: `application/grpc`, alone or with `+` or `;` behind it.
 #[must_use]
 pub fn is_grpc(content_type: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_core::format::{self, Exchange, Fact, Header, HeaderChoice, LogLine, Operator};
+use leno_core::grpc;
 use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
 use leno_telemetry::{AccessRecord, AccessWriter};
 
@@ -125,6 +126,11 @@ impl Logged<'_> {
                 let milliseconds = u64::try_from(record.duration.as_millis());
                 return number(milliseconds.unwrap_or(u64::MAX), out);
             }
+            Fact::ResponseDuration
+            | Fact::ResponseTxDuration
+            | Fact::GrpcStatus
+            | Fact::GrpcStatusSnake
+            | Fact::GrpcStatusNumber => return result(record, fact, out),
             Fact::ResponseFlags => {
                 let part = |part: &'static str| out.extend_from_slice(part.as_bytes());
                 return record.response_flags.each_part(part);
@@ -133,6 +139,10 @@ impl Logged<'_> {
                 return address(record.upstream_host, out);
             }
             Fact::UpstreamLocalAddress => return address(record.upstream_local_address, out),
+            Fact::UpstreamRemoteAddressWithoutPort
+            | Fact::UpstreamRemotePort
+            | Fact::UpstreamLocalAddressWithoutPort
+            | Fact::UpstreamLocalPort => return part(record, fact, out),
             Fact::DownstreamLocalAddress => return address(record.downstream_local_address, out),
             Fact::DownstreamLocalAddressWithoutPort => {
                 return ip(record.downstream_local_address, out);
@@ -174,6 +184,53 @@ impl Exchange for Logged<'_> {
             Operator::Fact(fact) => return self.fact(*fact, out),
         };
         out.extend_from_slice(value.unwrap_or_default());
+    }
+}
+
+/// How an exchange ended, and how long its parts took.
+fn result(record: &AccessRecord<'_>, fact: Fact, out: &mut Vec<u8>) {
+    let duration = match fact {
+        Fact::ResponseDuration => record.response_duration,
+        Fact::ResponseTxDuration => {
+            record.response_duration.map(|until| record.duration.saturating_sub(until))
+        }
+        Fact::GrpcStatus => return grpc_status(record.grpc_status, |names| names.0, out),
+        Fact::GrpcStatusSnake => return grpc_status(record.grpc_status, |names| names.1, out),
+        _ => {
+            let status = record.grpc_status.into_iter();
+            return status.for_each(|status| format::decimal(status.into(), out));
+        }
+    };
+    let milliseconds = duration.map(|duration| u64::try_from(duration.as_millis()));
+    milliseconds.into_iter().for_each(|ms| format::decimal(ms.unwrap_or(u64::MAX), out));
+}
+
+/// The upstream's addresses without their ports, and the ports.
+fn part(record: &AccessRecord<'_>, fact: Fact, out: &mut Vec<u8>) {
+    let (remote, local) = (record.upstream_host, record.upstream_local_address);
+    let (address, is_port) = match fact {
+        Fact::UpstreamRemoteAddressWithoutPort => (remote, false),
+        Fact::UpstreamRemotePort => (remote, true),
+        Fact::UpstreamLocalAddressWithoutPort => (local, false),
+        _ => (local, true),
+    };
+    match address {
+        Some(address) if is_port => format::decimal(address.port().into(), out),
+        Some(address) => format::ip(address.ip(), out),
+        None => {}
+    }
+}
+
+/// The status by one of its names; what has none by its number.
+fn grpc_status(
+    status: Option<u8>,
+    name: impl Fn((&'static str, &'static str)) -> &'static str,
+    out: &mut Vec<u8>,
+) {
+    let Some(status) = status else { return };
+    match grpc::names(status).map(name) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => format::decimal(status.into(), out),
     }
 }
 

@@ -31,6 +31,10 @@ pub struct AccessRecord<'a> {
     pub bytes_sent: u64,
     pub duration: Duration,
     pub upstream_service_time: Option<Duration>,
+    /// From the beginning to the first byte of the endpoint's answer.
+    pub response_duration: Option<Duration>,
+    /// How a gRPC call ended; `None` of what is none.
+    pub grpc_status: Option<u8>,
     pub x_forwarded_for: Option<&'a [u8]>,
     pub user_agent: Option<&'a [u8]>,
     pub request_id: Option<&'a [u8]>,
@@ -70,6 +74,8 @@ impl AccessRecord<'_> {
             bytes_sent: 0,
             duration: Duration::ZERO,
             upstream_service_time: None,
+            response_duration: None,
+            grpc_status: None,
             x_forwarded_for: None,
             user_agent: None,
             request_id: None,

@@ -73,6 +73,16 @@ fn named(name: &str, arguments: Option<&str>) -> Result<Operator, String> {
         }
         "START_TIME" => Operator::StartTime(TimeFormat::parse(arguments.unwrap_or_default())?),
         "ENVIRONMENT" => Operator::Environment(arguments.ok_or_else(missing)?.into()),
+        "GRPC_STATUS" => Operator::Fact(match arguments.unwrap_or_default() {
+            "" | "CAMEL_STRING" => Fact::GrpcStatus,
+            "SNAKE_STRING" => Fact::GrpcStatusSnake,
+            "NUMBER" => Fact::GrpcStatusNumber,
+            other => {
+                return Err(format!(
+                    "has %GRPC_STATUS({other})%; its forms are CAMEL_STRING, SNAKE_STRING and NUMBER"
+                ));
+            }
+        }),
         name if EMPTY.contains(&name) => Operator::Fact(Fact::Nothing),
         name => {
             let known = Fact::ALL.iter().find(|(text, _)| *text == name);

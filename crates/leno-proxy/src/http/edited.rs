@@ -125,6 +125,15 @@ impl<'a> Edited<'a> {
             | Fact::BytesReceived
             | Fact::BytesSent
             | Fact::Duration
+            | Fact::ResponseDuration
+            | Fact::ResponseTxDuration
+            | Fact::GrpcStatus
+            | Fact::GrpcStatusSnake
+            | Fact::GrpcStatusNumber
+            | Fact::UpstreamRemoteAddressWithoutPort
+            | Fact::UpstreamRemotePort
+            | Fact::UpstreamLocalAddressWithoutPort
+            | Fact::UpstreamLocalPort
             | Fact::UpstreamHost
             | Fact::UpstreamLocalAddress
             | Fact::UpstreamPeerUriSan => self.record.write_fact(fact, out),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use leno_core::config::Address;
 use leno_core::endpoint::Endpoint;
 use leno_core::format::{self, Fact};
+use leno_core::grpc;
 use leno_core::reply::{self, Failure, Side};
 use leno_core::route_table::Matched;
 use leno_http::Known;
@@ -238,6 +239,18 @@ impl Record {
         self.service_time
     }
 
+    /// How long it took from the beginning to the first byte of the endpoint's answer.
+    fn response_duration(&self, started: Instant) -> Option<Duration> {
+        let (sent, took) = self.sent_at.zip(self.service_time)?;
+        Some((sent + took).saturating_duration_since(started))
+    }
+
+    /// How a gRPC call ended: by its own status, or what stands for the HTTP status.
+    fn grpc_result(&self) -> Option<u8> {
+        let of_http = (self.status != 0).then(|| grpc::of_http(self.status));
+        self.grpc_status.or(of_http).filter(|_| self.is_grpc)
+    }
+
     /// What a command operator asks of the record; nothing of what is not known (yet).
     pub(super) fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
         let text = match fact {
@@ -265,6 +278,15 @@ impl Record {
                     out.extend_from_slice(cluster.settings().name().as_str().as_bytes());
                 };
                 return self.cluster.iter().for_each(name);
+            }
+            Fact::UpstreamRemoteAddressWithoutPort | Fact::UpstreamRemotePort => {
+                let address = self.endpoint.as_ref().map(|endpoint| &endpoint.address);
+                let Some(Address::Socket(address)) = address else { return };
+                return write_part(*address, fact == Fact::UpstreamRemotePort, out);
+            }
+            Fact::UpstreamLocalAddressWithoutPort | Fact::UpstreamLocalPort => {
+                let Some(address) = self.upstream_local else { return };
+                return write_part(address, fact == Fact::UpstreamLocalPort, out);
             }
             Fact::ResponseCodeDetails => self.details(),
             Fact::RouteName => self.route.as_deref(),
@@ -303,6 +325,15 @@ impl Record {
     /// Whether an exchange is under way.
     pub(super) fn is_open(&self) -> bool {
         self.started.is_some()
+    }
+}
+
+/// The port of an address, or all but that.
+fn write_part(address: SocketAddr, is_port: bool, out: &mut Vec<u8>) {
+    if is_port {
+        format::decimal(address.port().into(), out);
+    } else {
+        format::ip(address.ip(), out);
     }
 }
 
@@ -375,6 +406,8 @@ impl Session {
             bytes_sent: record.sent,
             duration,
             upstream_service_time: record.service_time,
+            response_duration: record.response_duration(started),
+            grpc_status: record.grpc_result(),
             x_forwarded_for: fields.get(Known::XForwardedFor),
             user_agent: fields.get(Known::UserAgent),
             request_id: fields.get(Known::XRequestId),

@@ -11,12 +11,14 @@ const TEXT: &str = "%START_TIME(%Y-%m)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PAT
     %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \
     %UPSTREAM_TRANSPORT_FAILURE_REASON% %BYTES_RECEIVED% %BYTES_SENT% %REQ(X-FORWARDED-FOR)% %REQ(USER-AGENT)% \
     %REQ(:AUTHORITY)% %RESP(X-TWO)% %RESP(x-none?x-two):1% %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_CLUSTER% \
-    %UPSTREAM_CLUSTER_RAW% %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% \
+    %UPSTREAM_CLUSTER_RAW% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT% \
+    %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %GRPC_STATUS% %GRPC_STATUS_NUMBER% %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% \
     %DOWNSTREAM_PEER_URI_SAN% %REQUESTED_SERVER_NAME% %ROUTE_NAME% %DYNAMIC_METADATA(a:b)% 100%%\\n";
 
 const JSON: &str = "{code: \"%RESPONSE_CODE%\", flags: \"%RESPONSE_FLAGS%\", none: \"%REQ(x-none)%\", \
     mixed: \"%REQ(x-none)%/%REQ(:method)%\", agent: \"%REQ(user-agent)%\", received: \"%BYTES_RECEIVED%\", \
     nested: {path: \"%REQ(:path)%\", none: \"%ROUTE_NAME%%REQ(x-none)%\", fixed: text, yes: true, three: 3}, \
+    port: \"%UPSTREAM_REMOTE_PORT%\", call: \"%GRPC_STATUS_NUMBER%\", \
     list: [\"%PROTOCOL%\", \"%REQ(x-none)%\"], sni: \"%REQUESTED_SERVER_NAME%\", cut: \"%REQ(:path):3%\"}";
 
 const REQUESTS: [&str; 2] = [
@@ -75,6 +77,11 @@ fn an_operator_that_is_not_known_is_told_with_its_place() {
             "log_format: { json_format: { a: { b: ['%NO_SUCH%'] } } }",
             "log_format.json_format.a.b[0]",
             "the operator \"%NO_SUCH%\", which is not known here",
+        ),
+        (
+            "log_format: { text_format: '%GRPC_STATUS(UPPER)%' }",
+            "log_format.text_format",
+            "its forms are CAMEL_STRING, SNAKE_STRING and NUMBER",
         ),
         ("log_format: { text_format: '%REQ%' }", "log_format.text_format", "without its argument"),
         ("format: '%'", ".format", "does not end"),

@@ -29,6 +29,7 @@ mod lifecycle;
 mod limits;
 mod listeners;
 mod log_formats;
+mod log_results;
 mod operators;
 mod origin;
 mod pauses;

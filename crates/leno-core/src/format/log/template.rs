@@ -200,6 +200,11 @@ impl Fact {
                 | Self::BytesReceived
                 | Self::BytesSent
                 | Self::Duration
+                | Self::ResponseDuration
+                | Self::ResponseTxDuration
+                | Self::GrpcStatusNumber
+                | Self::UpstreamRemotePort
+                | Self::UpstreamLocalPort
                 | Self::DownstreamRemotePort
                 | Self::DownstreamLocalPort
         )
@@ -212,6 +217,10 @@ impl Fact {
                 self,
                 Self::Protocol
                     | Self::ResponseFlags
+                    | Self::GrpcStatus
+                    | Self::GrpcStatusSnake
+                    | Self::UpstreamRemoteAddressWithoutPort
+                    | Self::UpstreamLocalAddressWithoutPort
                     | Self::UpstreamHost
                     | Self::UpstreamLocalAddress
                     | Self::UpstreamRemoteAddress
