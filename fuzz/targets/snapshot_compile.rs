@@ -258,6 +258,7 @@ fn listener(bytes: &mut Unstructured<'_>) -> Result<Listener> {
         name: "l".to_owned(),
         address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80).into(),
         additional_addresses: Vec::new(),
+        buffer_bytes: None,
         bind_to_port: false,
         use_original_dst: bytes.arbitrary()?,
         direction: TrafficDirection::Outbound,

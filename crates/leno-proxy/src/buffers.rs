@@ -35,6 +35,13 @@ impl Size {
         }
     }
 
+    /// The largest that holds no more than `bytes`, or the smallest.
+    #[must_use]
+    pub fn within(bytes: usize) -> Self {
+        let sizes = [Self::Large, Self::Body];
+        sizes.into_iter().find(|size| size.bytes() <= bytes).unwrap_or(Self::Ordinary)
+    }
+
     /// That of a buffer which is neither too small nor far too large for it.
     fn of(buffer: &Vec<u8>) -> Option<Self> {
         let fits = |size: &Self| (size.bytes()..=2 * size.bytes()).contains(&buffer.capacity());
@@ -118,7 +125,23 @@ impl Buffers {
 
 #[cfg(test)]
 mod tests {
-    use super::{Buffers, READ_BUFFER_BYTES, Size};
+    use super::{BODY_BUFFER_BYTES, Buffers, READ_BUFFER_BYTES, RELAY_BUFFER_BYTES, Size};
+
+    #[test]
+    fn the_largest_size_is_the_one_that_holds_no_more_than_it_may() {
+        let table = [
+            (0, Size::Ordinary),
+            (READ_BUFFER_BYTES, Size::Ordinary),
+            (BODY_BUFFER_BYTES - 1, Size::Ordinary),
+            (BODY_BUFFER_BYTES, Size::Body),
+            (RELAY_BUFFER_BYTES - 1, Size::Body),
+            (RELAY_BUFFER_BYTES, Size::Large),
+            (usize::MAX, Size::Large),
+        ];
+        for (bytes, size) in table {
+            assert_eq!(Size::within(bytes), size, "{bytes}");
+        }
+    }
 
     #[test]
     fn a_released_buffer_is_used_again_and_a_huge_one_is_not_kept() {

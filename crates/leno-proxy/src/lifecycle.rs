@@ -68,8 +68,9 @@ impl Lifecycle {
         let share = watchers.share;
         watchers.share = share.wrapping_add(SHARE_STEP);
         let (retire_at, is_used_up) = (Cell::default(), Cell::default());
-        let (account, is_told) = (None, false);
-        Watcher { lifecycle: Rc::clone(self), slot, share, retire_at, is_used_up, account, is_told }
+        let (account, is_told, buffer_max) = (None, false, usize::MAX);
+        let lifecycle = Rc::clone(self);
+        Watcher { lifecycle, slot, share, retire_at, is_used_up, buffer_max, account, is_told }
     }
 
     /// Begins a drain that may take `limit`, and wakes every connection; `false` when one began before.
@@ -111,6 +112,8 @@ pub(crate) struct Watcher {
     retire_at: Cell<Option<Instant>>,
     /// It has carried as many requests as it may.
     is_used_up: Cell<bool>,
+    /// What may be held of what it brings, softly.
+    buffer_max: usize,
     /// What the connection holds; who holds too much ends as at the end of a drain.
     account: Option<Account>,
     /// Its task is the one that the account wakes.
@@ -130,6 +133,18 @@ impl Watcher {
         self.account = Some(account);
         self.is_told = true;
         self
+    }
+
+    /// Holds no more of what the connection brings than a read beyond `max`.
+    #[must_use]
+    pub(crate) fn buffering(mut self, max: Option<u32>) -> Self {
+        self.buffer_max = max.map_or(usize::MAX, |max| max as usize);
+        self
+    }
+
+    /// What may be held of what the connection brings, softly.
+    pub(crate) fn buffer_max(&self) -> usize {
+        self.buffer_max
     }
 
     /// A charge to the connection's account; tests may have none.
@@ -189,6 +204,7 @@ impl Watcher {
     pub(crate) fn another(&self) -> Self {
         let mut another = self.lifecycle.watch();
         another.account.clone_from(&self.account);
+        another.buffer_max = self.buffer_max;
         another.retire_at(self.retire_at.get());
         another
     }

@@ -62,8 +62,10 @@ pub(crate) struct Bounds<'a> {
     pub(crate) idle: Duration,
     /// However much moves.
     pub(crate) until: Option<Instant>,
-    /// The filter chain or the process cannot wait any longer.
+    /// The filter chain or the process cannot wait any longer. Says what may be held for downstream.
     pub(crate) life: &'a Watcher,
+    /// What the upstream's cluster says of that.
+    pub(crate) upstream_buffer_max: usize,
     /// The bytes are a WebSocket's: both ends are told before they are left. Masks what upstream is told.
     pub(crate) mask: Option<[u8; 4]>,
 }
@@ -134,7 +136,9 @@ pub(crate) async fn relay_metered(
     buffers: &Buffers,
     mut meter: impl FnMut(u64, u64),
 ) -> Relayed {
-    let Bounds { idle, until, life, mask } = bounds;
+    let Bounds { idle, until, life, upstream_buffer_max, mask } = bounds;
+    // What one end brings is held for the other, so that both have a say.
+    let largest = Size::within(life.buffer_max().min(upstream_buffer_max));
     let mut up = Direction::new(early.downstream, mask.is_some());
     let mut down = Direction::new(early.upstream, mask.is_some());
     let mut last = Instant::now();
@@ -153,7 +157,7 @@ pub(crate) async fn relay_metered(
             is_told = true;
             down.say_farewell(&FROM_SERVER);
         }
-        let size = if life.may_grow() { Size::Large } else { Size::Ordinary };
+        let size = if life.may_grow() { largest } else { Size::Ordinary };
         let there = up.poll(cx, downstream, upstream, (buffers, size));
         let back = down.poll(cx, upstream, downstream, (buffers, size));
         if let Some(charge) = &charge {

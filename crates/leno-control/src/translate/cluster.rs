@@ -149,6 +149,7 @@ fn plain(name: String, discovery: Discovery) -> Cluster {
         transport_matches: Vec::new(),
         circuit: UNLIMITED,
         outlier: None,
+        buffer_bytes: None,
         http: plain_http(),
         services: Vec::new(),
         origin: None,
@@ -220,6 +221,7 @@ fn translate_outbound(inputs: &OutboundInputs) -> Cluster {
         transport_matches,
         circuit: circuit(&pool, policy),
         outlier: settings.outlier_detection.as_ref().map(outlier).map(Box::new),
+        buffer_bytes: None,
         http: UpstreamHttp {
             protocol: spoken_to(port.protocol, inputs.engine),
             idle_timeout: pool.http.idle_timeout,

@@ -118,6 +118,7 @@ pub(super) fn translate(inputs: &InboundInputs) -> Vec<Arc<Listener>> {
         name: "virtualInbound".to_owned(),
         address: SocketAddr::new(inputs.stacks.any().0, name::INBOUND_PORT).into(),
         additional_addresses: beside(inputs.stacks, name::INBOUND_PORT),
+        buffer_bytes: None,
         bind_to_port: true,
         use_original_dst: false,
         direction: TrafficDirection::Inbound,

@@ -206,6 +206,7 @@ pub(super) fn listener(name: String, address: SocketAddr) -> Listener {
         name,
         address: address.into(),
         additional_addresses: Vec::new(),
+        buffer_bytes: None,
         bind_to_port: false,
         use_original_dst: false,
         direction: TrafficDirection::Outbound,

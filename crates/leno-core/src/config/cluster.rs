@@ -27,6 +27,9 @@ pub struct Cluster {
     pub circuit: CircuitLimits,
     /// Passive health.
     pub outlier: Option<Box<OutlierDetection>>,
+    /// How many bytes are held of what an upstream connection brings, softly (`per_connection_buffer_limit_bytes`). `None`
+    /// leaves it to the proxy's own limits, which hold anyway.
+    pub buffer_bytes: Option<u32>,
     /// HTTP settings.
     pub http: UpstreamHttp,
     /// The services it stands for (`metadata.filter_metadata.istio.services`).

@@ -21,6 +21,9 @@ pub struct Listener {
     pub address: ListenerAddress,
     /// Where it is bound too, each with a socket of its own (`additional_addresses`).
     pub additional_addresses: Vec<ListenerAddress>,
+    /// How many bytes are held of what a connection brings, softly: the piece that reaches it is still read
+    /// (`per_connection_buffer_limit_bytes`). `None` leaves it to the proxy's own limits, which hold anyway.
+    pub buffer_bytes: Option<u32>,
     /// Whether a socket is bound; otherwise connections come only from a listener with `use_original_dst`.
     pub bind_to_port: bool,
     /// Hand the connection to the listener that stands for its original destination; stay if there is none.

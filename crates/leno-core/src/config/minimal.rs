@@ -23,6 +23,7 @@ impl Listener {
             name: name.to_owned(),
             address: address.into(),
             additional_addresses: Vec::new(),
+            buffer_bytes: None,
             bind_to_port: true,
             use_original_dst: false,
             direction: TrafficDirection::Unspecified,
@@ -111,6 +112,7 @@ impl Cluster {
             transport_matches: Vec::new(),
             circuit: CircuitLimits::default(),
             outlier: None,
+            buffer_bytes: None,
             http: UpstreamHttp {
                 protocol: UpstreamProtocol::Http1,
                 idle_timeout: None,

@@ -203,9 +203,9 @@ impl Downstream {
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match &mut self.carrier {
             Carrier::Http1(_) if !self.watcher.may_read() => Poll::Pending,
-            Carrier::Http1(end) => {
-                end.poll_fill_body(cx, &self.worker).map(|read| matches!(read, Ok(1..)))
-            }
+            Carrier::Http1(end) => end
+                .poll_fill_body(cx, &self.worker, &self.watcher)
+                .map(|read| matches!(read, Ok(1..))),
             Carrier::Http2(end) => end.poll_gone(cx).map(|()| false),
         }
     }

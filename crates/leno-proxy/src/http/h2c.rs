@@ -50,7 +50,9 @@ pub(super) async fn take_over(mut session: Box<Session>) {
     let watcher = session.downstream.watcher.another();
     let arrival = Arrival { worker, facts, manager: session.manager.clone(), watcher };
     drop(session);
-    let bounds = (limits::http::http2(&arrival.manager.settings.limits), arrival.watcher.charge());
+    let limits = limits::http::http2(&arrival.manager.settings.limits);
+    let limits = limits::http::buffering(limits, arrival.watcher.buffer_max());
+    let bounds = (limits, arrival.watcher.charge());
     let begun = (&end.inbox[..], request);
     let upgraded = Connection::upgraded(&arrival.worker, end.wire, begun, bounds);
     if let Some(connection) = upgraded {

@@ -36,6 +36,7 @@ struct Rest {
 /// Serves a connection until it ends. `inbox` holds what the inspectors read.
 pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) {
     let limits = limits::http::http2(&arrival.manager.settings.limits);
+    let limits = limits::http::buffering(limits, arrival.watcher.buffer_max());
     let settings = Settings { limits, spelling: arrival.facts.proof.spelling, ..Settings::DEFAULT };
     let connection =
         Connection::server(&arrival.worker, wire, &inbox, (settings, arrival.watcher.charge()));

@@ -62,7 +62,13 @@ pub(super) async fn terminate(
     session.record.tunnelled(&opened, party);
     let early = Early { downstream: agree(session).await?, upstream: Vec::new() };
     let Downstream { carrier, watcher, worker, .. } = &mut session.downstream;
-    let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask: None };
+    let bounds = Bounds {
+        idle: limits::TCP_IDLE,
+        until: None,
+        life: watcher,
+        upstream_buffer_max: usize::MAX,
+        mask: None,
+    };
     let relayed = tunnel::pass(carrier, &mut opened.wire, early, bounds, worker).await;
     tunnel::note(session, &relayed);
     Ok(After::Close)
@@ -111,7 +117,13 @@ async fn within(session: &mut Session, listener: &str, ends: Ends) -> Result<Aft
             let (near, far) = UnixStream::pair().map_err(|_| Failure::Overload)?;
             let incoming = Incoming { wire: Wire::Unix(far), ends, carried, ahead, account };
             let early = Early { downstream: inbox, upstream: Vec::new() };
-            let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask: None };
+            let bounds = Bounds {
+                idle: limits::TCP_IDLE,
+                until: None,
+                life: watcher,
+                upstream_buffer_max: usize::MAX,
+                mask: None,
+            };
             let mut near = Wire::Unix(near);
             let relaying = relay(&mut end.wire, &mut near, early, bounds, &worker.buffers);
             let serving = internal::serve(&worker, active, incoming);

@@ -31,7 +31,13 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
         early.downstream = std::mem::take(&mut end.inbox);
     }
     let mask = is_websocket.then(|| mask.to_ne_bytes());
-    let bounds = Bounds { idle: limits::TCP_IDLE, until: None, life: watcher, mask };
+    let bounds = Bounds {
+        idle: limits::TCP_IDLE,
+        until: None,
+        life: watcher,
+        upstream_buffer_max: usize::MAX,
+        mask,
+    };
     let relayed = match answered.attempt.upstream {
         Upstream::Http1(upstream) => {
             let Some((mut connection, inbox)) = upstream.into_tunnel() else {

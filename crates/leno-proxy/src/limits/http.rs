@@ -5,7 +5,7 @@ use std::time::Duration;
 use leno_core::config::HttpLimits;
 use leno_http::{Http2Limits, Limits};
 
-use super::STREAM_IDLE;
+use super::{READ_BUFFER_BYTES, STREAM_IDLE};
 
 /// The limits on HTTP/1 messages.
 pub(crate) fn http1(set: &HttpLimits) -> Limits {
@@ -42,6 +42,18 @@ pub(crate) fn http2(set: &HttpLimits) -> Http2Limits {
     }
 }
 
+/// The same where no more than `max` may be held of a stream, softly: windows neither begin nor grow beyond that, but one
+/// read always fits.
+pub(crate) fn buffering(limits: Http2Limits, max: usize) -> Http2Limits {
+    let max = u32::try_from(max.max(READ_BUFFER_BYTES)).unwrap_or(u32::MAX);
+    Http2Limits {
+        stream_window_bytes: limits.stream_window_bytes.min(max),
+        stream_window_flowing_bytes: limits.stream_window_flowing_bytes.min(max),
+        stream_window_bytes_max: limits.stream_window_bytes_max.min(max),
+        ..limits
+    }
+}
+
 /// How long nothing may move in a request: the route's word, else the listener's, else ours. Zero is for ever, as in Envoy.
 pub(crate) fn stream_idle(route: Option<Duration>, set: &HttpLimits) -> Duration {
     const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -71,6 +83,20 @@ mod tests {
         assert!(two.header_block_bytes > two.header_list_bytes);
         assert_eq!(two.stream_window_bytes, 0x7fff_ffff);
         assert!(two.stream_window_bytes_max >= two.stream_window_bytes);
+    }
+
+    #[test]
+    fn windows_stay_within_what_may_be_held() {
+        let default = Http2Limits::DEFAULT;
+        let windows = |max| {
+            let limits = buffering(default, max);
+            let Http2Limits { stream_window_bytes: first, stream_window_bytes_max: last, .. } =
+                limits;
+            (first, limits.stream_window_flowing_bytes, last)
+        };
+        assert_eq!(buffering(default, usize::MAX), default);
+        assert_eq!(windows(100 * 1024), (64 * 1024, 100 * 1024, 100 * 1024));
+        assert_eq!(windows(1), (16 * 1024, 16 * 1024, 16 * 1024));
     }
 
     #[test]

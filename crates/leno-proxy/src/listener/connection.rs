@@ -175,7 +175,7 @@ async fn settle(
         return None;
     }
     let Chosen { chain, lifecycle, .. } = chosen;
-    let watcher = lifecycle.watch().of(account);
+    let watcher = lifecycle.watch().of(account).buffering(listener.source().buffer_bytes);
     let known = (chain, Rc::new(facts), watcher);
     Some((begin(worker, known, (wire, inbox, ahead)).await?, places))
 }

@@ -58,6 +58,7 @@ pub(crate) async fn serve(
         idle: filter.settings.idle_timeout.unwrap_or(limits::TCP_IDLE),
         until: until(filter, &facts),
         life: &life,
+        upstream_buffer_max: opened.cluster.buffer_max(),
         mask: None,
     };
     let wires = (&mut downstream, &mut opened.wire);

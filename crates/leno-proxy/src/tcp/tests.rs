@@ -36,7 +36,8 @@ where
     let life = Rc::new(Lifecycle::default()).watch();
     tokio::join!(
         async move {
-            let bounds = Bounds { idle, until: None, life: &life, mask: None };
+            let upstream_buffer_max = usize::MAX;
+            let bounds = Bounds { idle, until: None, life: &life, upstream_buffer_max, mask: None };
             relay(&mut downstream, &mut upstream, early, bounds, &buffers).await
         },
         client(near),

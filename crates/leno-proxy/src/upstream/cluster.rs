@@ -118,6 +118,11 @@ impl ClusterState {
         self.settings.borrow()
     }
 
+    /// What may be held of what an upstream connection brings, softly.
+    pub(crate) fn buffer_max(&self) -> usize {
+        self.settings.borrow().source().buffer_bytes.map_or(usize::MAX, |max| max as usize)
+    }
+
     /// The endpoint for one attempt. `towards` counts for clusters that have none of their own.
     pub(crate) fn pick(
         &self,

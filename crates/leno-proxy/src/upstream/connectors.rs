@@ -145,6 +145,7 @@ mod tests {
             transport_matches: Vec::new(),
             circuit: CircuitLimits::default(),
             outlier: None,
+            buffer_bytes: None,
             http: UpstreamHttp {
                 protocol: UpstreamProtocol::Http1,
                 idle_timeout: None,

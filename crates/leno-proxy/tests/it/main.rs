@@ -9,6 +9,7 @@ mod alpn;
 mod authorization;
 mod basic;
 mod bodies;
+mod buffer_limits;
 mod ca;
 mod config;
 mod connect;

@@ -15,7 +15,6 @@ use crate::wire::Writer;
 
 /// Names in statistics, buffer sizes, how DNS is asked and cached, when warming ends, how old hosts are cleaned up.
 const HARMLESS: &Names = &[
-    (5, "per_connection_buffer_limit_bytes"),
     (13, "http_protocol_options"),
     (16, "dns_refresh_rate"),
     (17, "dns_lookup_family"),
@@ -105,6 +104,7 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Cluster {
         transport_matches: r.messages(43, "transport_socket_matches", transport_match),
         circuit: upstream::circuit(r),
         outlier,
+        buffer_bytes: r.wrapped_u32(5, "per_connection_buffer_limit_bytes"),
         http: upstream::http(r),
         services: istio.map(services).unwrap_or_default(),
         origin: value::text_at(istio, "config"),
@@ -226,6 +226,7 @@ pub(crate) fn encode(w: &mut Writer, cluster: &Cluster) {
     let panic =
         cluster.outlier.as_ref().map_or(DEFAULT_PANIC / 100, |outlier| outlier.min_health_percent);
     w.message(27, |w| value::write_percent(w, 1, panic.saturating_mul(100)));
+    w.wrapped(5, cluster.buffer_bytes);
     upstream::write_http(w, &cluster.http);
     for each in &cluster.transport_matches {
         w.message(43, |w| {

@@ -15,7 +15,6 @@ use crate::wire::Writer;
 
 /// Names in statistics and socket tuning.
 const HARMLESS: &Names = &[
-    (5, "per_connection_buffer_limit_bytes"),
     (6, "metadata"),
     (8, "drain_type"),
     (12, "tcp_fast_open_queue_length"),
@@ -76,6 +75,7 @@ pub(crate) fn decode(r: &mut Reader<'_, '_>) -> Listener {
         name: r.string(1, "name"),
         address,
         additional_addresses,
+        buffer_bytes: r.wrapped_u32(5, "per_connection_buffer_limit_bytes"),
         bind_to_port: r.wrapped_bool(26, "bind_to_port").or(old_bind).unwrap_or(true),
         use_original_dst: r.wrapped_bool(4, "use_original_dst").unwrap_or(false),
         direction: r
@@ -220,6 +220,7 @@ pub(crate) fn encode(w: &mut Writer, listener: &Listener) {
     if listener.use_original_dst {
         w.wrapped_bool(4, true);
     }
+    w.wrapped(5, listener.buffer_bytes);
     for filter in &listener.listener_filters {
         let (known, allow_missing) = match filter {
             ListenerFilter::ProxyProtocol { allow_missing } => {

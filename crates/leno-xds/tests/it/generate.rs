@@ -155,7 +155,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     });
     (
         (name(), discovery, duration(), policy, transport(), vec(transport_match, 0..2)),
-        (circuit(), of(outlier()), upstream_http()),
+        (circuit(), of(outlier()), upstream_http(), of(any::<u32>())),
         (vec(service, 0..3), of(name()), of(name())),
     )
         .prop_map(|(a, b, c)| Cluster {
@@ -168,6 +168,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
             circuit: b.0,
             outlier: b.1.map(Box::new),
             http: b.2,
+            buffer_bytes: b.3,
             services: c.0,
             origin: c.1,
             subset: c.2,

@@ -288,8 +288,9 @@ impl Http1 {
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
+        watcher: &Watcher,
     ) -> Poll<io::Result<usize>> {
-        if self.is_bulk {
+        if self.is_bulk && watcher.buffer_max() >= limits::BODY_BUFFER_BYTES {
             worker.buffers.resize(&mut self.inbox, worker.size_for(true));
         }
         let polled = self.poll_fill(cx, &worker.buffers);

@@ -17,13 +17,20 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
     ]);
     (
         ("[a-z]{0,4}", listener_address(), any::<bool>(), any::<bool>(), direction),
-        (vec(filter, 0..3), duration(), any::<bool>(), vec(bound_address(), 0..3)),
+        (
+            vec(filter, 0..3),
+            duration(),
+            any::<bool>(),
+            vec(bound_address(), 0..3),
+            of(any::<u32>()),
+        ),
         (vec(filter_chain(), 0..3), of(filter_chain()), access_logs()),
     )
         .prop_map(|(a, b, c)| Listener {
             name: a.0,
             // What has no socket has no more of them.
             additional_addresses: if a.1 == ListenerAddress::Internal { Vec::new() } else { b.3 },
+            buffer_bytes: b.4,
             address: a.1,
             bind_to_port: a.2,
             use_original_dst: a.3,
