@@ -79,7 +79,7 @@ pub(crate) async fn begin(arrival: Arrival, wire: Wire, inbox: Vec<u8>) -> Optio
             }
         }
     }
-    Some(Begun::Http1(Box::new(Session::new(arrival, Carrier::Http1(end)))))
+    Some(Begun::Http1(Box::new(Session::new(arrival, Carrier::Http1(Box::new(end))))))
 }
 
 /// Serves a connection, or a place on one, until it ends, one request after the other.

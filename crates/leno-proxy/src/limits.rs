@@ -43,6 +43,9 @@ pub const MEMORY_BUDGET_BYTES_MIN: usize = 32 * 1024 * 1024;
 /// its place in tables. With TLS it is more, which the other half of the memory is for.
 pub const CONNECTION_BYTES: usize = 8 * 1024;
 
+/// The same of an HTTP/2 stream, and of the place that is kept ready for the next one: its task, its heads.
+pub const STREAM_BYTES: usize = 4 * 1024;
+
 /// Share of the memory budget, in percent, from which on connections that hold more than [`MEMORY_FREE_BYTES`] are not
 /// read from: what they sent must leave first.
 pub const MEMORY_STOP_READING_PERCENT: usize = 75;
@@ -132,6 +135,11 @@ pub const TLS_AHEAD_BYTES: usize = 32 * 1024;
 /// Body bytes held between a fast sender and a slow receiver, per direction of one exchange.
 pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 
+/// What a downstream connection must have taken of responses before those that come over HTTP/1 are read in pieces of
+/// [`BODY_BUFFER_BYTES`], and not of [`READ_BUFFER_BYTES`]: more than the two kernels take of what nobody reads. A piece is what
+/// a reader that stops makes us hold.
+pub const PROVEN_BYTES: u64 = 512 * 1024;
+
 /// What a receiver must take of a response that waits for it, within the exchange's idle time, unless it takes all: less
 /// is a window that is kept closed (CVE-2019-9511 and CVE-2019-9517), or a socket that is not read.
 pub const STALL_BYTES: u64 = 4096;
@@ -184,8 +192,8 @@ pub const BODY_PROGRESS: Duration = Duration::from_secs(60);
 /// at a time holds a connection to the endpoint, too.
 pub const BODY_PROGRESS_BYTES: u64 = 30_000;
 
-/// What has to come of a body of unknown length, or of a stream's, within the exchange's idle time, until the endpoint begins
-/// to answer; the end of the body is enough. Little, since some clients send as things arise, but no drip. gRPC and what is
+/// What has to come of a body of unknown length, or of a stream's, within the exchange's idle time (a minute at least), until the
+/// endpoint begins to answer; the end of the body is enough. Little, since some clients send as things arise, but no drip. gRPC and what is
 /// like it is free of it, and so is all where the idle time is set to 0.
 pub const STREAMED_BYTES: u64 = 4096;
 

@@ -180,7 +180,7 @@ impl Attempt {
                 continue;
             }
             downstream.nudge(cx)?;
-            match self.upstream.poll_receive(cx, &downstream.worker) {
+            match self.upstream.poll_receive(cx, &downstream.worker, downstream.taken) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(self
                         .write_error
@@ -194,8 +194,11 @@ impl Attempt {
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
                 Poll::Pending => {}
             }
-            if self.is_sent && downstream.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Broken::Downstream));
+            if self.is_sent {
+                self.upstream.release(&downstream.worker.buffers);
+                if downstream.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(Broken::Downstream));
+                }
             }
             downstream.hold(self.held(kept.replay));
             return downstream.poll_expired(cx, kept.timers).map(Err);
@@ -225,7 +228,8 @@ impl Attempt {
                 Poll::Pending => true,
             };
             if !is_blocked {
-                match self.upstream.poll_receive(cx, &downstream.worker) {
+                let taken = downstream.taken + self.received();
+                match self.upstream.poll_receive(cx, &downstream.worker, taken) {
                     Poll::Ready(Ok(0)) => {
                         self.upstream.end_of_input()?;
                         continue;
@@ -240,6 +244,8 @@ impl Attempt {
             }
             self.note_movement(before, kept.timers);
             if is_blocked {
+                self.upstream.release(&downstream.worker.buffers);
+                downstream.release();
                 kept.timers.blocked(Instant::now(), self.received());
             } else {
                 kept.timers.flows();

@@ -102,7 +102,10 @@ impl<'a> Call<'a> {
         if !has_body {
             timers.begin(now.into());
         } else {
-            timers.expect_body(now.into(), set.request_timeout, pace(session));
+            let kind = session.request.fields().get(Known::ContentType).unwrap_or_default();
+            let shares = !session.downstream.ends_with_exchange();
+            let pace = Pace::of(kind, session.request.body(), shares);
+            timers.expect_body(now.into(), set.request_timeout, pace);
         }
         Self {
             timers,
@@ -169,7 +172,8 @@ impl<'a> Call<'a> {
         let (downstream, response) = (&mut session.downstream, &mut session.response);
         let head = poll_fn(|cx| attempt.poll_head(cx, downstream, response, &mut kept)).await;
         if let Err(broken) = head {
-            let is_untouched = self.is_untouched(session, &attempt, &broken).await;
+            // Boxed: rare, and the state of every exchange would carry it.
+            let is_untouched = Box::pin(self.is_untouched(session, &attempt, &broken)).await;
             let ends = (&cluster, &endpoint);
             return Err(self.broken(session, ends, &attempt, (broken, is_untouched)));
         }
@@ -312,21 +316,6 @@ impl<'a> Call<'a> {
                 None => budget.on_success(),
             }
         }
-    }
-}
-
-/// How fast the request's body has to come. Streams share their connection, which need not carry them evenly: what one of
-/// them announced says nothing about when it comes.
-fn pace(session: &Session) -> Pace {
-    let kind = session.request.fields().get(Known::ContentType).unwrap_or_default();
-    if grpc::streams(kind) {
-        Pace::Free
-    } else if matches!(session.request.body(), BodyLength::Exactly(_))
-        && session.downstream.ends_with_exchange()
-    {
-        Pace::Announced
-    } else {
-        Pace::Streamed
     }
 }
 

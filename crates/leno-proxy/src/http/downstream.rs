@@ -38,16 +38,14 @@ pub(crate) struct Downstream {
     pub(super) watcher: Watcher,
     /// For what the exchange under way holds besides the carrier's own buffers.
     charge: Option<Charge>,
+    /// Body bytes of the exchanges that are over.
+    pub(super) taken: u64,
 }
 
 /// What carries the exchanges.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once for a connection, and never moved after that"
-)]
 pub(super) enum Carrier {
-    /// A connection of its own.
-    Http1(Http1),
+    /// A connection of its own. Boxed: a place on a shared one, of which there are many more, needs a tenth of it.
+    Http1(Box<Http1>),
     /// A place on a connection that many share.
     Http2(Http2),
 }
@@ -55,7 +53,10 @@ pub(super) enum Carrier {
 impl Downstream {
     pub(super) fn new(worker: Rc<Worker>, carrier: Carrier, watcher: Watcher) -> Self {
         let charge = watcher.charge();
-        Self { worker, carrier, deadline: Deadline::new(), watcher, charge }
+        if let (Some(charge), Carrier::Http2(_)) = (&charge, &carrier) {
+            charge.set(limits::STREAM_BYTES);
+        }
+        Self { worker, carrier, deadline: Deadline::new(), watcher, charge, taken: 0 }
     }
 
     /// When the request that is under way arrived, as far as that is known without the clock.
@@ -133,7 +134,10 @@ impl Downstream {
             end.settle();
         }
         if let Some(charge) = &self.charge {
-            charge.set(bytes);
+            charge.set(match self.carrier {
+                Carrier::Http1(_) => bytes,
+                Carrier::Http2(_) => bytes + limits::STREAM_BYTES,
+            });
         }
     }
 
@@ -149,6 +153,13 @@ impl Downstream {
         let Carrier::Http2(end) = &mut self.carrier else { return false };
         end.refuse();
         true
+    }
+
+    /// Gives back the buffer that the response's head was written from, once nothing of it waits.
+    pub(super) fn release(&mut self) {
+        if let Carrier::Http1(end) = &mut self.carrier {
+            self.worker.buffers.release(&mut end.out.bytes);
+        }
     }
 
     /// Ends the exchange.

@@ -102,6 +102,7 @@ pub(super) async fn respond(session: &mut Session, answered: Answered) -> Result
     })
     .await;
     session.record.moved(attempt.sent(), attempt.received());
+    session.downstream.taken += attempt.received();
     drop(guards);
     if let Err(broken) = passed {
         return Ok(cut_off(session, broken));

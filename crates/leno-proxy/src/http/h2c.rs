@@ -42,7 +42,7 @@ pub(super) async fn take_over(mut session: Box<Session>) {
     let Ok((placeholder, _)) = UnixStream::pair() else { return };
     let Carrier::Http1(end) = &mut session.downstream.carrier else { return };
     let end = std::mem::replace(
-        end,
+        &mut **end,
         Http1::new(Wire::Unix(placeholder), Vec::new(), Limits::DEFAULT, None),
     );
     let request = std::mem::take(&mut session.request);

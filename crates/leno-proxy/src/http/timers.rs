@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use leno_core::reply::Failure;
+use leno_http::BodyLength;
 use tokio::time::Instant;
 
+use super::grpc;
 use crate::limits;
 
 /// Which deadline passed.
@@ -69,11 +71,24 @@ struct Stall {
 pub(super) enum Pace {
     /// As it arises: gRPC, a tunnel. Only the idle time counts.
     Free,
-    /// Of unknown length, or on a connection that it shares: [`limits::STREAMED_BYTES`] in each idle time, until the endpoint
-    /// has begun to answer. Then the two talk to each other, and may take their time.
+    /// Of unknown length, or on a connection that it shares: [`limits::STREAMED_BYTES`] in each idle time, which is no less
+    /// than [`limits::BODY_PROGRESS`] for this, until the endpoint has begun to answer. Then the two talk to each other, and
+    /// may take their time.
     Streamed,
     /// Of announced length, on a connection of its own: [`limits::BODY_PROGRESS_BYTES`] in each [`limits::BODY_PROGRESS`].
     Announced,
+}
+
+impl Pace {
+    /// That of a body which is announced like this. Streams that share a connection need not be carried evenly: what one of
+    /// them announced says nothing about when it comes.
+    pub(super) fn of(content_type: &[u8], length: BodyLength, shares_connection: bool) -> Self {
+        match length {
+            _ if grpc::streams(content_type) => Self::Free,
+            BodyLength::Exactly(_) if !shares_connection => Self::Announced,
+            BodyLength::Empty | BodyLength::Exactly(_) | BodyLength::Unknown => Self::Streamed,
+        }
+    }
 }
 
 /// How a body comes that must not come too slowly.
@@ -231,7 +246,7 @@ impl Timers {
     fn slow_at(&self) -> Option<Instant> {
         self.progress.map(|progress| match progress.pace {
             Pace::Announced => progress.since + limits::BODY_PROGRESS,
-            Pace::Free | Pace::Streamed => progress.since + self.idle,
+            Pace::Free | Pace::Streamed => progress.since + self.idle.max(limits::BODY_PROGRESS),
         })
     }
 
@@ -245,6 +260,7 @@ impl Timers {
 mod tests {
     use std::time::Duration;
 
+    use leno_http::BodyLength;
     use tokio::time::Instant;
 
     use super::{Expired, Pace, Timers};
@@ -288,25 +304,47 @@ mod tests {
     }
 
     #[test]
+    fn how_fast_a_body_has_to_come_is_told_by_how_it_is_announced() {
+        let json = b"application/json";
+        let table = [
+            (&json[..], BodyLength::Exactly(9), false, Pace::Announced),
+            (json, BodyLength::Exactly(9), true, Pace::Streamed),
+            (json, BodyLength::Unknown, false, Pace::Streamed),
+            (json, BodyLength::Unknown, true, Pace::Streamed),
+            (b"application/grpc", BodyLength::Unknown, true, Pace::Free),
+            (b"application/grpc-web", BodyLength::Exactly(9), false, Pace::Free),
+            (b"application/connect+proto", BodyLength::Unknown, true, Pace::Free),
+        ];
+        for (kind, length, shares, pace) in table {
+            assert_eq!(Pace::of(kind, length, shares), pace, "{length:?} {shares}");
+        }
+    }
+
+    #[test]
     fn a_body_of_unknown_length_has_to_come_on_until_it_is_answered() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, None, None, 10 * SECOND);
-        timers.expect_body(start, None, Pace::Streamed);
-        for second in 1..10_u32 {
-            timers.moved(start + second * SECOND);
-            timers.body_came(start + second * SECOND, u64::from(second), true);
-            assert_eq!(timers.expired(start + second * SECOND), None);
+        let at = |second: u32| start + second * SECOND;
+        // A short idle time is for those who send nothing: who sends a little has a minute.
+        for (idle, period) in [(100, 100), (3, 60)] {
+            let mut timers = Timers::new(start, None, None, idle * SECOND);
+            timers.expect_body(start, None, Pace::Streamed);
+            for second in 1..period {
+                timers.moved(at(second));
+                timers.body_came(at(second), u64::from(second), true);
+                assert_eq!(timers.expired(at(second)), None, "{idle} {second}");
+            }
+            assert_eq!(timers.expired(at(period)), Some(Expired::SlowBody), "{idle}");
+            timers.moved(at(period));
+            timers.body_came(at(period - 1), STREAMED_BYTES, true);
+            assert_eq!(timers.expired(at(period)), None, "that is a slow client, but one");
+            timers.moved(at(2 * period));
+            timers.body_came(at(2 * period - 2), STREAMED_BYTES, false);
+            assert_eq!(timers.expired(at(2 * period)), None, "the endpoint was slow");
+            timers.moved(at(3 * period));
+            assert_eq!(timers.expired(at(3 * period)), Some(Expired::SlowBody), "{idle}");
+            timers.answered();
+            assert_eq!(timers.expired(at(3 * period)), None, "they talk to each other");
         }
-        assert_eq!(timers.expired(start + 10 * SECOND), Some(Expired::SlowBody));
-        timers.body_came(start + 9 * SECOND, STREAMED_BYTES, true);
-        assert_eq!(timers.expired(start + 18 * SECOND), None, "that is a slow client, but one");
-        timers.body_came(start + 15 * SECOND, STREAMED_BYTES, false);
-        timers.moved(start + 15 * SECOND);
-        assert_eq!(timers.expired(start + 24 * SECOND), None, "the endpoint was slow");
-        timers.moved(start + 24 * SECOND);
-        assert_eq!(timers.expired(start + 25 * SECOND), Some(Expired::SlowBody));
-        timers.answered();
-        assert_eq!(timers.expired(start + 30 * SECOND), None, "they talk to each other");
     }
 
     #[test]

@@ -113,14 +113,20 @@ impl Http1 {
         Ok(true)
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<io::Result<usize>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        taken: u64,
+    ) -> Poll<io::Result<usize>> {
         if self.connection.wire.poll_readable(cx).is_pending() {
             worker.buffers.release(&mut self.inbox);
             // What has left needs no room while the answer is waited for: the next exchange finds it in the cache.
             worker.buffers.release(&mut self.out.bytes);
             return Poll::Pending;
         }
-        worker.buffers.resize(&mut self.inbox, worker.size_for(self.is_bulk));
+        let is_bulk = self.is_bulk && taken >= limits::PROVEN_BYTES;
+        worker.buffers.resize(&mut self.inbox, worker.size_for(is_bulk));
         if self.inbox.len() == self.inbox.capacity() {
             let room = self.inbox.capacity().min(BODY_BUFFER_BYTES);
             self.inbox.reserve_exact(room);
@@ -268,15 +274,26 @@ impl Upstream {
         }
     }
 
-    /// Waits for more of the response; 0 is the end of what comes.
+    /// Waits for more of the response; 0 is the end of what comes. Who has `taken` little from us before gets it in small
+    /// pieces.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
+        taken: u64,
     ) -> Poll<Result<usize, Broken>> {
         match self {
-            Self::Http1(end) => end.poll_receive(cx, worker).map_err(Broken::Upstream),
+            Self::Http1(end) => end.poll_receive(cx, worker, taken).map_err(Broken::Upstream),
             Self::Http2(end) => end.poll_receive(cx),
+        }
+    }
+
+    /// Gives back the buffers of which nothing waits: that of the request once it is written, and that of the response where
+    /// somebody else has what was in it.
+    pub(super) fn release(&mut self, buffers: &Buffers) {
+        if let Self::Http1(end) = self {
+            buffers.release(&mut end.out.bytes);
+            buffers.release(&mut end.inbox);
         }
     }
 

@@ -96,7 +96,9 @@ impl Received {
             return;
         }
         if length <= SMALL_BODY_BYTES {
-            self.body.reserve_exact(SMALL_BODY_BYTES - self.body.len());
+            // What waits for a reader that does not come is most often all there is.
+            let room = length.max(2 * self.body.capacity()).min(SMALL_BODY_BYTES);
+            self.body.reserve_exact(room - self.body.len());
         } else if self.body.capacity() <= SMALL_BODY_BYTES {
             let small = std::mem::replace(&mut self.body, buffers.take());
             self.body.extend_from_slice(&small);

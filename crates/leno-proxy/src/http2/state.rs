@@ -112,6 +112,11 @@ impl State {
     /// Makes a slot ready for another stream; what the last one left there is dropped.
     pub(super) fn begin(&mut self, stream: h2::Stream, buffers: &Buffers) -> &mut Received {
         if self.streams.len() <= stream.slot() {
+            // Most connections have few; those that have many grow by a quarter.
+            let missing = stream.slot() + 1 - self.streams.len();
+            if self.streams.capacity() <= stream.slot() {
+                self.streams.reserve_exact(missing + self.streams.len() / 4);
+            }
             self.streams.resize_with(stream.slot() + 1, Received::default);
         }
         let received = &mut self.streams[stream.slot()];

@@ -171,6 +171,13 @@ fn memory() -> Vec<Line> {
             "",
         ),
         line(
+            "an HTTP/2 stream in it, and a place kept ready for one",
+            bytes(limits::STREAM_BYTES),
+            "the same; many may stay open",
+            "",
+            "",
+        ),
+        line(
             "grade 1: connections that hold more than a buffer each way are not read from",
             percent(limits::MEMORY_STOP_READING_PERCENT),
             "what they sent must leave first",

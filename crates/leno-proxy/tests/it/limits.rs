@@ -148,6 +148,37 @@ fn memory_is_given_by_grades_and_taken_back() {
     eventually("nothing is left on the books", || held() < 200_000);
 }
 
+/// CVE-2019-9511 and its kind: streams whose answers may not be sent cost what a task costs.
+#[test]
+fn streams_that_stay_open_are_on_the_books() {
+    let (proxy, address) = start(|limits| limits.memory_bytes = 1 << 20);
+    let grade = || metric(&proxy, "leno_memory_grade");
+    let held = || metric(&proxy, "leno_memory_held_bytes");
+    let mut good = Peer::connect(address);
+    assert_eq!(good.call(GET), OK);
+    let preface = &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..];
+    let request = |stream: u8| frame(1, 5, stream, &[0x82, 0x86, 0x84, 0x41, 0x01, b'x']);
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0, and ten requests.
+    let shut = || {
+        let mut peer = Peer::connect(address);
+        let requests: Vec<u8> = (0..10).flat_map(|at| request(2 * at + 1)).collect();
+        peer.write([preface, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]), &requests].concat());
+        peer
+    };
+    let refused = || reached(&proxy, "memory_streams") > 0;
+    let mut open = Vec::new();
+    while !refused() {
+        let before = held();
+        open.push(shut());
+        eventually("its streams are on the books", || held() >= before + 30_000 || refused());
+    }
+    assert!(open.len() < 25, "{}: more than the budget allows", open.len());
+    open.clear();
+    eventually("all is as before", || grade() == 0);
+    assert_eq!(good.call(GET), OK);
+    eventually("nothing is left on the books", || held() < 200_000);
+}
+
 /// Over one listener with these limits.
 fn limited(limits: HttpLimits) -> (Running, SocketAddr) {
     let (origin, _requests) = answering(OK);

@@ -123,50 +123,6 @@ async fn a_body_that_nobody_takes_stays_at_the_client() {
     assert!((65_535..=65_535 + 2 * 256 * 1024).contains(&count), "{count}");
 }
 
-/// An origin that takes all of a body and answers nothing.
-async fn patient() -> std::net::SocketAddr {
-    origin(|request, _respond| async move {
-        let mut body = request.into_body();
-        while let Some(Ok(data)) = body.data().await {
-            let _ = body.flow_control().release_capacity(data.len());
-        }
-        std::future::pending::<()>().await;
-    })
-    .await
-}
-
-/// A byte now and then keeps an exchange from being idle, and a stream of the endpoint's for nothing.
-#[tokio::test]
-async fn a_body_of_unknown_length_that_only_drips_is_given_up() {
-    let (_proxy, address) = start(impatient(patient().await, Duration::from_millis(300)));
-    let chunked = tokio::task::spawn_blocking(move || {
-        let mut client = Peer::connect(address);
-        client.write("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
-        let mut stream = client.stream();
-        let mut answer = [0; 13];
-        stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-        for _ in 0..3000 {
-            // Refused once it is over.
-            let _ = std::io::Write::write_all(&mut stream, b"1\r\nx\r\n");
-            if std::io::Read::read_exact(&mut stream, &mut answer).is_ok() {
-                break;
-            }
-        }
-        assert_eq!(std::str::from_utf8(&answer).unwrap(), "HTTP/1.1 408 ");
-    });
-    let mut client = Client::connect(address).await;
-    let (mut response, mut stream) = client.begin(request("POST", "/"), false).await;
-    let answer = loop {
-        let _ = stream.send_data(Bytes::from_static(b"x"), false);
-        let answer = tokio::time::timeout(Duration::from_millis(10), &mut response);
-        if let Ok(answer) = answer.await {
-            break answer.unwrap();
-        }
-    };
-    assert_eq!(answer.status(), 408);
-    chunked.await.unwrap();
-}
-
 /// A slow kin of CVE-2024-27316: a header block that is begun, and at best dripped, but never ended.
 #[test]
 fn a_head_that_does_not_end_in_time_ends_the_connection() {

@@ -110,6 +110,7 @@ impl Http2 {
         request: &mut RequestHead,
         wait: Wait<'_>,
     ) -> Next {
+        let watcher = wait.watcher;
         if self.stream.is_some() {
             // Boxed: rare, and the future of every place would carry it.
             Box::pin(self.linger(wait)).await;
@@ -117,7 +118,8 @@ impl Http2 {
         }
         let stream = match self.place.stream.take() {
             Some(stream) => stream,
-            None if self.places.is_over.get() => return Next::End,
+            // Where memory is short no place waits for another stream.
+            None if self.places.is_over.get() || !watcher.may_grow() => return Next::End,
             None => {
                 self.places.idle.borrow_mut().push(Rc::clone(&self.place));
                 match self.wait().await {

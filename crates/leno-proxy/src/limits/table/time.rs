@@ -39,7 +39,7 @@ pub(super) fn times() -> Vec<Line> {
         line(
             "4 KiB of any other body, until the endpoint begins to answer; not of gRPC, gRPC-Web, Connect's streams and tunnels",
             time(limits::STREAM_IDLE),
-            "the same, for those who send as things arise",
+            "the same, for those who send as things arise; a minute at least",
             "slow_body",
             "stream_idle_timeout",
         ),
