@@ -20,8 +20,10 @@ pub(super) const HOST: &str = "svc7.ns.svc.cluster.local";
 pub(super) enum Load {
     /// Each connection sends the next request when the last is answered.
     Saturate { connections: u32 },
-    /// The same over TLS; with `handshakes` a connection serves one request.
-    Secure { connections: u32, handshakes: bool },
+    /// The same over TLS; with `once` a connection serves one request, and its session is resumed by the next.
+    Secure { connections: u32, once: bool },
+    /// Full handshakes and nothing else, one after the other.
+    Handshakes,
     /// Requests come at this rate, whatever the answers do.
     Rate { connections: u32, per_second: u32 },
     /// HTTP/2: each connection keeps so many requests open.
@@ -79,11 +81,12 @@ impl Tools {
             (Load::Saturate { connections }, Some(wrk)) => {
                 saturate(wrk, &format!("http://{address}/"), connections, &[], time)
             }
-            (Load::Secure { connections, handshakes }, Some(wrk)) => {
-                let last: &[&str] = if handshakes { &["-H", "Connection: close"] } else { &[] };
+            (Load::Secure { connections, once }, Some(wrk)) => {
+                let last: &[&str] = if once { &["-H", "Connection: close"] } else { &[] };
                 saturate(wrk, &format!("https://{address}/"), connections, last, time)
             }
             (Load::Secure { .. }, None) => bail!("TLS load needs wrk"),
+            (Load::Handshakes, _) => handshakes(address, time),
             (Load::Streams { connections, streams, requests, tls }, _) => {
                 let scheme = if tls { "https" } else { "http" };
                 let plan = Plan { connections, streams, requests, time };
@@ -176,6 +179,26 @@ fn saturate(
     read_wrk(&String::from_utf8_lossy(&output.stdout))
 }
 
+/// wrk keeps sessions and resumes them; OpenSSL's own timer forgets them when told so.
+fn handshakes(address: SocketAddr, time: Duration) -> Result<Seen> {
+    let seconds = time.as_secs().max(1);
+    let output = pinned(LOAD_CORE, Path::new("openssl"))
+        .args(["s_time", "-new", "-tls1_3", "-connect", &address.to_string()])
+        .args(["-time", &seconds.to_string()])
+        .output()?;
+    ensure!(output.status.success(), "openssl s_time: {}", output.status);
+    read_s_time(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn read_s_time(text: &str) -> Result<Seen> {
+    let line = text.lines().find(|line| line.contains(" real seconds"));
+    let line = line.context("openssl s_time printed no connections")?;
+    let mut words = line.split_whitespace();
+    let requests: f64 = words.next().unwrap_or_default().parse()?;
+    let seconds: f64 = words.nth(2).unwrap_or_default().parse()?;
+    Ok(Seen { requests, rps: requests / seconds, p50_us: 0.0, p99_us: 0.0 })
+}
+
 fn read_wrk(text: &str) -> Result<Seen> {
     if let Some(line) =
         text.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors"))
@@ -211,7 +234,16 @@ fn microseconds(text: &str) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{microseconds, read_wrk};
+    use super::{microseconds, read_s_time, read_wrk};
+
+    #[test]
+    fn what_s_time_prints_is_read() {
+        let text = "\n\n900 connections in 0.61s; 1475.41 connections/user sec, bytes read 0\n\
+                    900 connections in 2 real seconds, 0 bytes read per connection\n";
+        let seen = read_s_time(text).unwrap();
+        assert_eq!((seen.requests, seen.rps), (900.0, 450.0));
+        assert!(read_s_time("No CIPHER specified\n").is_err());
+    }
 
     #[test]
     fn what_wrk_prints_is_read() {

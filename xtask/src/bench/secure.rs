@@ -19,7 +19,7 @@ pub(super) const BODIES: Course = Course {
         Contender::new("envoy", Program::Envoy, "plain.yaml", TLS),
     ],
     behind: Behind::Http1 { body_bytes: 1 << 20 },
-    loads: &[("", Load::Secure { connections: 16, handshakes: false }, &[])],
+    loads: &[("", Load::Secure { connections: 16, once: false }, &[])],
     pairs: &[("leno", "haproxy"), ("leno", "nginx"), ("leno", "envoy")],
     bars: &[Bar { ours: "leno", theirs: "haproxy", at_most: 0.5 }],
     notes: &["TLS 1.3, P-256, 16 connections (wrk), bodies of 1 MiB: `cpu` per MiB."],
@@ -29,10 +29,14 @@ pub(super) const BODIES: Course = Course {
 pub(super) const HANDSHAKES: Course = Course {
     name: "tls-handshake",
     behind: Behind::Http1 { body_bytes: 100 },
-    loads: &[("", Load::Secure { connections: 16, handshakes: true }, &[])],
+    loads: &[
+        ("", Load::Handshakes, &[]),
+        ("-resumed", Load::Secure { connections: 16, once: true }, &[]),
+    ],
     bars: &[Bar { ours: "leno", theirs: "haproxy", at_most: 0.65 }],
     notes: &[
-        "TLS 1.3, P-256: each request on a connection of its own, with a full handshake (wrk, 16 at a time).",
+        "TLS 1.3, P-256. NAME: full handshakes and nothing else (openssl s_time); NAME-resumed: each request on a connection \
+         of its own, whose handshake resumes the session of the last (wrk, 16 at a time).",
     ],
     ..BODIES
 };
