@@ -87,14 +87,17 @@ impl Connection {
             self.floods.empties.spend(turn.now, Violation::EmptyFlood)?;
         }
         let Some(stream) = body.stream else { return Ok(None) };
-        let counted = self.streams.state(stream).map(|state| state.count_body(bytes.into(), ends));
-        match counted {
-            Some(Err(why)) => {
-                body.stream = None;
-                self.stream_error((stream.id, Some(stream)), why, turn)
-            }
-            Some(Ok(())) | None => Ok(None),
+        let Some(state) = self.streams.state(stream) else { return Ok(None) };
+        let Err(why) = state.count_body(bytes.into(), ends) else { return Ok(None) };
+        let is_answered = state.sent != Phase::Head;
+        body.stream = None;
+        if ends && is_answered && self.is_peers(stream.id) {
+            // A client may end its request where it is when an answer comes before it has sent everything, and shall have
+            // the rest of that answer: the caller waits for a body that does not come, until it has given its answer.
+            self.received_end(stream);
+            return Ok(None);
         }
+        self.stream_error((stream.id, Some(stream)), why, turn)
     }
 
     /// Goes on with a DATA frame.

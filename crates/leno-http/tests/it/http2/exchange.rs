@@ -108,6 +108,34 @@ fn a_reset_reaches_the_other_side_and_late_calls_do_nothing() {
     assert!(server.out.is_empty());
 }
 
+/// curl does so when the answer is an error (RFC 9113 §8.1: an answer may be complete before its request).
+#[test]
+fn a_request_that_ends_short_behind_its_answer_keeps_the_answer() {
+    for is_answered in [false, true] {
+        let mut pair = pair();
+        let mut head = request("POST", "/", &[]);
+        head.set_body(BodyLength::Exactly(9));
+        let stream = pair.request(&head, Then::More);
+        pair.settle();
+        let server = &mut pair.server;
+        if is_answered {
+            server.machine.response(stream, &response(413, &[]), Then::More, &mut server.out);
+        }
+        pair.client.machine.data(stream, b"body", Then::End, &mut pair.client.out);
+        let (at_server, at_client) = pair.settle();
+        let reset = |seen: &[Seen]| seen.iter().any(|seen| matches!(seen, Seen::Reset(..)));
+        assert_eq!((reset(&at_server), reset(&at_client)), (!is_answered, !is_answered));
+        if is_answered {
+            let server = &mut pair.server;
+            server.machine.data(stream, b"early", Then::End, &mut server.out);
+            server.machine.finish(stream, &mut server.out);
+            let (_, seen) = pair.settle();
+            assert_eq!(seen, [Seen::Data(stream, b"early".to_vec(), Then::End)]);
+            assert_eq!(pair.server.machine.active(), 0);
+        }
+    }
+}
+
 #[test]
 fn going_away_serves_what_is_under_way() {
     let mut pair = pair();
