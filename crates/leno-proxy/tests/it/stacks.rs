@@ -143,6 +143,16 @@ fn an_address_that_is_taken_is_named_and_nothing_moves() {
     assert_eq!(Peer::connect(address).call(GET), OK);
 }
 
+/// A connection that lay unaccepted in the old socket's queue ends with that socket; the next one finds the new.
+fn answer_after_move(address: SocketAddr) -> String {
+    let ask = |_| {
+        let mut peer = Peer::connect(address);
+        peer.write(GET);
+        peer.message()
+    };
+    (0..100).find_map(ask).expect("an answer")
+}
+
 #[test]
 fn a_listener_that_moves_to_an_overlapping_address_is_not_in_its_own_way() {
     let (origin, _requests) = answering(OK);
@@ -151,13 +161,13 @@ fn a_listener_that_moves_to_an_overlapping_address_is_not_in_its_own_way() {
     proxy.publish(at(std::slice::from_ref(&own), origin)).unwrap();
     let any = SocketAddr::from(([0, 0, 0, 0], address.port()));
     proxy.publish(at(&[any.into()], origin)).unwrap();
-    assert_eq!(Peer::connect(address).call(GET), OK);
+    assert_eq!(answer_after_move(address), OK);
     let mut renamed = at(&[any.into()], origin);
     let (_, mut listener) = renamed.listeners.pop_first().unwrap();
     std::sync::Arc::make_mut(&mut listener).name = "other".into();
     renamed.listeners.insert("other".into(), listener);
     proxy.publish(renamed).unwrap();
-    assert_eq!(Peer::connect(address).call(GET), OK);
+    assert_eq!(answer_after_move(address), OK);
 }
 
 #[test]
