@@ -22,12 +22,11 @@ use super::downstream::{Carrier, Downstream};
 use super::exchange::{Failed, resolve};
 use super::session::Session;
 use super::{After, headers, tunnel};
-use crate::limits;
 use crate::listener::connection::{Carried, Incoming};
 use crate::listener::internal;
 use crate::tcp::ahead::Ahead;
 use crate::tcp::open::{Unopened, open, open_at};
-use crate::tcp::{Bounds, Early, relay};
+use crate::tcp::{Early, relay};
 use crate::upstream::cluster::{ClusterState, Towards};
 use crate::upstream::connect::Ends;
 use crate::upstream::tunnel::Caller;
@@ -62,13 +61,7 @@ pub(super) async fn terminate(
     session.record.tunnelled(&opened, party);
     let early = Early { downstream: agree(session).await?, upstream: Vec::new() };
     let Downstream { carrier, watcher, worker, .. } = &mut session.downstream;
-    let bounds = Bounds {
-        idle: limits::TCP_IDLE,
-        until: None,
-        life: watcher,
-        upstream_buffer_max: usize::MAX,
-        mask: None,
-    };
+    let bounds = tunnel::bounds(watcher, None);
     let relayed = tunnel::pass(carrier, &mut opened.wire, early, bounds, worker).await;
     tunnel::note(session, &relayed);
     Ok(After::Close)
@@ -117,13 +110,7 @@ async fn within(session: &mut Session, listener: &str, ends: Ends) -> Result<Aft
             let (near, far) = UnixStream::pair().map_err(|_| Failure::Overload)?;
             let incoming = Incoming { wire: Wire::Unix(far), ends, carried, ahead, account };
             let early = Early { downstream: inbox, upstream: Vec::new() };
-            let bounds = Bounds {
-                idle: limits::TCP_IDLE,
-                until: None,
-                life: watcher,
-                upstream_buffer_max: usize::MAX,
-                mask: None,
-            };
+            let bounds = tunnel::bounds(watcher, None);
             let mut near = Wire::Unix(near);
             let relaying = relay(&mut end.wire, &mut near, early, bounds, &worker.buffers);
             let serving = internal::serve(&worker, active, incoming);

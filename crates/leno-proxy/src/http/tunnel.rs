@@ -8,11 +8,17 @@ use super::forward::Answered;
 use super::session::Session;
 use super::upstream::Upstream;
 use super::{After, headers, websocket};
+use crate::lifecycle::Watcher;
 use crate::limits;
 use crate::tcp::{Bounds, Early, End, Leg, Relayed, relay};
 use crate::worker::Worker;
 use leno_core::reply::Failure;
 use leno_http::h2::Then;
+
+/// How a tunnel that came over HTTP is relayed: it idles as TCP does, and ends with its connection.
+pub(super) fn bounds(life: &Watcher, mask: Option<[u8; 4]>) -> Bounds<'_> {
+    Bounds { idle: limits::TCP_IDLE, until: None, life, upstream_buffer_max: usize::MAX, mask }
+}
 
 /// Passes the head of the agreement on, then relays. What carried the exchange ends with the tunnel.
 pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<After, Failed> {
@@ -31,13 +37,7 @@ pub(super) async fn tunnel(session: &mut Session, answered: Answered) -> Result<
         early.downstream = std::mem::take(&mut end.inbox);
     }
     let mask = is_websocket.then(|| mask.to_ne_bytes());
-    let bounds = Bounds {
-        idle: limits::TCP_IDLE,
-        until: None,
-        life: watcher,
-        upstream_buffer_max: usize::MAX,
-        mask,
-    };
+    let bounds = bounds(watcher, mask);
     let relayed = match answered.attempt.upstream {
         Upstream::Http1(upstream) => {
             let Some((mut connection, inbox)) = upstream.into_tunnel() else {

@@ -8,51 +8,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::admin::page;
-use crate::config::LISTENER;
-use crate::envoy::{Pair, ours, poll};
+use crate::envoy::{self, Pair, cluster, filter, log, ours, poll, tcp, text};
 use crate::origin::{Peer, origin};
 
 /// Longer than any answer on this machine takes, and short enough to wait for.
 const DELAY: Duration = Duration::from_millis(700);
 
-fn file(limits: &str, origin: SocketAddr, log: &Path) -> String {
-    format!(
-        "node: {{ id: it, cluster: it }}
-admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }} }}
-static_resources:
-  listeners:
-  - name: {LISTENER}
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
-    filter_chains:
-    - filters:
-{limits}      - name: tcp
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-          stat_prefix: it
-          cluster: c
-          access_log:
-          - name: envoy.access_loggers.file
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-              path: {}
-              log_format: {{ text_format_source: {{ inline_string: \"%RESPONSE_FLAGS% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %BYTES_RECEIVED% %BYTES_SENT%\\n\" }} }}
-  clusters:
-  - name: c
-    type: STATIC
-    load_assignment:
-      cluster_name: c
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}]}}]
-",
-        log.display(),
-        origin.port()
-    )
+/// How connections end and what passed on them.
+const FORMAT: &str = "%RESPONSE_FLAGS% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% \
+                      %CONNECTION_TERMINATION_DETAILS% %BYTES_RECEIVED% %BYTES_SENT%";
+
+fn file(limits: &str, origin: SocketAddr, path: &Path) -> String {
+    let chain = tcp(limits, "c", &log(path, &text(FORMAT)));
+    envoy::file(&chain, &[cluster("c", "", origin)])
 }
 
 fn limit(prefix: &str, max: usize, more: &str) -> String {
-    format!(
-        "      - name: envoy.filters.network.connection_limit
-        typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, \
-         stat_prefix: {prefix}, max_connections: {max}{more}}}\n"
+    filter(
+        "envoy.filters.network.connection_limit",
+        "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        &format!("stat_prefix: {prefix}\nmax_connections: {max}\n{more}"),
     )
 }
 
@@ -117,8 +92,8 @@ fn tried(
 
 #[test]
 fn connections_beyond_the_limit_are_closed_as_with_envoy() {
-    let delay = format!(", delay: {:.1}s", DELAY.as_secs_f64());
-    let idle = ", runtime_enabled: {default_value: false, runtime_key: a.b}";
+    let delay = format!("delay: {:.1}s\n", DELAY.as_secs_f64());
+    let idle = "runtime_enabled: { default_value: false, runtime_key: a.b }\n";
     // (limits, whether what is beyond waits)
     let table = [
         (limit("few", 2, ""), false),

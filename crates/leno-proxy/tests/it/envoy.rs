@@ -18,6 +18,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file of one listener with one filter chain (its fields, [`http`] or [`tcp`] and [`tls`]) and these clusters.
 pub(crate) fn file(filter_chain: &str, clusters: &[String]) -> String {
+    file_at(
+        "address: { socket_address: { address: 127.0.0.1, port_value: 0 } }",
+        filter_chain,
+        clusters,
+    )
+}
+
+/// The same at `address`, the fields of a listener that say where it listens.
+pub(crate) fn file_at(address: &str, filter_chain: &str, clusters: &[String]) -> String {
     let clusters = match clusters {
         [] => String::new(),
         some => format!("  clusters:\n{}", indented(&some.concat(), 2)),
@@ -28,7 +37,7 @@ admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
 static_resources:
   listeners:
   - name: {LISTENER}
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
+    {address}
     filter_chains:
     -
 {}{clusters}",

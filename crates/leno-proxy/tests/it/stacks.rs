@@ -8,45 +8,17 @@ use leno_core::snapshot::Resources;
 
 use crate::basic::{GET, OK};
 use crate::config::{LISTENER, cluster, forward, http_listener, route, start, with_listener};
-use crate::envoy::{Pair, poll};
+use crate::envoy::{Pair, file_at, http, log, poll, text};
 use crate::origin::{Peer, answering};
 
-/// A listener that says who came, and by which of its addresses.
-fn file(addresses: &str, log: &Path) -> String {
-    format!(
-        "node: {{ id: it, cluster: it }}
-admin: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }} }}
-static_resources:
-  listeners:
-  - name: {LISTENER}
-    {addresses}
-    filter_chains:
-    - filters:
-      - name: http
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: it
-          use_remote_address: true
-          access_log:
-          - name: envoy.access_loggers.file
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-              path: {}
-              log_format: {{ text_format_source: {{ inline_string: \"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %RESPONSE_CODE%\\n\" }} }}
-          route_config:
-            name: r
-            virtual_hosts:
-            - name: all
-              domains: [\"*\"]
-              routes:
-              - match: {{ prefix: / }}
-                direct_response: {{ status: 200, body: {{ inline_string: served }} }}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
-",
-        log.display()
-    )
+/// Who came, and by which of the listener's addresses.
+const FORMAT: &str = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% \
+                      %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %RESPONSE_CODE%";
+
+fn file(address: &str, path: &Path) -> String {
+    let settings = format!("use_remote_address: true\n{}", log(path, &text(FORMAT)));
+    let route = "{ match: { prefix: / }, direct_response: { status: 200, body: { inline_string: served } } }";
+    file_at(address, &http("", &settings, route, ""), &[])
 }
 
 fn called(address: SocketAddr) -> bool {
