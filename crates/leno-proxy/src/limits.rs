@@ -147,7 +147,7 @@ pub const STALL_BYTES: u64 = 4096;
 /// Bytes that the kernel takes for a downstream connection beyond those that are under way (`TCP_NOTSENT_LOWAT` of the
 /// listening socket, which accepted ones inherit). Without it the kernel takes up to 4 MiB for each reader that does not read,
 /// which costs the memory of the machine, and the time to copy what nobody will see. Four times as much makes bodies of 1 MiB
-/// over TLS 6 % cheaper, and such readers three times as dear.
+/// over TLS 6 % cheaper, and such readers twice as dear.
 pub const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// Bytes one HTTP/2 connection may have waiting for its socket before its streams are told to wait, and before no more
