@@ -22,9 +22,30 @@ pub(super) struct Args {
     /// Only these cases, as the suite names them (`1.*`); all 517 if none is named.
     #[arg(long)]
     case: Vec<String>,
+    /// Only ends of this side; both if none is named.
+    #[arg(long, value_enum)]
+    side: Option<Side>,
     /// One case of each chapter, through one proxy.
     #[arg(long)]
     short: bool,
+}
+
+/// Whose end the suite tests.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Side {
+    /// A server, by the suite's client.
+    Server,
+    /// A client, by the suite's server.
+    Client,
+}
+
+impl Side {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
 }
 
 /// What `--short` does of it: framing, pings, reserved bits, opcodes, fragments, UTF-8, closing, sizes, compression.
@@ -43,7 +64,7 @@ struct Way {
 impl Args {
     /// What `make test` runs.
     pub(super) fn short(common: super::Common) -> Self {
-        Self { common, case: Vec::new(), short: true }
+        Self { common, case: Vec::new(), side: None, short: true }
     }
 }
 
@@ -59,12 +80,15 @@ pub(super) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     let (mut worse, mut anyway) = (Vec::new(), Vec::new());
-    for side in ["server", "client"] {
-        let found = if side == "server" {
-            test_servers(&bed, &cases, args.short)?
-        } else {
-            test_clients(&bed, &cases, args.short)?
+    for side in [Side::Server, Side::Client] {
+        if args.side.is_some_and(|only| only != side) {
+            continue;
+        }
+        let found = match side {
+            Side::Server => test_servers(&bed, &cases, args.short)?,
+            Side::Client => test_clients(&bed, &cases, args.short)?,
         };
+        let side = side.name();
         let (_, direct) = found.first().context("a run without a proxy")?;
         ensure!(!direct.is_empty(), "the suite did no case");
         let fails = direct.iter().filter(|(_, verdict)| rank(verdict) > 1);
