@@ -4,8 +4,10 @@
 //! turns them into what a request sees. Names and meanings are Envoy's. Values may still be wrong (an unknown
 //! cluster, a bad regex): nothing here is checked, everything can be compared, hashed and printed.
 
+mod access_log;
 mod authorization;
 mod cluster;
+mod connection_manager;
 mod endpoint;
 mod http_limits;
 mod listener;
@@ -15,6 +17,7 @@ mod route;
 mod tracing;
 mod value;
 
+pub use access_log::{AccessLog, JsonTemplate, LogFormat};
 pub use authorization::{
     Authorization, AuthorizationAction, AuthorizationRules, ConnectionAuthorization, Enforcement,
     Permission, Policy, Principal, RouteAuthorization,
@@ -24,15 +27,18 @@ pub use cluster::{
     RetryBudget, ServiceRef, TransportMatch, UpstreamHttp, UpstreamProtocol, UpstreamTls,
     UpstreamTransport,
 };
+pub use connection_manager::{
+    ClientCertForward, Codec, HttpConnectionManager, HttpFilter, RouteSource, SchemeRewrite,
+    ServerHeader,
+};
 pub use endpoint::{
     ClusterLoadAssignment, EndpointHealth, LbEndpoint, Locality, LocalityEndpoints, WorkloadRef,
 };
 pub use http_limits::HttpLimits;
 pub use listener::{
-    AccessLog, ClientCertForward, Codec, ConnectionLimit, DownstreamTls, FilterChain,
-    FilterChainMatch, HttpConnectionManager, HttpFilter, JsonTemplate, Listener, ListenerAddress,
-    ListenerFilter, LogFormat, NetworkFilter, RouteSource, SchemeRewrite, ServerHeader, TcpProxy,
-    TlsVersion, TlsVersions, TrafficDirection, TransportProtocol, Tunneling,
+    ConnectionLimit, DownstreamTls, FilterChain, FilterChainMatch, Listener, ListenerAddress,
+    ListenerFilter, NetworkFilter, TcpProxy, TlsVersion, TlsVersions, TrafficDirection,
+    TransportProtocol, Tunneling,
 };
 pub use path::{EscapedSlashes, PathNormalization};
 pub use route::{
