@@ -130,11 +130,11 @@ impl View {
             set.endpoints().iter().map(|endpoint| endpoint.is_available(now)).collect();
         let is_available = |at: &u32| available[*at as usize];
         let count = |groups: &[LocalityGroup]| {
-            let all = || groups.iter().flat_map(|group| &group.endpoints);
+            let all = || groups.iter().flat_map(|group| group.endpoints.clone());
             let available = all().filter(|at| is_available(at)).count();
             Level { available, total: all().count() }
         };
-        let levels: Vec<Level> = set.priorities().iter().map(|groups| count(groups)).collect();
+        let levels: Vec<Level> = set.priorities().map(count).collect();
         let mut load_end = 0;
         let levels = loads(&levels, panic_percent)
             .into_iter()
@@ -172,7 +172,7 @@ impl LevelView {
         let filled = || groups.iter().filter(|group| !group.endpoints.is_empty());
         let is_weighted = filled().all(|group| group.weight.is_some());
         let usable = |group: &LocalityGroup| -> Vec<u32> {
-            group.endpoints.iter().copied().filter(|at| is_usable(at)).collect()
+            group.endpoints.clone().filter(|at| is_usable(at)).collect()
         };
         let (mut views, mut weights) = (Vec::new(), Vec::new());
         if is_weighted {

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, ResolvedBy, Transport, check_assignment};
@@ -19,16 +20,18 @@ use crate::problem::{Problem, Report};
 pub struct EndpointSet {
     source: Arc<ClusterLoadAssignment>,
     endpoints: Box<[Arc<Endpoint>]>,
-    priorities: Box<[Box<[LocalityGroup]>]>,
+    /// By priority, then in the assignment's order.
+    groups: Box<[LocalityGroup]>,
     changes: Arc<AtomicU32>,
 }
 
 /// Endpoints of one place and priority.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalityGroup {
+    pub(crate) priority: u32,
     pub(crate) weight: Option<u32>,
     /// Positions in the set.
-    pub(crate) endpoints: Box<[u32]>,
+    pub(crate) endpoints: Range<u32>,
 }
 
 /// One endpoint.
@@ -77,13 +80,6 @@ pub struct EndpointLive {
 #[derive(Debug)]
 pub struct ActiveRequest(Arc<EndpointLive>);
 
-/// Where endpoints are whose place nobody knows.
-static NOWHERE: LazyLock<Arc<Locality>> = LazyLock::new(Arc::default);
-
-fn shared_locality(locality: &Locality) -> Arc<Locality> {
-    if *locality == **NOWHERE { Arc::clone(&NOWHERE) } else { Arc::new(locality.clone()) }
-}
-
 impl EndpointSet {
     /// Checks and compiles. `previous` gives known addresses their live state. Reports every problem, each path starting
     /// with `endpoints[NAME]`; addresses must be resolved.
@@ -100,11 +96,9 @@ impl EndpointSet {
             .map(|set| set.endpoints.iter().map(|e| (&e.address, Arc::clone(&e.live))).collect())
             .unwrap_or_default();
         let mut endpoints = Vec::new();
-        let levels = source.localities.iter().map(|group| group.priority as usize + 1).max();
-        let mut priorities = vec![Vec::new(); levels.unwrap_or(0)];
+        let mut groups = Vec::with_capacity(source.localities.len());
         for group in &source.localities {
-            let locality = shared_locality(&group.locality);
-            let first = endpoints.len();
+            let first = position(endpoints.len());
             for endpoint in &group.endpoints {
                 let live = known
                     .entry(&endpoint.address)
@@ -115,20 +109,23 @@ impl EndpointSet {
                     health: endpoint.health,
                     weight: endpoint.weight.max(1),
                     priority: group.priority,
-                    locality: Arc::clone(&locality),
+                    locality: Arc::clone(&group.locality),
                     transport: Arc::clone(cluster.transport_for(&endpoint.labels)),
                     workload: endpoint.workload.clone(),
                     live: Arc::clone(live),
                 }));
             }
-            let positions = (first..endpoints.len()).filter_map(|at| u32::try_from(at).ok());
-            let group_of = LocalityGroup { weight: group.weight, endpoints: positions.collect() };
-            priorities[group.priority as usize].push(group_of);
+            groups.push(LocalityGroup {
+                priority: group.priority,
+                weight: group.weight,
+                endpoints: first..position(endpoints.len()),
+            });
         }
+        groups.sort_by_key(|group| group.priority);
         Ok(Self {
             source: Arc::clone(source),
             endpoints: endpoints.into(),
-            priorities: priorities.into_iter().map(Vec::into).collect(),
+            groups: groups.into(),
             changes: previous.map(|set| Arc::clone(&set.changes)).unwrap_or_default(),
         })
     }
@@ -139,7 +136,7 @@ impl EndpointSet {
         Self {
             source: Arc::new(ClusterLoadAssignment::default()),
             endpoints: Box::new([]),
-            priorities: Box::new([]),
+            groups: Box::new([]),
             changes: Arc::default(),
         }
     }
@@ -156,8 +153,14 @@ impl EndpointSet {
         &self.endpoints
     }
 
-    pub(crate) fn priorities(&self) -> &[Box<[LocalityGroup]>] {
-        &self.priorities
+    /// The groups of each priority, 0 first; a priority that nobody has is empty.
+    pub(crate) fn priorities(&self) -> impl Iterator<Item = &[LocalityGroup]> {
+        let levels = self.groups.last().map_or(0, |group| group.priority + 1);
+        (0..levels).map(|level| {
+            let first = self.groups.partition_point(|group| group.priority < level);
+            let end = self.groups.partition_point(|group| group.priority <= level);
+            &self.groups[first..end]
+        })
     }
 
     /// Counts ejections, so that a balancer notices them without looking at every endpoint.
@@ -175,6 +178,10 @@ impl EndpointSet {
         let available = self.endpoints.iter().filter(|endpoint| endpoint.is_available(now)).count();
         (available, self.endpoints.len())
     }
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("an assignment of billions of endpoints does not fit a message")
 }
 
 impl Endpoint {

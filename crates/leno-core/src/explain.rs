@@ -170,7 +170,7 @@ fn fault_shares(manager: Option<&HttpManager>, route: Option<&RouteEntry>) -> Op
             | Filter::Router => None,
         }),
         None => route.and_then(|route| match route.fault.as_ref()? {
-            RouteFault::Inject(fault) => Some(fault),
+            RouteFault::Inject(fault) => Some(&**fault),
             RouteFault::Disabled => None,
         }),
     }?;

@@ -39,7 +39,7 @@ pub enum RouteFault {
     /// Nothing is injected.
     Disabled,
     /// This is.
-    Inject(Fault),
+    Inject(Box<Fault>),
 }
 
 /// `envoy.filters.http.rbac`: its own settings, for routes that say nothing.
@@ -110,7 +110,9 @@ impl RouteFault {
     pub(crate) fn compile(config: &config::RouteFault, report: &mut Report) -> Self {
         match config {
             config::RouteFault::Disabled => Self::Disabled,
-            config::RouteFault::Inject(fault) => Self::Inject(compile_fault(fault, report)),
+            config::RouteFault::Inject(fault) => {
+                Self::Inject(Box::new(compile_fault(fault, report)))
+            }
         }
     }
 }
@@ -176,7 +178,7 @@ mod tests {
     fn a_route_speaks_before_the_filter() {
         let own = HttpFilter::Fault(Some(abort(501)));
         let none = HttpFilter::Fault(None);
-        let says = config::RouteFault::Inject(abort(502));
+        let says = config::RouteFault::Inject(Box::new(abort(502)));
         // (the filter's own, what the route says, what is answered)
         let table: [(&HttpFilter, Option<config::RouteFault>, Option<u16>); 6] = [
             (&own, None, Some(501)),

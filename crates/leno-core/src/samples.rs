@@ -121,7 +121,7 @@ pub(crate) fn locality(
     endpoints: Vec<LbEndpoint>,
 ) -> LocalityEndpoints {
     let locality = Locality { zone: zone.to_owned(), ..Locality::default() };
-    LocalityEndpoints { locality, priority, weight, endpoints }
+    LocalityEndpoints { locality: Arc::new(locality), priority, weight, endpoints }
 }
 
 pub(crate) fn assignment(localities: Vec<LocalityEndpoints>) -> Arc<ClusterLoadAssignment> {

@@ -76,7 +76,7 @@ pub(super) fn translate(inputs: &EndpointInputs) -> ClusterLoadAssignment {
         }
     }
     let localities = places.into_iter().map(|(locality, endpoints)| LocalityEndpoints {
-        locality: locality.clone(),
+        locality: Arc::new(locality.clone()),
         priority: 0,
         weight: Some(endpoints.iter().map(|endpoint| endpoint.weight).sum()),
         endpoints,

@@ -64,7 +64,7 @@ pub(super) fn of_rule(inputs: &RuleInputs, port: u16) -> Vec<Route> {
                 action: action(said, destinations, port),
                 request_headers: edits(&said.headers.request),
                 response_headers: edits(&said.headers.response),
-                fault: said.fault.as_ref().and_then(fault).map(RouteFault::Inject),
+                fault: said.fault.as_ref().and_then(fault).map(Box::new).map(RouteFault::Inject),
                 authorization: None,
             });
             if last {

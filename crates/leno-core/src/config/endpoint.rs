@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 
@@ -18,16 +18,22 @@ pub struct ClusterLoadAssignment {
 }
 
 /// Endpoints of one place.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct LocalityEndpoints {
-    /// The place.
-    pub locality: Locality,
+    /// The place; shared with what is compiled from it.
+    pub locality: Arc<Locality>,
     /// 0 is used first.
     pub priority: u32,
     /// Weight among localities of one priority; `None` does not weigh.
     pub weight: Option<u32>,
     /// The endpoints.
     pub endpoints: Vec<LbEndpoint>,
+}
+
+impl Default for LocalityEndpoints {
+    fn default() -> Self {
+        Self { locality: Locality::unknown(), priority: 0, weight: None, endpoints: Vec::new() }
+    }
 }
 
 /// Region, zone and sub-zone; empty strings are unknown.
@@ -37,6 +43,15 @@ pub struct Locality {
     pub region: String,
     pub zone: String,
     pub sub_zone: String,
+}
+
+impl Locality {
+    /// Where endpoints are whose place nobody knows: one value for all of them.
+    #[must_use]
+    pub fn unknown() -> Arc<Self> {
+        static UNKNOWN: LazyLock<Arc<Locality>> = LazyLock::new(Arc::default);
+        Arc::clone(&UNKNOWN)
+    }
 }
 
 /// One address.

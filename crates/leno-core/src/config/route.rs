@@ -322,7 +322,7 @@ pub enum RouteFault {
     /// Nothing is injected (`FilterConfig.disabled`).
     Disabled,
     /// This, in place of the filter's own settings.
-    Inject(FaultInjection),
+    Inject(Box<FaultInjection>),
 }
 
 /// `envoy.extensions.filters.http.fault.v3.HTTPFault`.

@@ -36,13 +36,13 @@ fn jason_route() -> Route {
         invert: false,
         treat_missing_as_empty: false,
     }];
-    jason.fault = Some(config::RouteFault::Inject(FaultInjection {
+    jason.fault = Some(config::RouteFault::Inject(Box::new(FaultInjection {
         delay: Some(FaultDelay {
             fixed: Duration::from_secs(5),
             fraction: Fraction { per_million: 800_000 },
         }),
         abort: Some(FaultAbort { status: 500, fraction: Fraction { per_million: 1_000 } }),
-    }));
+    })));
     jason
 }
 

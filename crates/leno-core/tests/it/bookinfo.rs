@@ -136,10 +136,10 @@ fn mesh() -> Snapshot {
     let mut to_jason = route("jason", any(), forward_to(single(&outbound("v2"))));
     to_jason.route_match.headers.push(jason());
     to_jason.origin = Some(VIRTUAL_SERVICE.to_owned());
-    to_jason.fault = Some(RouteFault::Inject(FaultInjection {
+    to_jason.fault = Some(RouteFault::Inject(Box::new(FaultInjection {
         delay: Some(FaultDelay { fixed: Duration::from_secs(5), fraction: Fraction::ALWAYS }),
         abort: None,
-    }));
+    })));
     let part = |subset: &str, weight| WeightedCluster {
         name: outbound(subset),
         weight,

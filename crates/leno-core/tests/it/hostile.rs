@@ -220,7 +220,7 @@ proptest! {
             min_health_percent: least % 120,
         }));
         let localities = groups.into_iter().map(|(priority, weight, endpoints)| LocalityEndpoints {
-            locality: Locality::default(),
+            locality: Locality::unknown(),
             priority,
             weight,
             endpoints: endpoints.into_iter().map(endpoint).collect(),

@@ -25,7 +25,7 @@ fn filters_run_in_the_configured_order_and_routes_override_them() {
     let mut spared = route("/spared", forward("origin"));
     spared.fault = Some(RouteFault::Disabled);
     let mut own = route("/own", forward("origin"));
-    own.fault = Some(RouteFault::Inject(abort(503)));
+    own.fault = Some(RouteFault::Inject(Box::new(abort(503))));
     let routes = vec![spared, own, route("/plain", forward("origin"))];
     let listener = edited(http_listener(routes), |manager| {
         let faults = [501, 502].map(|status| HttpFilter::Fault(Some(abort(status))));
@@ -47,15 +47,15 @@ fn injected_faults_delay_and_answer() {
     let (origin, requests) = answering(OK);
     let delay = Duration::from_millis(100);
     let mut delayed = route("/slow", forward("origin"));
-    delayed.fault = Some(RouteFault::Inject(FaultInjection {
+    delayed.fault = Some(RouteFault::Inject(Box::new(FaultInjection {
         delay: Some(FaultDelay { fixed: delay, fraction: Fraction::ALWAYS }),
         abort: None,
-    }));
+    })));
     let mut aborted = route("/broken", forward("origin"));
-    aborted.fault = Some(RouteFault::Inject(FaultInjection {
+    aborted.fault = Some(RouteFault::Inject(Box::new(FaultInjection {
         delay: None,
         abort: Some(FaultAbort { status: 555, fraction: Fraction::ALWAYS }),
-    }));
+    })));
     let routes = vec![delayed, aborted];
     let (_proxy, address) = start(resources(routes, vec![cluster("origin", &[origin])]));
     let mut client = Peer::connect(address);

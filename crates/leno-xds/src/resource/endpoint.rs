@@ -52,7 +52,7 @@ fn locality_endpoints(r: &mut Reader<'_, '_>) -> LocalityEndpoints {
         sub_zone: r.string(3, "sub_zone"),
     });
     LocalityEndpoints {
-        locality: locality.unwrap_or_default(),
+        locality: locality.map_or_else(Locality::unknown, Arc::new),
         priority: r.u32(5, "priority"),
         weight: r.wrapped_u32(3, "load_balancing_weight"),
         endpoints: exactly(r.messages(2, "lb_endpoints", lb_endpoint).into_iter().flatten()),
@@ -131,7 +131,7 @@ pub(crate) fn encode(w: &mut Writer, assignment: &ClusterLoadAssignment) {
     w.string(1, &assignment.cluster_name);
     for group in &assignment.localities {
         w.message(2, |w| {
-            let Locality { region, zone, sub_zone } = &group.locality;
+            let Locality { region, zone, sub_zone } = &*group.locality;
             w.message(1, |w| {
                 w.string(1, region);
                 w.string(2, zone);

@@ -19,7 +19,7 @@ pub(crate) fn per_route(kind: &str, r: &mut Reader<'_, '_>) -> Option<RouteFault
         r.skip();
         return None;
     }
-    Some(RouteFault::Inject(decode(r)))
+    Some(RouteFault::Inject(Box::new(decode(r))))
 }
 
 pub(crate) fn decode(r: &mut Reader<'_, '_>) -> FaultInjection {

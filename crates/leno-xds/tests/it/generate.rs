@@ -85,7 +85,7 @@ fn locality_endpoints() -> impl Strategy<Value = LocalityEndpoints> {
         .prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
     (locality, any::<u32>(), of(any::<u32>()), vec(lb_endpoint(), 0..3)).prop_map(
         |(locality, priority, weight, endpoints)| LocalityEndpoints {
-            locality,
+            locality: Arc::new(locality),
             priority,
             weight,
             endpoints,
@@ -455,7 +455,7 @@ fn own_fault() -> impl Strategy<Value = Option<FaultInjection>> {
 }
 
 fn route_fault() -> impl Strategy<Value = RouteFault> {
-    prop_oneof![Just(RouteFault::Disabled), fault().prop_map(RouteFault::Inject)]
+    prop_oneof![Just(RouteFault::Disabled), fault().prop_map(Box::new).prop_map(RouteFault::Inject)]
 }
 
 fn fault() -> impl Strategy<Value = FaultInjection> {
