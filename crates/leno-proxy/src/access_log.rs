@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use leno_core::format::{self, Exchange, Fact, Header, HeaderChoice, LogLine, Operator};
+use leno_core::format::{self, Exchange, Fact, Header, HeaderChoice, LogLine, Operator, Value};
 use leno_core::grpc;
 use leno_http::{Fields, Known, Name, RequestHead, ResponseHead};
 use leno_telemetry::{AccessRecord, AccessWriter};
@@ -102,62 +103,33 @@ fn field<'a>(fields: &'a Fields, header: &Header) -> Option<&'a [u8]> {
 }
 
 impl Logged<'_> {
-    fn fact(&self, fact: Fact, out: &mut Vec<u8>) {
+    /// Facts that are there as they are written.
+    fn fact(&self, fact: Fact) -> Value<'_> {
         let record = self.record;
         let remote = || {
             let client = self.heads.as_ref().map(|heads| heads.client);
             client.or(record.downstream_remote_address)
         };
-        let number = |number: u64, out: &mut Vec<u8>| format::decimal(number, out);
-        let address = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
-            address.into_iter().for_each(|address| format::address(address, out));
-        };
-        let ip = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
-            address.into_iter().for_each(|address| format::ip(address.ip(), out));
-        };
-        let port = |address: Option<SocketAddr>, out: &mut Vec<u8>| {
-            address.into_iter().for_each(|address| number(address.port().into(), out));
-        };
         let text = match fact {
-            Fact::ResponseCode => return number(record.response_code.into(), out),
-            Fact::BytesReceived => return number(record.bytes_received, out),
-            Fact::BytesSent => return number(record.bytes_sent, out),
-            Fact::Duration => {
-                let milliseconds = u64::try_from(record.duration.as_millis());
-                return number(milliseconds.unwrap_or(u64::MAX), out);
-            }
-            Fact::ResponseDuration
-            | Fact::ResponseTxDuration
-            | Fact::GrpcStatus
-            | Fact::GrpcStatusSnake
-            | Fact::GrpcStatusNumber => return result(record, fact, out),
-            Fact::ResponseFlags => {
-                let part = |part: &'static str| out.extend_from_slice(part.as_bytes());
-                return record.response_flags.each_part(part);
-            }
+            Fact::ResponseCode => return Value::Number(record.response_code.into()),
+            Fact::BytesReceived => return Value::Number(record.bytes_received),
+            Fact::BytesSent => return Value::Number(record.bytes_sent),
+            Fact::Duration => return Value::Number(milliseconds(record.duration)),
+            Fact::ResponseFlags if record.response_flags.is_empty() => return Value::Text(b"-"),
             Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
-                return address(record.upstream_host, out);
+                return address(record.upstream_host);
             }
-            Fact::UpstreamLocalAddress => return address(record.upstream_local_address, out),
-            Fact::UpstreamRemoteAddressWithoutPort
-            | Fact::UpstreamRemotePort
-            | Fact::UpstreamLocalAddressWithoutPort
-            | Fact::UpstreamLocalPort => return part(record, fact, out),
-            Fact::DownstreamLocalAddress => return address(record.downstream_local_address, out),
-            Fact::DownstreamLocalAddressWithoutPort => {
-                return ip(record.downstream_local_address, out);
-            }
-            Fact::DownstreamLocalPort => return port(record.downstream_local_address, out),
-            Fact::DownstreamRemoteAddress => return address(remote(), out),
-            Fact::DownstreamRemoteAddressWithoutPort => return ip(remote(), out),
-            Fact::DownstreamRemotePort => return port(remote(), out),
+            Fact::UpstreamLocalAddress => return address(record.upstream_local_address),
+            Fact::DownstreamLocalAddress => return address(record.downstream_local_address),
+            Fact::DownstreamRemoteAddress => return address(remote()),
             Fact::DownstreamDirectRemoteAddress => {
-                return address(record.downstream_remote_address, out);
+                return address(record.downstream_remote_address);
             }
-            Fact::DownstreamDirectRemoteAddressWithoutPort => {
-                return ip(record.downstream_remote_address, out);
-            }
-            Fact::Hostname => return out.extend_from_slice(surroundings::hostname()),
+            Fact::UpstreamRemotePort => return port(record.upstream_host),
+            Fact::UpstreamLocalPort => return port(record.upstream_local_address),
+            Fact::DownstreamLocalPort => return port(record.downstream_local_address),
+            Fact::DownstreamRemotePort => return port(remote()),
+            Fact::Hostname => return Value::Text(surroundings::hostname()),
             Fact::Protocol => record.protocol,
             Fact::ResponseCodeDetails => record.response_code_details,
             Fact::RouteName => record.route_name,
@@ -168,22 +140,79 @@ impl Logged<'_> {
             Fact::DownstreamPeerUriSan => record.peer,
             Fact::RequestedServerName => record.requested_server_name,
             Fact::Nothing => None,
+            Fact::ResponseFlags
+            | Fact::ResponseDuration
+            | Fact::ResponseTxDuration
+            | Fact::GrpcStatus
+            | Fact::GrpcStatusSnake
+            | Fact::GrpcStatusNumber
+            | Fact::UpstreamRemoteAddressWithoutPort
+            | Fact::UpstreamLocalAddressWithoutPort
+            | Fact::DownstreamRemoteAddressWithoutPort
+            | Fact::DownstreamDirectRemoteAddressWithoutPort
+            | Fact::DownstreamLocalAddressWithoutPort => return Value::Written,
         };
-        out.extend_from_slice(text.unwrap_or_default().as_bytes());
+        text.map_or(Value::Nothing, |text| Value::Text(text.as_bytes()))
     }
+
+    /// The other facts.
+    fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
+        let record = self.record;
+        let of = match fact {
+            Fact::ResponseFlags => {
+                let part = |part: &'static str| out.extend_from_slice(part.as_bytes());
+                return record.response_flags.each_part(part);
+            }
+            Fact::UpstreamRemoteAddressWithoutPort => record.upstream_host,
+            Fact::UpstreamLocalAddressWithoutPort => record.upstream_local_address,
+            Fact::DownstreamLocalAddressWithoutPort => record.downstream_local_address,
+            Fact::DownstreamDirectRemoteAddressWithoutPort => record.downstream_remote_address,
+            Fact::DownstreamRemoteAddressWithoutPort => {
+                let client = self.heads.as_ref().map(|heads| heads.client);
+                client.or(record.downstream_remote_address)
+            }
+            _ => return result(record, fact, out),
+        };
+        of.into_iter().for_each(|address| format::ip(address.ip(), out));
+    }
+}
+
+fn address(address: Option<SocketAddr>) -> Value<'static> {
+    address.map_or(Value::Nothing, Value::Address)
+}
+
+fn port(address: Option<SocketAddr>) -> Value<'static> {
+    address.map_or(Value::Nothing, |address| Value::Number(address.port().into()))
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    // Not by `as_millis`, whose numbers are of 128 bits.
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into())
 }
 
 impl Exchange for Logged<'_> {
     fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
+        match (self.value(operator), operator) {
+            (Value::Nothing, _) => {}
+            (Value::Text(text), _) => out.extend_from_slice(text),
+            (Value::Number(number), _) => format::decimal(number, out),
+            (Value::Address(address), _) => format::address(address, out),
+            (Value::Time(at), Operator::StartTime(format)) => format.write(at, out),
+            (Value::Time(_) | Value::Written, Operator::Fact(fact)) => self.write_fact(*fact, out),
+            (Value::Time(_) | Value::Written, _) => {}
+        }
+    }
+
+    fn value<'v>(&'v self, operator: &'v Operator) -> Value<'v> {
         let heads = self.heads.as_ref();
-        let value = match operator {
+        let text = match operator {
             Operator::Request(choice) => first(choice, |header| heads?.of_request(header)),
             Operator::Response(choice) => first(choice, |header| heads?.of_response(header)),
-            Operator::StartTime(format) => return format.write(self.record.start_time, out),
+            Operator::StartTime(_) => return Value::Time(self.record.start_time),
             Operator::Environment(name) => Some(surroundings::variable(name)),
-            Operator::Fact(fact) => return self.fact(*fact, out),
+            Operator::Fact(fact) => return self.fact(*fact),
         };
-        out.extend_from_slice(value.unwrap_or_default());
+        text.map_or(Value::Nothing, Value::Text)
     }
 }
 
@@ -201,24 +230,7 @@ fn result(record: &AccessRecord<'_>, fact: Fact, out: &mut Vec<u8>) {
             return status.for_each(|status| format::decimal(status.into(), out));
         }
     };
-    let milliseconds = duration.map(|duration| u64::try_from(duration.as_millis()));
-    milliseconds.into_iter().for_each(|ms| format::decimal(ms.unwrap_or(u64::MAX), out));
-}
-
-/// The upstream's addresses without their ports, and the ports.
-fn part(record: &AccessRecord<'_>, fact: Fact, out: &mut Vec<u8>) {
-    let (remote, local) = (record.upstream_host, record.upstream_local_address);
-    let (address, is_port) = match fact {
-        Fact::UpstreamRemoteAddressWithoutPort => (remote, false),
-        Fact::UpstreamRemotePort => (remote, true),
-        Fact::UpstreamLocalAddressWithoutPort => (local, false),
-        _ => (local, true),
-    };
-    match address {
-        Some(address) if is_port => format::decimal(address.port().into(), out),
-        Some(address) => format::ip(address.ip(), out),
-        None => {}
-    }
+    duration.into_iter().for_each(|duration| format::decimal(milliseconds(duration), out));
 }
 
 /// The status by one of its names; what has none by its number.

@@ -38,7 +38,7 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
 
 /// Has the top bit of a byte set for each byte that needs an escape, or is no ASCII. A borrow out of one byte, or a carry, may
 /// set bits of those above it: then there is such a byte in any case.
-const fn odd_bytes(word: u64) -> u64 {
+pub(super) const fn odd_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;
     const BACKSLASHES: u64 = ONES * 0x5c;
@@ -53,7 +53,7 @@ const fn odd_bytes(word: u64) -> u64 {
 }
 
 /// Runs that need no escape are copied whole.
-fn escaped(text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn escaped(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         let mut rest = chunk.valid().as_bytes();
         let needs_escape = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');

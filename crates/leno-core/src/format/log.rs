@@ -3,8 +3,10 @@
 //! A value that an exchange does not have is `-` in a text and `null` in JSON; with `omit_empty` it is nothing, and a
 //! key or an element of JSON is left out. A value of JSON that is one operator alone keeps its type.
 
+mod flat;
 mod template;
 
+use self::flat::Flat;
 use self::template::{Node, Writer, node};
 use super::{Exchange, Format};
 use crate::config::LogFormat;
@@ -17,6 +19,7 @@ pub struct LogLine(Shape);
 enum Shape {
     Text { format: Format, missing: &'static str },
     Json { root: Node, omit_empty: bool },
+    Flat { root: Flat, omit_empty: bool },
 }
 
 /// What is wrong with a form: where in it (`.a.b[0]`, empty for a text), and in words that continue that.
@@ -43,7 +46,11 @@ impl LogLine {
                 if !wrong.is_empty() {
                     return Err(wrong);
                 }
-                Ok(Some(Self(Shape::Json { root, omit_empty: *omit_empty })))
+                let omit_empty = *omit_empty;
+                Ok(Some(Self(match Flat::of(&root) {
+                    Some(root) => Shape::Flat { root, omit_empty },
+                    None => Shape::Json { root, omit_empty },
+                })))
             }
         }
     }
@@ -53,6 +60,7 @@ impl LogLine {
         match &mut self.0 {
             Shape::Text { format, .. } => format.number(&number),
             Shape::Json { root, .. } => root.number(&number),
+            Shape::Flat { root, .. } => root.number(&number),
         }
     }
 
@@ -64,6 +72,7 @@ impl LogLine {
                 Writer { exchange, omit_empty: *omit_empty }.node(root, out);
                 out.push(b'\n');
             }
+            Shape::Flat { root, omit_empty } => root.write(exchange, *omit_empty, out),
         }
     }
 }

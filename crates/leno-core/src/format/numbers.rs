@@ -2,7 +2,7 @@
 //! costs several times what writing them does.
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// The digits of every number below a hundred.
 static PAIRS: [[u8; 2]; 100] = pairs();
@@ -53,11 +53,7 @@ pub(super) fn padded(mut value: u64, least: usize, out: &mut Vec<u8>) {
 pub fn address(address: SocketAddr, out: &mut Vec<u8>) {
     match address {
         SocketAddr::V4(address) => {
-            let mut text = Text::default();
-            text.octets(*address.ip());
-            text.put(b':');
-            text.number(address.port());
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(Text::of(address).as_bytes());
         }
         SocketAddr::V6(_) => {
             write!(out, "{address}").expect("writing to a Vec cannot fail");
@@ -79,17 +75,53 @@ pub fn ip(address: IpAddr, out: &mut Vec<u8>) {
     }
 }
 
-/// The text of an IPv4 address and a port, put together here and appended at once.
+/// Each number of a byte with a full stop behind it, and then anything.
+static OCTETS: [[u8; 4]; 256] = {
+    let mut octets = [[b'.'; 4]; 256];
+    let mut number = 0;
+    while number < octets.len() {
+        let digits = [number / 100, number / 10 % 10, number % 10];
+        let (mut from, mut to) = (3 - octet_digits(number as u8), 0);
+        while from < 3 {
+            octets[number][to] = b'0' + digits[from] as u8;
+            (from, to) = (from + 1, to + 1);
+        }
+        number += 1;
+    }
+    octets
+};
+
+const fn octet_digits(octet: u8) -> usize {
+    1 + (octet >= 10) as usize + (octet >= 100) as usize
+}
+
+/// The text of an IPv4 address and a port (`255.255.255.255:65535`), put together here and appended at once.
 #[derive(Default)]
-struct Text {
-    /// `255.255.255.255:65535`
-    bytes: [u8; 21],
+pub(super) struct Text {
+    bytes: [u8; 32],
     length: usize,
 }
 
 impl Text {
+    pub(super) fn of(address: SocketAddrV4) -> Self {
+        let mut text = Self::default();
+        text.octets(*address.ip());
+        text.put(b':');
+        text.number(address.port());
+        text
+    }
+
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
+    }
+
+    /// The text, and zeros behind it.
+    pub(super) const fn word(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    pub(super) const fn length(&self) -> usize {
+        self.length
     }
 
     fn put(&mut self, byte: u8) {
@@ -98,15 +130,16 @@ impl Text {
     }
 
     fn octets(&mut self, address: Ipv4Addr) {
-        let [a, b, c, d] = address.octets();
-        for octet in [a, b, c] {
-            self.number(octet.into());
-            self.put(b'.');
+        for octet in address.octets() {
+            let place = &mut self.bytes[self.length..self.length + 4];
+            place.copy_from_slice(&OCTETS[usize::from(octet)]);
+            self.length += octet_digits(octet) + 1;
         }
-        self.number(d.into());
+        // Without the last full stop.
+        self.length -= 1;
     }
 
-    fn number(&mut self, value: u16) {
+    pub(super) fn number(&mut self, value: u16) {
         match value {
             0..10 => self.put(b'0' + value as u8),
             10..100 => self.pair(value),

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::json::is_plain;
+use super::line::Line;
 use super::numbers::{padded, pair};
 
 /// What an empty format is, as in Envoy.
@@ -89,6 +90,14 @@ impl TimeFormat {
             Piece::Text(text) => is_plain(text.as_bytes()),
             _ => true,
         })
+    }
+
+    /// The same at the end of a line.
+    pub(super) fn write_to(&self, at: SystemTime, line: &mut Line<'_>) {
+        match &*self.0 {
+            [Piece::Timestamp] => line.timestamp(&timestamp(at)),
+            _ => line.appended(|out| self.write(at, out)),
+        }
     }
 
     /// Appends a time; before the epoch it is the epoch.

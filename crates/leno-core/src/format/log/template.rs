@@ -32,14 +32,14 @@ impl Node {
 /// One operator alone.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct One {
-    operator: Operator,
-    length_max: Option<usize>,
-    form: Form,
+    pub(super) operator: Operator,
+    pub(super) length_max: Option<usize>,
+    pub(super) form: Form,
 }
 
 /// What becomes of an operator's value in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Number,
     /// A string of which no byte needs an escape, whatever the exchange.
     Clean,

@@ -16,7 +16,7 @@ use leno_core::cluster::Cluster;
 use leno_core::config::{self, ClusterLoadAssignment, Discovery};
 use leno_core::endpoint::EndpointSet;
 use leno_core::filter_chain::NetworkFilter;
-use leno_core::format::{self, Fact, LogLine, Operator};
+use leno_core::format::{self, Fact, LogLine, Operator, Value};
 use leno_core::http_filter::Filter;
 use leno_core::random::SplitMix64;
 use leno_core::request::Call;
@@ -189,9 +189,13 @@ struct Answered {
 }
 
 impl format::Exchange for Answered {
-    fn write(&self, operator: &Operator, out: &mut Vec<u8>) {
-        let text: &[u8] = match operator {
-            Operator::StartTime(format) => return format.write(self.started, out),
+    fn write(&self, operator: &Operator, _: &mut Vec<u8>) {
+        panic!("{operator:?} has a value");
+    }
+
+    fn value<'v>(&'v self, operator: &'v Operator) -> Value<'v> {
+        Value::Text(match operator {
+            Operator::StartTime(_) => return Value::Time(self.started),
             Operator::Request(header) => match &*header.first.name {
                 ":method" => b"GET",
                 "x-envoy-original-path" => b"/productpage?u=1",
@@ -201,11 +205,11 @@ impl format::Exchange for Answered {
                 _ => b"127.0.0.1",
             },
             Operator::Fact(fact) => match fact {
-                Fact::ResponseCode => return format::decimal(200, out),
-                Fact::BytesReceived | Fact::Duration => return format::decimal(3, out),
-                Fact::BytesSent => return format::decimal(1024, out),
+                Fact::ResponseCode => return Value::Number(200),
+                Fact::BytesReceived | Fact::Duration => return Value::Number(3),
+                Fact::BytesSent => return Value::Number(1024),
                 Fact::UpstreamHost | Fact::DownstreamRemoteAddress => {
-                    return format::address(([127, 0, 0, 1], 49_080).into(), out);
+                    return Value::Address(([127, 0, 0, 1], 49_080).into());
                 }
                 Fact::ResponseCodeDetails => b"via_upstream",
                 Fact::Protocol => b"HTTP/2",
@@ -213,9 +217,8 @@ impl format::Exchange for Answered {
                 Fact::RouteName => b"default",
                 _ => b"-",
             },
-            Operator::Response(_) | Operator::Environment(_) => b"",
-        };
-        out.extend_from_slice(text);
+            Operator::Response(_) | Operator::Environment(_) => return Value::Nothing,
+        })
     }
 }
 
