@@ -82,6 +82,7 @@ const LOOKUP_BITS: u32 = 12;
 /// What a window of twelve bits begins with.
 #[derive(Clone, Copy)]
 struct Step {
+    /// The second is zero when it is not complete.
     symbols: [u8; 2],
     /// Bits of the first symbol; 0 when it is longer than the window.
     first_bits: u8,
@@ -101,7 +102,7 @@ const fn steps() -> [Step; 1 << LOOKUP_BITS] {
             let (second, more) = symbol(window << bits);
             let both = bits + more <= LOOKUP_BITS;
             steps[index] = Step {
-                symbols: [first as u8, second as u8],
+                symbols: [first as u8, if both { second as u8 } else { 0 }],
                 first_bits: bits as u8,
                 all_bits: (if both { bits + more } else { bits }) as u8,
             };
@@ -115,53 +116,92 @@ const fn steps() -> [Step; 1 << LOOKUP_BITS] {
 /// end-of-string symbol, or padding that is longer than seven bits or not all ones.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
-    // No code is shorter than five bits; a step writes two symbols and keeps one or both.
-    out.resize(start + input.len() * 8 / LENGTH_MIN + 2, 0);
+    // No code is shorter than five bits; symbols are written eight at a time, of which some are kept.
+    out.resize(start + input.len() * 8 / LENGTH_MIN + 8, 0);
     let written = decode_into(input, &mut out[start..])?;
     out.truncate(start + written);
     Some(())
 }
 
-fn decode_into(input: &[u8], out: &mut [u8]) -> Option<usize> {
-    let (mut rest, mut written) = (input, 0);
-    // The window: `have` bits from the top, zeros after them.
-    let (mut bits, mut have) = (0_u64, 0_u32);
-    loop {
-        if let Some(chunk) = rest.first_chunk::<8>() {
-            bits |= u64::from_be_bytes(*chunk) >> have;
-            let bytes = (63 - have) / 8;
-            rest = &rest[bytes as usize..];
-            have += bytes * 8;
-            // What is beyond the counted bits comes again with the next chunk.
-            bits &= u64::MAX << (64 - have);
-        } else {
-            while have <= 56
-                && let Some((&byte, after)) = rest.split_first()
-            {
-                bits |= u64::from(byte) << (56 - have);
-                (rest, have) = (after, have + 8);
-            }
-            if rest.is_empty() {
-                return decode_end(bits, have, out, written);
-            }
+/// What is looked at of the input: `have` bits from the top, zeros after them, and the bytes behind them.
+struct Window<'i> {
+    rest: &'i [u8],
+    bits: u64,
+    have: u32,
+}
+
+impl Window<'_> {
+    const fn skip(&mut self, bits: u32) {
+        self.bits <<= bits;
+        self.have -= bits;
+    }
+
+    /// Takes a byte, or as many as there is room for, in so far as a whole word of them is left.
+    fn fill(&mut self) -> Option<()> {
+        let chunk = self.rest.first_chunk::<8>()?;
+        self.bits |= u64::from_be_bytes(*chunk) >> self.have;
+        let bytes = (63 - self.have) / 8;
+        self.rest = &self.rest[bytes as usize..];
+        self.have += bytes * 8;
+        // What is beyond the counted bits comes again with the next word.
+        self.bits &= u64::MAX << (64 - self.have);
+        Some(())
+    }
+
+    /// The same of what is less than a word.
+    fn fill_bytes(&mut self) {
+        while self.have <= 56
+            && let Some((&byte, rest)) = self.rest.split_first()
+        {
+            self.bits |= u64::from(byte) << (56 - self.have);
+            (self.rest, self.have) = (rest, self.have + 8);
         }
-        while have >= LENGTH_MAX as u32 {
-            let step = STEPS[(bits >> (64 - LOOKUP_BITS)) as usize];
+    }
+
+    /// Decodes of more than 56 bits what takes four looks, and tells how many symbols that are; `None` for one that no
+    /// text may contain.
+    fn decode(&mut self, out: &mut [u8]) -> Option<usize> {
+        let (mut word, mut symbols) = (0_u64, 0);
+        for _ in 0..4 {
+            let step = STEPS[(self.bits >> (64 - LOOKUP_BITS)) as usize];
             if step.first_bits == 0 {
-                let (symbol, length) = symbol((bits >> 32) as u32);
-                if symbol as usize == END_OF_STRING {
-                    return None;
-                }
-                out[written] = symbol as u8;
-                written += 1;
-                (bits, have) = (bits << length, have - length);
-            } else {
-                out[written..written + 2].copy_from_slice(&step.symbols);
-                written += 1 + usize::from(step.all_bits != step.first_bits);
-                let length = u32::from(step.all_bits);
-                (bits, have) = (bits << length, have - length);
+                out[..8].copy_from_slice(&word.to_le_bytes());
+                return self.decode_long(out, symbols);
             }
+            word |= u64::from(u16::from_le_bytes(step.symbols)) << (8 * symbols);
+            symbols += 1 + usize::from(step.all_bits != step.first_bits);
+            self.skip(step.all_bits.into());
         }
+        // Zeros behind the symbols are written over by the next ones.
+        out[..8].copy_from_slice(&word.to_le_bytes());
+        Some(symbols)
+    }
+
+    /// Decodes one symbol that is longer than a look, behind others, if all of it is there.
+    #[cold]
+    fn decode_long(&mut self, out: &mut [u8], symbols: usize) -> Option<usize> {
+        if self.have < LENGTH_MAX as u32 {
+            return Some(symbols);
+        }
+        let (symbol, length) = symbol((self.bits >> 32) as u32);
+        self.skip(length);
+        out[symbols] = u8::try_from(symbol).ok()?;
+        Some(symbols + 1)
+    }
+}
+
+fn decode_into(input: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut window = Window { rest: input, bits: 0, have: 0 };
+    let mut written = 0;
+    while window.fill().is_some() {
+        written += window.decode(&mut out[written..])?;
+    }
+    loop {
+        window.fill_bytes();
+        if window.rest.is_empty() {
+            return decode_end(window.bits, window.have, out, written);
+        }
+        written += window.decode(&mut out[written..])?;
     }
 }
 

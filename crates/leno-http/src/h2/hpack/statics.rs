@@ -12,20 +12,48 @@ pub(super) struct Static {
     pub(super) name: &'static str,
     pub(super) value: &'static str,
     pub(super) kind: Kind,
+    /// `name: value CRLF`, as an arena has it, and what fills it up.
+    line: [u8; LINE_BYTES],
+}
+
+/// The longest line of all.
+const LINE_BYTES: usize = 32;
+
+impl Static {
+    const fn new(name: &'static str, value: &'static str, kind: Kind) -> Self {
+        let mut line = [0; LINE_BYTES];
+        let mut at = 0;
+        let parts = [name, ": ", value, "\r\n"];
+        let mut part = 0;
+        while part < parts.len() {
+            let (text, mut byte) = (parts[part].as_bytes(), 0);
+            while byte < text.len() {
+                line[at] = text[byte];
+                (at, byte) = (at + 1, byte + 1);
+            }
+            part += 1;
+        }
+        Self { name, value, kind, line }
+    }
+
+    /// The line as an arena has it.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line[..self.name.len() + self.value.len() + 4]
+    }
 }
 
 const fn pseudo(kind: Pseudo, value: &'static str) -> Static {
     // As in every arena, an authority is a host.
     let name = if matches!(kind, Pseudo::Authority) { "host" } else { kind.as_str() };
-    Static { name, value, kind: Kind::Pseudo(kind) }
+    Static::new(name, value, Kind::Pseudo(kind))
 }
 
 const fn known(known: Known) -> Static {
-    Static { name: known.as_str(), value: "", kind: Kind::Field(known) }
+    Static::new(known.as_str(), "", Kind::Field(known))
 }
 
 const fn other(name: &'static str) -> Static {
-    Static { name, value: "", kind: Kind::Field(Known::Other) }
+    Static::new(name, "", Kind::Field(Known::Other))
 }
 
 /// The table.
@@ -47,11 +75,7 @@ const TABLE: [Static; LENGTH] = [
     pseudo(Pseudo::Status, "404"),
     pseudo(Pseudo::Status, "500"),
     other("accept-charset"),
-    Static {
-        name: "accept-encoding",
-        value: "gzip, deflate",
-        kind: Kind::Field(Known::AcceptEncoding),
-    },
+    Static::new("accept-encoding", "gzip, deflate", Kind::Field(Known::AcceptEncoding)),
     known(Known::AcceptLanguage),
     other("accept-ranges"),
     known(Known::Accept),

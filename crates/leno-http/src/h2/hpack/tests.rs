@@ -252,6 +252,40 @@ fn samples() -> impl Strategy<Value = Vec<Vec<(Sample, bool)>>> {
     vec(vec((sample, any::<bool>()), 0..6), 1..20)
 }
 
+/// What a line is that was sent as it is.
+fn kind_of(name: Text<'_>, value: &[u8]) -> Kind {
+    let (mut encoder, mut out) = (Encoder::new(4096), Vec::new());
+    encoder.field(Item { name, value, tag: Tag::LITERAL }, &mut out);
+    decode(&mut Decoder::new(), &out).found[0].kind
+}
+
+#[test]
+fn a_byte_that_is_wrong_is_seen_wherever_it_stands() {
+    for length in [1, 7, 15, 16, 17, 31, 33] {
+        for (at, byte) in (0..length).flat_map(|at| (0..=255).map(move |byte| (at, byte))) {
+            let mut value = vec![b'a'; length];
+            value[at] = byte;
+            let is_blank = byte == b' ' || byte == b'\t';
+            let is_edge = at == 0 || at == length - 1;
+            let is_value =
+                (byte >= b' ' && byte != 0x7f || byte == b'\t') && !(is_blank && is_edge);
+            let of_field = kind_of(Text::Known(Known::Accept), &value);
+            assert_eq!(
+                of_field == Kind::Field(Known::Accept),
+                is_value,
+                "{byte} at {at} of {length}"
+            );
+            let is_target = byte > b' ' && byte < 0x7f && byte != b'#';
+            let of_path = kind_of(Text::Pseudo(Pseudo::Path), &value);
+            assert_eq!(
+                of_path == Kind::Pseudo(Pseudo::Path),
+                is_target,
+                "{byte} at {at} of {length}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
