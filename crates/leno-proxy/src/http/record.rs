@@ -3,28 +3,21 @@
 //! Plain values, filled in as the exchange goes; written once, also when the exchange is dropped half way (the session's
 //! `Drop` sees to that). Costs no allocation unless something fails.
 
+mod facts;
+mod finish;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_core::config::Address;
 use leno_core::endpoint::Endpoint;
-use leno_core::format::{self, Fact};
 use leno_core::grpc;
 use leno_core::reply::{self, Failure, Side};
 use leno_core::route_table::Matched;
-use leno_http::Known;
-use leno_telemetry::span::Attributes;
-use leno_telemetry::{
-    AccessRecord, Blame, Exchange, PartyId, Protocol, Reporter, ResponseFlag, ResponseFlags,
-    Security, SeriesKey, ServiceId, attribute_key as key,
-};
+use leno_telemetry::{Blame, PartyId, ResponseFlag, ResponseFlags};
 
-use super::edited::client;
-use super::session::Session;
-use super::spans::{self, Trace};
-use crate::access_log::{Heads, Logged};
+use super::spans::Trace;
 use crate::tcp::open::Opened;
 use crate::telemetry;
 use crate::upstream::cluster::ClusterState;
@@ -210,25 +203,6 @@ impl Record {
         (self.received, self.sent)
     }
 
-    /// What a span says of where the request went and how that was.
-    pub(super) fn write_span(&self, attributes: &mut Attributes<'_>) {
-        attributes.written(key!("response_flags"), |out| {
-            self.flags.each_part(|part| out.extend_from_slice(part.as_bytes()));
-        });
-        if let Some(cluster) = &self.cluster {
-            attributes.str(key!("upstream_cluster"), cluster.settings().name().as_str());
-        }
-        if let Some(Address::Socket(address)) = self.endpoint.as_ref().map(|e| &e.address) {
-            attributes.written(key!("upstream_address"), |out| format::address(*address, out));
-        }
-        if let Some(blame) = self.blame {
-            attributes.str(key!("leno.blame"), blame.as_str());
-        }
-        if self.status >= 500 || self.status == 0 {
-            attributes.str(key!("error"), "true");
-        }
-    }
-
     /// When the exchange began.
     pub(super) fn started(&self) -> Instant {
         self.started.unwrap_or_else(Instant::now)
@@ -249,52 +223,6 @@ impl Record {
     fn grpc_result(&self) -> Option<u8> {
         let of_http = (self.status != 0).then(|| grpc::of_http(self.status));
         self.grpc_status.or(of_http).filter(|_| self.is_grpc)
-    }
-
-    /// What a command operator asks of the record; nothing of what is not known (yet).
-    pub(super) fn write_fact(&self, fact: Fact, out: &mut Vec<u8>) {
-        let text = match fact {
-            Fact::ResponseCode if self.status != 0 => {
-                return format::decimal(self.status.into(), out);
-            }
-            Fact::ResponseFlags => {
-                return self.flags.each_part(|part| out.extend_from_slice(part.as_bytes()));
-            }
-            Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
-                return match self.endpoint.as_ref().map(|endpoint| &endpoint.address) {
-                    Some(Address::Socket(address)) => format::address(*address, out),
-                    Some(Address::Host { .. } | Address::Pipe(_) | Address::Internal(_)) | None => {
-                    }
-                };
-            }
-            Fact::UpstreamLocalAddress => {
-                return self
-                    .upstream_local
-                    .into_iter()
-                    .for_each(|address| format::address(address, out));
-            }
-            Fact::UpstreamCluster | Fact::UpstreamClusterRaw => {
-                let name = |cluster: &Rc<ClusterState>| {
-                    out.extend_from_slice(cluster.settings().name().as_str().as_bytes());
-                };
-                return self.cluster.iter().for_each(name);
-            }
-            Fact::UpstreamRemoteAddressWithoutPort | Fact::UpstreamRemotePort => {
-                let address = self.endpoint.as_ref().map(|endpoint| &endpoint.address);
-                let Some(Address::Socket(address)) = address else { return };
-                return write_part(*address, fact == Fact::UpstreamRemotePort, out);
-            }
-            Fact::UpstreamLocalAddressWithoutPort | Fact::UpstreamLocalPort => {
-                let Some(address) = self.upstream_local else { return };
-                return write_part(address, fact == Fact::UpstreamLocalPort, out);
-            }
-            Fact::ResponseCodeDetails => self.details(),
-            Fact::RouteName => self.route.as_deref(),
-            Fact::UpstreamPeerUriSan => self.upstream_peer.as_deref(),
-            Fact::UpstreamTransportFailureReason => self.transport_failure.as_deref(),
-            _ => None,
-        };
-        out.extend_from_slice(text.unwrap_or_default().as_bytes());
     }
 
     /// The time at which the exchange was last seen to move: good enough for whatever follows at once.
@@ -325,116 +253,5 @@ impl Record {
     /// Whether an exchange is under way.
     pub(super) fn is_open(&self) -> bool {
         self.started.is_some()
-    }
-}
-
-/// The port of an address, or all but that.
-fn write_part(address: SocketAddr, is_port: bool, out: &mut Vec<u8>) {
-    if is_port {
-        format::decimal(address.port().into(), out);
-    } else {
-        format::ip(address.ip(), out);
-    }
-}
-
-impl Session {
-    /// Writes the record of the exchange that is under way, if there is one.
-    pub(super) fn finish_record(&mut self) {
-        let Some(started) = self.record.started.take() else { return };
-        let ended = self.record.moved_at.unwrap_or_else(Instant::now);
-        let duration = ended.duration_since(started);
-        self.count(duration);
-        if !self.logs.is_empty() {
-            self.log(started, duration);
-        }
-        if let Some(trace) = self.record.trace {
-            spans::end(self, trace, started, duration);
-        }
-    }
-
-    fn count(&mut self, duration: Duration) {
-        let side = self.facts.side();
-        let record = &self.record;
-        let cluster_service = record.cluster.as_ref().map_or(ServiceId::UNKNOWN, |c| c.service());
-        let (reporter, peer, is_mutual) = match side {
-            Side::Outbound => (Reporter::Source, record.party, record.is_upstream_mutual),
-            Side::Inbound => (Reporter::Destination, self.peer_party, self.facts.proof.is_mutual),
-        };
-        let key = SeriesKey {
-            reporter,
-            peer,
-            service: cluster_service,
-            protocol: if record.is_grpc { Protocol::Grpc } else { Protocol::Http },
-            security: match (is_mutual, record.endpoint.is_some()) {
-                (true, _) => Security::MutualTls,
-                (false, true) => Security::None,
-                (false, false) => Security::Unknown,
-            },
-            response_code: record.status,
-            flags: record.flags,
-            grpc_status: record.grpc_status,
-            blame: record.blame,
-        };
-        let exchange = Exchange {
-            duration,
-            request_bytes: record.request_head + record.received,
-            response_bytes: record.response_head + record.sent,
-            request_messages: record.messages.0,
-            response_messages: record.messages.1,
-        };
-        self.worker.telemetry.shard.request(&key, &exchange);
-    }
-
-    fn log(&self, started: Instant, duration: Duration) {
-        let record = &self.record;
-        let fields = self.request.fields();
-        let has_request = !self.request.method_str().is_empty();
-        let settings = record.cluster.as_ref().map(|cluster| cluster.settings().clone());
-        let upstream_host = record.endpoint.as_ref().and_then(|e| match e.address {
-            Address::Socket(address) => Some(address),
-            Address::Host { .. } | Address::Pipe(_) | Address::Internal(_) => None,
-        });
-        let line = AccessRecord {
-            method: has_request.then(|| self.request.method_bytes()),
-            path: has_request.then(|| self.request.received_target_bytes()),
-            protocol: has_request.then(|| self.request.version().as_str()),
-            response_code: record.status,
-            response_flags: record.flags,
-            response_code_details: record.details().filter(|text| !text.is_empty()),
-            upstream_transport_failure_reason: record.transport_failure.as_deref(),
-            bytes_received: record.received,
-            bytes_sent: record.sent,
-            duration,
-            upstream_service_time: record.service_time,
-            response_duration: record.response_duration(started),
-            grpc_status: record.grpc_result(),
-            x_forwarded_for: fields.get(Known::XForwardedFor),
-            user_agent: fields.get(Known::UserAgent),
-            request_id: fields.get(Known::XRequestId),
-            authority: fields.get(Known::Host),
-            upstream_host,
-            upstream_cluster: settings.as_ref().map(|settings| settings.name().as_str()),
-            upstream_local_address: record.upstream_local,
-            downstream_local_address: Some(self.facts.destination),
-            downstream_remote_address: Some(self.facts.peer),
-            requested_server_name: self.facts.server_name.as_deref(),
-            route_name: record.route.as_deref().filter(|name| !name.is_empty()),
-            blame: record.blame,
-            blame_detail: record.blame.and(record.details()),
-            upstream_peer: record.upstream_peer.as_deref(),
-            peer: self.facts.proof.peer.as_deref(),
-            ..AccessRecord::at(self.worker.telemetry.wall_clock(started))
-        };
-        let heads = Heads {
-            request: &self.request,
-            // Where nothing was answered it is an earlier request's.
-            response: (record.status != 0).then_some(&self.response),
-            scheme: self.facts.scheme(),
-            client: client(&self.request, &self.facts, !self.manager.settings.use_remote_address),
-        };
-        let logged = Logged { record: &line, heads: Some(heads) };
-        for log in &self.logs {
-            log.write(&logged);
-        }
     }
 }
