@@ -11,7 +11,7 @@ mod results;
 mod send;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -22,7 +22,7 @@ use self::client::Watch;
 use self::harm::{Harm, Sent};
 use self::results::Results;
 use self::send::Attack;
-use crate::bench::{LOAD_CORE, Running, Usage, Wire, serve_http2};
+use crate::bench::{LOAD_CORE, Running, Wire, serve_http2};
 use crate::interop::Bed;
 
 /// `cargo xtask attack`
@@ -59,7 +59,7 @@ const STREAM_KIB_MAX: i64 = 10;
 
 pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
     let time = Duration::from_secs(if args.short { 1 } else { args.seconds });
-    let windows = if args.short { 1 } else { WINDOWS };
+    let rounds = if args.short { 1 } else { ROUNDS };
     if let Some([what, whom]) = args.send.as_deref() {
         let attack = Attack::named(what).with_context(|| format!("no attack {what}"))?;
         println!("{}", send::attack(attack, whom.parse()?, time)?);
@@ -75,6 +75,9 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         if !args.only.is_empty() && !args.only.iter().any(|name| name == attack.name()) {
             continue;
         }
+        if args.short && attack.is_nothing() {
+            continue;
+        }
         let wires: &'static [Wire] = if attack.is_http2() {
             &[Wire::Http2, Wire::Http2]
         } else {
@@ -84,13 +87,13 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<ExitCode> {
         for proxy in bed.start(wires, if attack.is_http2() { behind } else { plain }) {
             let name = proxy.contender.name;
             eprintln!("attack: {} on {name}", attack.name());
-            let harm = strike(&proxy, attack, (windows, time));
+            let harm = strike(&proxy, attack, (rounds, time));
             if args.short {
                 let harm = harm.with_context(|| format!("{} on {name}", attack.name()))?;
                 withstood(attack, &harm)?;
-                results.add(attack.name(), name, Ok(harm));
+                results.add(attack, name, Ok(harm));
             } else {
-                results.add(attack.name(), name, harm);
+                results.add(attack, name, harm);
             }
         }
     }
@@ -112,8 +115,11 @@ fn withstood(attack: Attack, harm: &Harm) -> Result<()> {
     Ok(())
 }
 
-/// How often a good client is watched before an attack, a second each time; the median counts.
-const WINDOWS: usize = 3;
+/// How often a good client is watched for a [`CALM`] and then during the attack; the medians count.
+const ROUNDS: usize = 3;
+const CALM: Duration = Duration::from_secs(1);
+/// How long it is watched after each: what was not answered by then shows.
+const AFTERWARDS: Duration = Duration::from_millis(300);
 
 /// The good client and the origin behind it have a core with the attacker, and go before it: what the attacker takes of that
 /// core is not the proxy's doing.
@@ -126,14 +132,51 @@ fn quarters() -> Result<()> {
     Ok(())
 }
 
-fn strike(proxy: &Running, attack: Attack, (windows, time): (usize, Duration)) -> Result<Harm> {
+fn strike(proxy: &Running, attack: Attack, (rounds, time): (usize, Duration)) -> Result<Harm> {
     let is_http2 = attack.is_http2();
     let ordinary = ordinary(proxy, is_http2)?;
     let mut watch = Watch::new(proxy.address, is_http2);
-    let unharmed = proxy.usage()?;
-    let before = watch.median(windows, Duration::from_secs(1))?;
-    let (used, held): (Usage, u64) = (proxy.usage()?, proxy.resident_kib()?);
-    let one_us = used.since(unharmed).total_us / before.answers.max(1) as f64;
+    let held = i64::try_from(proxy.resident_kib()?)?;
+    let mut sent = Sent::default();
+    let (mut calm_us, mut attacked_us) = (Vec::new(), Vec::new());
+    let (mut answers, mut unanswered) = ((0, 0), 0);
+    let (mut cost_us, mut held_kib, mut memory) = (0.0, 0, 0.0_f64);
+    for _ in 0..rounds {
+        let unharmed = proxy.usage()?;
+        let before = watch.run(CALM, || Ok(0))?;
+        let used = proxy.usage()?;
+        let attacker = start(attack, proxy, time)?;
+        let during = watch.run(time, || proxy.resident_kib().context("the proxy ended"))?;
+        let this = ended(attacker)?;
+        let attacked = proxy.usage().context("the proxy ended")?.since(used).total_us;
+        let after = watch.run(AFTERWARDS, || Ok(0)).context("after the attack")?;
+        let one_us = used.since(unharmed).total_us / before.answers.max(1) as f64;
+        cost_us += attacked - one_us * during.answers as f64;
+        let grown_kib = i64::try_from(during.peak_kib)? - held;
+        held_kib = held_kib.max(grown_kib);
+        memory = memory.max(grown_kib.max(0) as f64 * 1024.0 / this.held_bytes().max(1.0));
+        sent.add(&this);
+        calm_us.push(before.p99_us);
+        attacked_us.push(during.p99_us);
+        answers = (answers.0 + before.answers, answers.1 + during.answers);
+        unanswered += before.unanswered + during.unanswered + after.unanswered;
+    }
+    let cost_us = cost_us.max(0.0);
+    Ok(Harm {
+        raw: cost_us / sent.processor_us.max(1.0),
+        processor: cost_us / sent.wire_bytes().max(1.0) / ordinary,
+        held_kib,
+        memory,
+        open: sent.open,
+        calm_us,
+        attacked_us,
+        answers,
+        unanswered,
+    })
+}
+
+/// The attacker as a process of its own, which has the load's core only while nobody else wants it.
+fn start(attack: Attack, proxy: &Running, time: Duration) -> Result<Child> {
     let attacker = Command::new("chrt")
         .args(["--idle", "0", "taskset", "-c", &LOAD_CORE.to_string()])
         .arg(std::env::current_exe()?)
@@ -141,25 +184,14 @@ fn strike(proxy: &Running, attack: Attack, (windows, time): (usize, Duration)) -
         .args(["--send", attack.name(), &proxy.address.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .spawn()?;
-    let during = watch.run(time, || proxy.resident_kib().context("the proxy ended"))?;
+        .spawn();
+    attacker.context("no attacker")
+}
+
+fn ended(attacker: Child) -> Result<Sent> {
     let output = attacker.wait_with_output()?;
     ensure!(output.status.success(), "the attacker ended with {}", output.status);
-    let sent: Sent = String::from_utf8_lossy(&output.stdout).trim().parse()?;
-    let used = proxy.usage().context("the proxy ended")?.since(used).total_us;
-    let cost_us = (used - one_us * during.answers as f64).max(0.0);
-    let after = watch.run(Duration::from_millis(300), || Ok(0)).context("after the attack")?;
-    let held_kib = i64::try_from(during.peak_kib)? - i64::try_from(held)?;
-    Ok(Harm {
-        raw: cost_us / sent.processor_us.max(1.0),
-        processor: cost_us / sent.wire_bytes().max(1.0) / ordinary,
-        held_kib,
-        memory: held_kib.max(0) as f64 * 1024.0 / sent.held_bytes().max(1.0),
-        open: sent.open,
-        p99_us: (before.p99_us, during.p99_us),
-        answers: (before.answers, during.answers),
-        unanswered: during.unanswered + after.unanswered,
-    })
+    String::from_utf8_lossy(&output.stdout).trim().parse()
 }
 
 /// Microseconds of the proxy's processor time for each byte on the wire of a client that does nothing wrong: one request

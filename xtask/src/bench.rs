@@ -30,7 +30,7 @@ use anyhow::Result;
 pub(crate) use contender::{Contender, Program, Running, Setting};
 pub(crate) use kubernetes::Api;
 pub(crate) use machine::{describe as describe_machine, version as program_version};
-pub(crate) use process::{LOAD_CORE, Process, Usage, free_port};
+pub(crate) use process::{LOAD_CORE, Process, free_port};
 pub(crate) use streams::{serve as serve_http2, serve_grpc, write_files};
 pub(crate) use wire::{Wire, make_certificates};
 

@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,35 +17,60 @@ const LARGE_BYTES: usize = 4 << 20;
 const SMALL_BYTES: usize = 2;
 
 /// Answers every read with 200, in a thread that ends with the process. It makes nothing anew for an answer, and so needs
-/// little of the core that it shares.
+/// little of the core that it shares; what it sends to slow readers waits like they do.
 pub(super) fn serve() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
+    let aside = idly()?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(stream));
+            let aside = aside.clone();
+            std::thread::spawn(move || answer(stream, &aside));
         }
     });
     Ok(address)
 }
 
-fn answer(mut stream: TcpStream) {
-    static BODY: [u8; LARGE_BYTES] = [b'k'; LARGE_BYTES];
+/// Where connections go on in threads that run only while nobody else wants to.
+fn idly() -> Result<Sender<TcpStream>> {
+    let (aside, streams) = channel::<TcpStream>();
+    let (told, tell) = channel();
+    std::thread::spawn(move || {
+        let _ = told.send(rustix::thread::gettid());
+        for stream in streams {
+            // Threads inherit it.
+            std::thread::spawn(move || send_large(stream));
+        }
+    });
+    let thread = tell.recv()?.as_raw_nonzero().to_string();
+    let made = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status()?;
+    ensure!(made.success(), "chrt ended with {made}");
+    Ok(aside)
+}
+
+static BODY: [u8; LARGE_BYTES] = [b'k'; LARGE_BYTES];
+
+fn head_of(length: usize) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes()
+}
+
+fn answer(mut stream: TcpStream, aside: &Sender<TcpStream>) {
+    let small = [&head_of(SMALL_BYTES)[..], &BODY[..SMALL_BYTES]].concat();
     let mut buffer = [0; 65536];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        let wants_much = buffer[..count].windows(LARGE.len()).any(|at| at == LARGE.as_bytes());
-        let length = if wants_much { LARGE_BYTES } else { SMALL_BYTES };
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-        let together = length.min(SMALL_BYTES);
-        let first = [head.as_bytes(), &BODY[..together]].concat();
-        if stream
-            .write_all(&first)
-            .and_then(|()| stream.write_all(&BODY[together..length]))
-            .is_err()
-        {
+        if buffer[..count].windows(LARGE.len()).any(|at| at == LARGE.as_bytes()) {
+            let _ = aside.send(stream);
+            return;
+        }
+        if stream.write_all(&small).is_err() {
             return;
         }
     }
+}
+
+/// One large answer, and the end: nobody asks twice for it.
+fn send_large(mut stream: TcpStream) {
+    let _ = stream.write_all(&head_of(LARGE_BYTES)).and_then(|()| stream.write_all(&BODY));
 }
 
 /// What a good client saw.
@@ -70,15 +97,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Watch {
     pub(super) fn new(address: SocketAddr, is_http2: bool) -> Self {
         Self { address, is_http2 }
-    }
-
-    /// Asks so many times for so long: the median of what was slowest of a hundred, and all answers.
-    pub(super) fn median(&mut self, windows: usize, time: Duration) -> Result<Seen> {
-        let mut seen =
-            (0..windows).map(|_| self.run(time, || Ok(0))).collect::<Result<Vec<Seen>>>()?;
-        seen.sort_by(|one, other| one.p99_us.total_cmp(&other.p99_us));
-        let middle = seen.get(windows / 2).copied().unwrap_or_default();
-        Ok(Seen { answers: seen.iter().map(|seen| seen.answers).sum(), ..middle })
     }
 
     /// Asks for so long, once at least, and looks each time at what is held.

@@ -36,6 +36,15 @@ impl Sent {
         self.packets += bytes.div_ceil(SEGMENT_BYTES) as u64;
     }
 
+    /// The same again, by the same attacker.
+    pub(super) fn add(&mut self, more: &Self) {
+        self.processor_us += more.processor_us;
+        self.bytes += more.bytes;
+        self.packets += more.packets;
+        self.connections += more.connections;
+        self.open = self.open.max(more.open);
+    }
+
     /// What went over the wire for it, in one direction.
     pub(super) fn wire_bytes(&self) -> f64 {
         self.bytes as f64
@@ -69,7 +78,7 @@ impl FromStr for Sent {
 }
 
 /// What one attack did to one proxy.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Harm {
     /// Processor time of the proxy over that of the attacker.
     pub(super) raw: f64,
@@ -77,21 +86,45 @@ pub(super) struct Harm {
     pub(super) processor: f64,
     /// What the proxy holds more than before at the worst moment, in KiB.
     pub(super) held_kib: i64,
-    /// The same over what the attacker sends and holds.
+    /// The same over what the attacker sends and holds, where that is most.
     pub(super) memory: f64,
     /// Connections that the attacker had open at a time, at most.
     pub(super) open: u64,
-    /// A good client's slowest of a hundred, before and during, in microseconds.
-    pub(super) p99_us: (f64, f64),
-    /// Answers it got, before and during.
+    /// A good client's slowest of a hundred in each second without the attacker, in microseconds.
+    pub(super) calm_us: Vec<f64>,
+    /// The same in each time with it.
+    pub(super) attacked_us: Vec<f64>,
+    /// Answers it got, without and with.
     pub(super) answers: (usize, usize),
     /// Requests of it that got none.
     pub(super) unanswered: usize,
 }
 
+impl Harm {
+    /// The medians of both.
+    pub(super) fn p99_us(&self) -> (f64, f64) {
+        (median(&self.calm_us), median(&self.attacked_us))
+    }
+}
+
+/// The one in the middle; of an even number the larger.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Sent;
+    use super::{Sent, median};
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        for (values, middle) in [(&[3.0, 1.0, 2.0][..], 2.0), (&[7.0], 7.0), (&[1.0, 2.0], 2.0)] {
+            assert_eq!(median(values), middle);
+        }
+        assert!(median(&[]).is_nan());
+    }
 
     #[test]
     fn bytes_on_the_wire_count_packets_and_connections() {
@@ -102,5 +135,8 @@ mod tests {
         assert_eq!(sent.wire_bytes(), 1450.0 + 3.0 * 52.0 + 3.0 * 52.0);
         assert_eq!(sent.held_bytes(), sent.wire_bytes() + 8192.0);
         assert_eq!(sent.to_string().parse::<Sent>().unwrap(), sent);
+        let again = Sent { open: 1, ..sent };
+        sent.add(&again);
+        assert_eq!((sent.bytes, sent.connections, sent.open), (2900, 2, 2));
     }
 }

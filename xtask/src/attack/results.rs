@@ -7,12 +7,15 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::harm::Harm;
+use super::harm::{Harm, median};
+use super::send::Attack;
 use crate::bench::describe_machine;
 
 #[derive(Serialize)]
 struct Line {
     attack: &'static str,
+    #[serde(skip)]
+    is_http2: bool,
     proxy: &'static str,
     #[serde(flatten)]
     harm: Option<Harm>,
@@ -32,40 +35,54 @@ packet, three packets for a connection), in multiples of what a byte of an ordin
 the other on one connection); 1 is a client that could as well have asked politely. `÷ attacker` is the same time over the \
 attacker's own, which says what a loop over a buffer costs, not what the attack does. `held` is resident memory beyond that before, \
 at the worst moment; `memory` is that over what the attacker sends plus 4 KiB for each connection it keeps open. The good client \
-asks every 2 ms on a new connection; before the attack for three seconds, of which the median counts, and what it costs the proxy is \
-not counted as the attack's. The proxy has core 0. The good client, the origin and the attacker share core 1, and there the attacker \
-runs only while the two others do not want to (`SCHED_IDLE`): what is left of their delay is the proxy's and the kernel's.";
+asks every 2 ms on a new connection, in turns for a second without the attacker and for as long as an attack takes with it, three \
+times; the slowest of a hundred is that of each turn, and the medians are shown. `÷ calm` is the time under attack over the median \
+of all turns without an attacker of the same proxy and version of HTTP, since three turns alone vary more than many attacks add; \
+`nothing` and `nothing-http2`, where nobody attacks, say what is left of that. What the good client costs the proxy is not counted \
+as the attack's. The proxy has core 0. The good client, the origin and the attacker share core 1, and there the attacker, and what \
+the origin sends to slow readers, run only while the others do not want to (`SCHED_IDLE`): what is left of their delay is the \
+proxy's and the kernel's.";
 
 impl Results {
     pub(super) fn new(time: Duration) -> Self {
         Self { time, lines: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, attack: &'static str, proxy: &'static str, harm: Result<Harm>) {
+    pub(super) fn add(&mut self, attack: Attack, proxy: &'static str, harm: Result<Harm>) {
         let (harm, error) = match harm {
             Ok(harm) => (Some(harm), None),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-        self.lines.push(Line { attack, proxy, harm, error });
+        let (attack, is_http2) = (attack.name(), attack.is_http2());
+        self.lines.push(Line { attack, is_http2, proxy, harm, error });
+    }
+
+    /// What a good client of one proxy and one version of HTTP meets while nobody attacks: the median of all that was watched
+    /// between the attacks.
+    fn calm_us(&self, proxy: &str, is_http2: bool) -> f64 {
+        let of = |line: &&Line| line.proxy == proxy && line.is_http2 == is_http2;
+        let harms = self.lines.iter().filter(of).filter_map(|line| line.harm.as_ref());
+        median(&harms.flat_map(|harm| harm.calm_us.iter().copied()).collect::<Vec<_>>())
     }
 
     pub(super) fn table(&self) -> String {
-        let mut table = "| attack | proxy | processor | ÷ attacker | held MiB | memory | good client's p99 µs, before → during | unanswered |\n\
-                         |---|---|---|---|---|---|---|---|\n"
+        let mut table = "| attack | proxy | processor | ÷ attacker | held MiB | memory | good client's p99 µs, calm → attacked | ÷ calm | unanswered |\n\
+                         |---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
-        for Line { attack, proxy, harm, error } in &self.lines {
+        for Line { attack, is_http2, proxy, harm, error } in &self.lines {
             let Some(harm) = harm else {
                 let why = error.as_deref().unwrap_or_default();
-                let _ = writeln!(table, "| {attack} | {proxy} | {why} | | | | | |");
+                let _ = writeln!(table, "| {attack} | {proxy} | {why} | | | | | | |");
                 continue;
             };
-            let Harm { raw, processor, held_kib, memory, p99_us: (before, during), .. } = harm;
+            let Harm { raw, processor, held_kib, memory, .. } = harm;
+            let (calm, attacked) = harm.p99_us();
             let held = *held_kib as f64 / 1024.0;
-            let times = during / before;
+            let times = attacked / self.calm_us(proxy, *is_http2);
             let _ = writeln!(
                 table,
                 "| {attack} | {proxy} | {processor:.2} | {raw:.1} | {held:.1} | {memory:.2} | \
-                 {before:.0} → {during:.0} ({times:.1}×) | {} |",
+                 {calm:.0} → {attacked:.0} | {times:.1} | {} |",
                 harm.unanswered
             );
         }

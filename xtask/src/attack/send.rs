@@ -12,6 +12,9 @@ use super::line::{Line, keep};
 /// One way to make a proxy work or hold more than the attacker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attack {
+    /// None: what a good client's figures vary by, over HTTP/1 and over HTTP/2.
+    Nothing,
+    NothingOverHttp2,
     /// Many heads that arrive a field at a time.
     SlowHead,
     /// Many bodies that arrive a byte at a time.
@@ -49,7 +52,9 @@ pub(super) enum Attack {
     PriorityFlood,
 }
 
-pub(super) const ATTACKS: [Attack; 18] = [
+pub(super) const ATTACKS: [Attack; 20] = [
+    Attack::Nothing,
+    Attack::NothingOverHttp2,
     Attack::SlowHead,
     Attack::SlowBody,
     Attack::HugeHeads,
@@ -88,6 +93,8 @@ impl Attack {
 
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::Nothing => "nothing",
+            Self::NothingOverHttp2 => "nothing-http2",
             Self::SlowHead => "slow-head",
             Self::SlowBody => "slow-body",
             Self::HugeHeads => "huge-heads",
@@ -112,7 +119,8 @@ impl Attack {
     pub(super) const fn is_http2(self) -> bool {
         !matches!(
             self,
-            Self::SlowHead
+            Self::Nothing
+                | Self::SlowHead
                 | Self::SlowBody
                 | Self::HugeHeads
                 | Self::Pipelining
@@ -120,6 +128,11 @@ impl Attack {
                 | Self::ConnectionFlood
                 | Self::SlowReader
         )
+    }
+
+    /// Whether nobody attacks.
+    pub(super) const fn is_nothing(self) -> bool {
+        matches!(self, Self::Nothing | Self::NothingOverHttp2)
     }
 
     /// How many streams each of its connections keeps open.
@@ -196,7 +209,9 @@ impl Attack {
                 })
                 .collect(),
             Self::PriorityFlood => frame(2, 0, 1, &[0, 0, 0, 3, 7]).repeat(1000),
-            Self::SlowHead
+            Self::Nothing
+            | Self::NothingOverHttp2
+            | Self::SlowHead
             | Self::SlowBody
             | Self::ConnectionFlood
             | Self::SlowReader
@@ -212,6 +227,7 @@ pub(super) fn attack(attack: Attack, address: SocketAddr, time: Duration) -> Res
     let mut sent = Sent::default();
     let to = (address, end);
     match attack {
+        Attack::Nothing | Attack::NothingOverHttp2 => std::thread::sleep(time),
         Attack::SlowHead => {
             keep(to, &mut sent, b"GET / HTTP/1.1\r\nHost: x\r\n", |_| b"A: b\r\n".to_vec());
         }
