@@ -154,7 +154,9 @@ fn strike(proxy: &Running, attack: Attack, (rounds, time): (usize, Duration)) ->
         cost_us += attacked - one_us * during.answers as f64;
         let grown_kib = i64::try_from(during.peak_kib)? - held;
         held_kib = held_kib.max(grown_kib);
-        memory = memory.max(grown_kib.max(0) as f64 * 1024.0 / this.held_bytes().max(1.0));
+        if this.held_bytes() > 0.0 {
+            memory = memory.max(grown_kib.max(0) as f64 * 1024.0 / this.held_bytes());
+        }
         sent.add(&this);
         calm_us.push(before.p99_us);
         attacked_us.push(during.p99_us);
@@ -162,9 +164,10 @@ fn strike(proxy: &Running, attack: Attack, (rounds, time): (usize, Duration)) ->
         unanswered += before.unanswered + during.unanswered + after.unanswered;
     }
     let cost_us = cost_us.max(0.0);
+    let processor = if attack.is_nothing() { 0.0 } else { cost_us / sent.wire_bytes() / ordinary };
     Ok(Harm {
         raw: cost_us / sent.processor_us.max(1.0),
-        processor: cost_us / sent.wire_bytes().max(1.0) / ordinary,
+        processor,
         held_kib,
         memory,
         open: sent.open,

@@ -73,6 +73,11 @@ pub(crate) async fn begin(arrival: Arrival, wire: Wire, inbox: Vec<u8>) -> Optio
                 let serving = streams::serve_streams(arrival, end.wire, end.inbox);
                 return Some(Begun::Http2(Box::pin(serving)));
             }
+            Recognised::Left => {
+                // Whoever came and left waits for nothing.
+                arrival.worker.lane.turn(limits::END_BYTES).await;
+                return None;
+            }
             Recognised::Nothing => {
                 end.end(&arrival.worker.buffers).await;
                 return None;
@@ -99,7 +104,13 @@ pub(crate) async fn serve(mut session: Box<Session>) {
             }
             Next::Invalid(invalid) => reply::refuse_invalid(&mut session, started, invalid).await,
             Next::Refused(failure) => reply::refuse(&mut session, started, failure).await,
-            Next::End => return,
+            Next::End => {
+                if session.downstream.ends_with_exchange() && !session.downstream.watcher.is_shed()
+                {
+                    session.worker.lane.turn(limits::END_BYTES).await;
+                }
+                return;
+            }
         };
         served += 1;
         if matches!(after, After::Close) && session.downstream.ends_with_exchange() {

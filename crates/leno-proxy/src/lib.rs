@@ -16,6 +16,7 @@ mod http;
 mod http2;
 pub mod identity;
 mod ids;
+mod lane;
 mod lifecycle;
 pub mod limits;
 pub mod listener;

@@ -73,8 +73,9 @@ pub const MEMORY_STEP_BYTES: usize = 256 * 1024;
 /// be back before a client times out.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections taken from one listening socket before the other tasks of the worker get their turn.
-pub const ACCEPTS_PER_TURN: usize = 32;
+/// Connections taken from one listening socket before the other tasks of the worker get their turn: some 100 µs, beside
+/// which a look at the sockets is nothing.
+pub const ACCEPTS_PER_TURN: usize = 8;
 
 /// The kernel's accept queue asked for (`listen(2)`; the kernel cuts it to `net.core.somaxconn`).
 pub const LISTEN_BACKLOG: u32 = 4096;
@@ -209,6 +210,26 @@ pub const RELAY_BUFFER_BYTES: usize = (256 + 16) * 1024;
 
 /// Bytes one direction of a TCP relay moves before the worker's other connections have their turn.
 pub const RELAY_TURN_BYTES: u64 = 1024 * 1024;
+
+/// Bytes that one turn of a worker's loop moves of long bodies while somebody else may wait; what else can wait is counted as so
+/// many bytes, too. A small request meets as much at each of its steps: some 100 µs.
+pub const LANE_BYTES: usize = 256 * 1024;
+
+/// Bytes of a body from which on it is a long one.
+pub const LONG_BODY_BYTES: u64 = 32 * 1024;
+
+/// Bytes that a long body moves before it asks for another turn.
+pub const BODY_TURN_BYTES: u64 = 64 * 1024;
+
+/// What ending a connection is counted as, in bytes that take as long to move.
+pub const END_BYTES: usize = 16 * 1024;
+
+/// Streams that one HTTP/2 connection begins before other tasks have their turn: more than a client has that waits for its
+/// answers, far fewer than fit into one read.
+pub const HTTP2_STREAMS_PER_TURN: usize = 32;
+
+/// What each of those that follow is counted as.
+pub const STREAM_TURN_BYTES: usize = 8 * 1024;
 
 /// Idle upstream connections one worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 256;

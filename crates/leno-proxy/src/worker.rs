@@ -20,6 +20,7 @@ use crate::budget::{Account, Grade, WorkerBudget};
 use crate::buffers::{Buffers, Size};
 use crate::http::Exporters;
 use crate::http2::Flusher;
+use crate::lane::{Lane, Spent};
 use crate::limits;
 use crate::listener::active::ActiveListener;
 use crate::listener::admission::Admitted;
@@ -29,6 +30,10 @@ use crate::telemetry::WorkerTelemetry;
 use crate::upstream::cluster::ClusterState;
 use crate::upstream::connectors::Connectors;
 use crate::upstream::dial::{Dialer, InboundDialer};
+
+mod thread;
+
+pub(crate) use thread::run;
 
 /// The configuration as one worker sees it: the snapshot with the worker's own part of each cluster beside it, made when
 /// the cluster is first used.
@@ -62,6 +67,8 @@ pub(crate) struct Worker {
     pub(crate) budget: Rc<WorkerBudget>,
     /// Writes what HTTP/2 connections have to send.
     pub(crate) flusher: Flusher,
+    /// Where work that can wait does.
+    pub(crate) lane: Lane,
     /// Where HTTP/2 connections are read into, one after the other.
     pub(crate) read_buffer: RefCell<Vec<u8>>,
     /// Where their heads are decoded.
@@ -119,7 +126,7 @@ pub(crate) struct Seed {
 }
 
 impl Worker {
-    fn new(seed: Seed, in_force: Arc<InForce>) -> Self {
+    fn new(seed: Seed, in_force: Arc<InForce>, spent: Spent) -> Self {
         Self {
             id: seed.id,
             telemetry: WorkerTelemetry::new(&seed.process.metrics, Arc::clone(&seed.process.logs)),
@@ -131,6 +138,7 @@ impl Worker {
             process: seed.process,
             buffers: Buffers::default(),
             flusher: Flusher::default(),
+            lane: Lane::new(spent),
             read_buffer: RefCell::new(Vec::with_capacity(limits::HTTP2_READ_BYTES)),
             heads: RefCell::default(),
             random: RefCell::new(SplitMix64::new(seed.random)),
@@ -302,51 +310,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// The body of a worker's thread: returns when the process has drained.
-pub(crate) fn run(
-    seed: Seed,
-    mut in_force: watch::Receiver<Arc<InForce>>,
-    mut shutdown: watch::Receiver<Shutdown>,
-) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build_local(tokio::runtime::LocalOptions::default())?;
-    runtime.block_on(async {
-        let drain = seed.process.drain;
-        let first = Arc::clone(&in_force.borrow_and_update());
-        let worker = Rc::new(Worker::new(seed, Arc::clone(&first)));
-        worker.adopt(first);
-        let writer = Rc::clone(&worker);
-        tokio::task::spawn_local(async move { writer.flusher.run().await });
-        let mut sweep = tokio::time::interval(limits::SWEEP);
-        let mut flush = tokio::time::interval(limits::RECORDS_FLUSH);
-        loop {
-            tokio::select! {
-                changed = in_force.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    let next = Arc::clone(&in_force.borrow_and_update());
-                    worker.adopt(next);
-                    worker.follow(*shutdown.borrow());
-                }
-                // The sender lives as long as the process.
-                _ = shutdown.changed() => {
-                    let now = *shutdown.borrow_and_update();
-                    if matches!(now, Shutdown::Drain | Shutdown::Now) {
-                        break;
-                    }
-                    worker.follow(now);
-                }
-                _ = sweep.tick() => worker.sweep(),
-                _ = flush.tick() => worker.telemetry.flush(),
-            }
-        }
-        worker.finish(drain, &mut shutdown).await;
-        worker.exporters.finish(&worker).await;
-    });
-    Ok(())
 }

@@ -5,7 +5,7 @@
 //! is closed.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use leno_http::h2::{NotNow, Then};
 use leno_http::{BodyLength, Invalid, Method, RequestHead, ResponseHead};
@@ -18,6 +18,8 @@ use super::timers::{Expired, Timers};
 use super::transfer::Transfer;
 use super::upstream::{Http1, Http2, Upstream};
 use crate::buffers::Buffers;
+use crate::lane::Turn;
+use crate::limits;
 use crate::upstream::connect::Link;
 
 /// Why an attempt ended before its time.
@@ -54,6 +56,10 @@ pub(super) struct Attempt {
     write_error: Option<io::Error>,
     /// Whether any byte of a response arrived.
     has_answered: bool,
+    /// Its place in line, once its bodies are long.
+    turn: Turn,
+    /// Body bytes that were paid for.
+    paid: u64,
 }
 
 impl Attempt {
@@ -87,6 +93,8 @@ impl Attempt {
             is_sent,
             write_error: None,
             has_answered: false,
+            turn: Turn::default(),
+            paid: 0,
         }))
     }
 
@@ -160,8 +168,22 @@ impl Attempt {
         }
     }
 
-    /// Sends the request and waits for the head of the final response; interim ones are passed on.
+    /// Sends the request and waits for the head of the final response; interim ones are passed on. A long body waits for its
+    /// turn.
     pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut Downstream,
+        head: &mut ResponseHead,
+        kept: &mut Kept<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        ready!(self.poll_turn(cx, downstream));
+        let polled = self.ask(cx, downstream, head, kept);
+        self.pay(downstream);
+        polled
+    }
+
+    fn ask(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut Downstream,
@@ -205,8 +227,47 @@ impl Attempt {
         }
     }
 
-    /// Passes the response's body on, and what is left of the request's.
+    /// Passes the response's body on, and what is left of the request's. A long body waits for its turn.
     pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut Downstream,
+        kept: &mut Kept<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        ready!(self.poll_turn(cx, downstream));
+        let polled = self.pass(cx, downstream, kept);
+        self.pay(downstream);
+        polled
+    }
+
+    /// Ready when its turn has come, which for a body that is not long is always.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, downstream: &Downstream) -> Poll<()> {
+        if self.handled() < limits::LONG_BODY_BYTES {
+            return Poll::Ready(());
+        }
+        downstream.worker.lane.poll_turn(&mut self.turn, cx)
+    }
+
+    /// Pays for what moved of a long body.
+    fn pay(&mut self, downstream: &Downstream) {
+        let moved = self.handled();
+        if moved >= limits::LONG_BODY_BYTES {
+            let unpaid = moved - std::mem::replace(&mut self.paid, moved);
+            downstream.worker.lane.pay(usize::try_from(unpaid).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Asks for another turn where the one it has is over.
+    fn poll_next_turn(&mut self, cx: &mut Context<'_>, downstream: &Downstream) -> Poll<()> {
+        let moved = self.handled();
+        if moved < limits::LONG_BODY_BYTES || moved - self.paid < limits::BODY_TURN_BYTES {
+            return Poll::Ready(());
+        }
+        self.pay(downstream);
+        self.poll_turn(cx, downstream)
+    }
+
+    fn pass(
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut Downstream,
@@ -227,7 +288,8 @@ impl Attempt {
                 }
                 Poll::Pending => true,
             };
-            if !is_blocked {
+            let is_its_turn = is_blocked || self.poll_next_turn(cx, downstream).is_ready();
+            if !is_blocked && is_its_turn {
                 let taken = downstream.taken + self.received();
                 match self.upstream.poll_receive(cx, &downstream.worker, taken) {
                     Poll::Ready(Ok(0)) => {
@@ -277,6 +339,9 @@ impl Attempt {
         kept: &mut Kept<'_>,
     ) -> Result<bool, Broken> {
         while !self.is_sent && self.write_error.is_none() {
+            if self.poll_next_turn(cx, downstream).is_pending() {
+                return Ok(false);
+            }
             let ends = (downstream.source(), self.upstream.sink());
             match self.request.poll(cx, ends, Some(kept.replay)) {
                 Poll::Ready(Ok(Step::Done)) => {

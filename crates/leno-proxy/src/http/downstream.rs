@@ -237,6 +237,14 @@ impl Downstream {
         }
     }
 
+    /// Whether the stream of the exchange under way is over already.
+    pub(super) fn has_left(&self) -> bool {
+        match &self.carrier {
+            Carrier::Http1(_) => false,
+            Carrier::Http2(end) => end.stream().broken().is_some(),
+        }
+    }
+
     /// Waits so long, or until the client leaves.
     pub(super) async fn pause(&mut self, length: Duration) -> Result<(), Broken> {
         self.deadline.set(Some(Instant::now() + length));

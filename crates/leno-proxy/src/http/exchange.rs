@@ -68,6 +68,10 @@ async fn route(
         session.worker.budget.note_refused();
         return Err(Failure::Overload.into());
     }
+    if session.downstream.has_left() {
+        // Reset before its turn came (CVE-2023-44487, CVE-2025-8671): no endpoint needs to hear of it.
+        return Err(Failure::DownstreamDisconnect.into());
+    }
     let table = configuration.snapshot().routes(&manager.routes);
     let table = table.ok_or(Failure::RouteConfigurationNotFound)?;
     if let Some(location) = headers::read_path(session)? {

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use leno_http::h2::Settings;
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::downstream::http2::{Http2, Places};
 use super::session::{Arrival, Session};
 use crate::deadline::Deadline;
 use crate::http2::{Connection, Ended, Stream};
+use crate::lane::Turn;
 use crate::lifecycle::Phase;
 use crate::limits;
 use crate::wire::Wire;
@@ -24,6 +25,8 @@ struct Serving {
     places: Rc<Places>,
     rest: Rest,
     has_retired: bool,
+    /// Its place in line, where more streams came than one turn begins.
+    turn: Turn,
 }
 
 /// When a connection without streams gives back what it holds, and when it is closed.
@@ -48,7 +51,8 @@ pub(super) async fn serve_streams(arrival: Arrival, wire: Wire, inbox: Vec<u8>) 
 pub(super) async fn serve_on(arrival: Arrival, connection: Rc<Connection>) {
     let rest = Rest { deadline: Deadline::new(), since: Instant::now(), served: 0 };
     let places = Rc::default();
-    let mut serving = Serving { arrival, connection, places, rest, has_retired: false };
+    let turn = Turn::default();
+    let mut serving = Serving { arrival, connection, places, rest, has_retired: false, turn };
     let mut is_registered = false;
     let ended = poll_fn(|cx| {
         if !is_registered {
@@ -73,11 +77,20 @@ impl Serving {
             return Poll::Ready(Ended::Gone);
         }
         loop {
-            let driven = self.connection.poll_drive(cx);
-            while let Some(stream) = self.connection.accept() {
-                if let Err(stream) = self.places.hand(stream) {
-                    self.serve(stream);
+            if self.connection.has_more() {
+                // Those of the last turn were many: the rest is begun before more is read.
+                ready!(self.arrival.worker.lane.poll_turn(&mut self.turn, cx));
+                let begun = self.begin();
+                self.arrival.worker.lane.pay(begun * limits::STREAM_TURN_BYTES);
+                if self.connection.has_more() {
+                    continue;
                 }
+            }
+            let driven = self.connection.poll_drive(cx);
+            let begun = self.begin();
+            if self.connection.has_more() {
+                self.arrival.worker.lane.pay(begun * limits::STREAM_TURN_BYTES);
+                continue;
             }
             if driven.is_ready() {
                 return driven;
@@ -86,6 +99,20 @@ impl Serving {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Begins streams that came in, as many as a turn has; how many it were.
+    fn begin(&self) -> usize {
+        let mut begun = 0;
+        while begun < limits::HTTP2_STREAMS_PER_TURN
+            && let Some(stream) = self.connection.accept()
+        {
+            begun += 1;
+            if let Err(stream) = self.places.hand(stream) {
+                self.serve(stream);
+            }
+        }
+        begun
     }
 
     fn serve(&self, stream: Stream) {

@@ -186,6 +186,11 @@ impl Connection {
         self.state.borrow().read_at
     }
 
+    /// Whether streams came in that nobody has.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.state.borrow().accepted.is_empty()
+    }
+
     /// The next stream that came in.
     pub(crate) fn accept(self: &Rc<Self>) -> Option<Stream> {
         let stream = self.state.borrow_mut().accepted.pop_front()?;

@@ -27,7 +27,9 @@ struct Line {
 pub fn table() -> String {
     let mut text =
         "| limit | default | why | seen as | set by |\n|---|---|---|---|---|\n".to_owned();
-    for part in [http::messages(), http::http2(), time::times(), connections(), buffers(), memory()]
+    let turns = turns();
+    for part in
+        [http::messages(), http::http2(), time::times(), connections(), buffers(), turns, memory()]
     {
         for Line { what, default, why, seen, field } in part {
             let field = if field.is_empty() { String::new() } else { format!("`{field}`") };
@@ -144,6 +146,32 @@ fn buffers() -> Vec<Line> {
             bytes(limits::RELAY_BUFFER_BYTES),
             "where a copy beats `splice`",
             "back-pressure",
+            "",
+        ),
+    ]
+}
+
+fn turns() -> Vec<Line> {
+    vec![
+        line(
+            "long bodies moved in one turn of a worker's loop, while others wait",
+            bytes(limits::LANE_BYTES),
+            "a small request waits as long at each of its steps",
+            "order",
+            "",
+        ),
+        line(
+            "of one of them",
+            bytes(usize::try_from(limits::BODY_TURN_BYTES).unwrap_or(usize::MAX)),
+            "none keeps the others waiting",
+            "order",
+            "",
+        ),
+        line(
+            "streams that a connection begins in one turn",
+            limits::HTTP2_STREAMS_PER_TURN.to_string(),
+            "more than a client has that waits for its answers",
+            "order",
             "",
         ),
     ]

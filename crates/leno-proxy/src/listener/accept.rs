@@ -119,8 +119,10 @@ impl Acceptor {
     fn new(socket: Listening) -> io::Result<Self> {
         Ok(match socket {
             Listening::Tcp(socket) => {
-                // What it accepts inherits it. A kernel that does not know it takes more, as it always did.
-                let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(limits::UNSENT_BYTES);
+                // What it accepts inherits both. A kernel that does not know the first takes more, as it always did.
+                let options = socket2::SockRef::from(&socket);
+                let _ = options.set_tcp_notsent_lowat(limits::UNSENT_BYTES);
+                let _ = options.set_tcp_nodelay(true);
                 Self::Tcp(TcpListener::from_std(socket)?)
             }
             Listening::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
@@ -196,7 +198,7 @@ mod tests {
     use crate::listener::socket::Listening;
 
     #[tokio::test]
-    async fn the_kernel_takes_little_for_those_who_do_not_read() {
+    async fn what_is_accepted_inherits_how_much_the_kernel_takes_and_that_it_sends_at_once() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -207,6 +209,7 @@ mod tests {
         let (accepted, _) = socket.accept().await.unwrap();
         let inherited = socket2::SockRef::from(&accepted).tcp_notsent_lowat().unwrap();
         assert_eq!(inherited, UNSENT_BYTES);
+        assert!(accepted.nodelay().unwrap());
     }
 
     #[test]

@@ -70,10 +70,12 @@ fn incoming(accepted_by: &ActiveListener, stream: Stream, account: Account) -> O
     let carried = Carried::default();
     let (wire, ends) = match stream {
         Stream::Tcp(stream, peer) => {
-            // A socket that refuses these is gone already; reading will say so.
-            let _ = stream.set_nodelay(true);
-            let local = canonical(stream.local_addr().ok()?);
-            let destination = original_destination(&accepted_by.listener(), &stream, local);
+            let original = original_destination(&accepted_by.listener(), &stream);
+            let destination = match original {
+                Some(destination) => destination,
+                // A socket that does not tell is gone already.
+                None => canonical(stream.local_addr().ok()?),
+            };
             (Wire::Tcp(stream), Ends { peer, destination })
         }
         // Who connects to a path is on this machine and has no address.
@@ -251,22 +253,16 @@ async fn secure(
     Ok((accepted.wire, Vec::new()))
 }
 
-/// Where the peer wanted to go: what the kernel's redirect remembers, else the address it connected to.
-fn original_destination(listener: &Listener, stream: &TcpStream, local: SocketAddr) -> SocketAddr {
+/// Where the peer wanted to go, as the kernel's redirect remembers it; `None`: to the address it connected to.
+fn original_destination(listener: &Listener, stream: &TcpStream) -> Option<SocketAddr> {
     let source = listener.source();
     let is_asked =
         source.use_original_dst || source.listener_filters.contains(&ListenerFilter::OriginalDst);
     if !is_asked {
-        return local;
+        return None;
     }
-    match leno_sys::original::original_destination(stream) {
-        Ok(Some(destination)) => canonical(destination),
-        Ok(None) => local,
-        Err(error) => {
-            tracing::debug!(%error, "original destination");
-            local
-        }
-    }
+    let asked = leno_sys::original::original_destination(stream);
+    asked.inspect_err(|error| tracing::debug!(%error, "original destination")).ok()?.map(canonical)
 }
 
 /// The listener that stands for the destination, if connections are to be handed over.

@@ -50,6 +50,8 @@ pub(in crate::http) enum Recognised {
     Http1,
     /// HTTP/2, told by its preface (RFC 9113 §3.4).
     Http2,
+    /// Nothing: the client is gone.
+    Left,
     /// Nothing came.
     Nothing,
 }
@@ -112,6 +114,9 @@ impl Http1 {
                     Poll::Ready(Ok(1..)) => continue,
                     Poll::Ready(Ok(0)) if !self.inbox.is_empty() => {
                         return Poll::Ready(Recognised::Http1);
+                    }
+                    Poll::Ready(Ok(0)) if matches!(self.wire, Wire::Tcp(_)) => {
+                        return Poll::Ready(Recognised::Left);
                     }
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Recognised::Nothing),
                     Poll::Pending => {}
