@@ -193,7 +193,12 @@ fn config(place: &Place, origin: Origin) -> Value {
     let http = json!({
         "route_config": routes,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
+        "tracing": tracing(),
+        "access_log": [access_log()],
+        "http_filters": [
+            {"name": "envoy.filters.http.rbac", "typed_config": authorization()},
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": router}},
+        ],
     });
     let manager = "http_connection_manager.v3.HttpConnectionManager";
     json!({
@@ -203,7 +208,60 @@ fn config(place: &Place, origin: Origin) -> Value {
                 listener("http", place.http, manager, http),
                 listener("tcp", place.tcp, "tcp_proxy.v3.TcpProxy", json!({"cluster": "echo"})),
             ],
-            "clusters": [cluster("http", origin.http), http2, cluster("echo", origin.echo)],
+            "clusters": [
+                cluster("http", origin.http), http2, cluster("echo", origin.echo),
+                cluster("collector", origin.http),
+            ],
         },
     })
+}
+
+/// Every request belongs to a trace, and none is sampled.
+fn tracing() -> Value {
+    let config = "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig";
+    let uri = json!({"uri": "http://collector/v1/traces", "cluster": "collector", "timeout": "5s"});
+    json!({"random_sampling": {"value": 0}, "provider": {"name": "envoy.tracers.opentelemetry", "typed_config":
+        {"@type": config, "service_name": "soak", "http_service": {"http_uri": uri}}}})
+}
+
+/// A line of JSON per request, with what logs of a mesh usually have.
+fn access_log() -> Value {
+    let log = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
+    json!({"name": "envoy.access_loggers.file", "typed_config": {"@type": log, "path": "/dev/null",
+    "log_format": {"json_format": {
+        "authority": "%REQ(:AUTHORITY)%",
+        "bytes_received": "%BYTES_RECEIVED%",
+        "bytes_sent": "%BYTES_SENT%",
+        "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "duration": "%DURATION%",
+        "forwarded_for": "%REQ(X-FORWARDED-FOR)%",
+        "grpc_status": "%GRPC_STATUS%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+        "protocol": "%PROTOCOL%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "response_code": "%RESPONSE_CODE%",
+        "response_code_details": "%RESPONSE_CODE_DETAILS%",
+        "response_flags": "%RESPONSE_FLAGS%",
+        "start_time": "%START_TIME%",
+        "upstream_cluster": "%UPSTREAM_CLUSTER%",
+        "upstream_host": "%UPSTREAM_HOST%",
+        "user_agent": "%REQ(USER-AGENT)%",
+    }}}})
+}
+
+/// Of three policies the last one lets everybody in who is here.
+fn authorization() -> Value {
+    let rbac = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
+    let policy = |prefix: &str, source: &str, bits: u32| {
+        json!({
+            "permissions": [{"url_path": {"path": {"prefix": prefix}}}],
+            "principals": [{"source_ip": {"address_prefix": source, "prefix_len": bits}}],
+        })
+    };
+    json!({"@type": rbac, "rules": {"action": "ALLOW", "policies": {
+        "a": policy("/admin/", "127.0.0.0", 8),
+        "b": policy("/", "10.0.0.0", 8),
+        "c": policy("/", "127.0.0.0", 8),
+    }}})
 }
