@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::stream::resource_of;
 use super::*;
 use crate::Node;
 use crate::client::Client;
