@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use leno_control::limits::DiscoveryLimits;
 use leno_control::{Options, Running, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,6 +46,20 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u64).range(1..=SVID_SECONDS_MAX)
     )]
     certificate_seconds: u64,
+    /// Connections at once to the two xDS ports together; those beyond are refused.
+    #[arg(long, value_name = "COUNT", default_value_t = DiscoveryLimits::USUAL.connections, value_parser = count)]
+    xds_connections: usize,
+    /// Names that the requests of one discovery stream may add up to.
+    #[arg(long, value_name = "COUNT", default_value_t = DiscoveryLimits::USUAL.names, value_parser = count)]
+    xds_names: usize,
+    /// How long a discovery stream may take to its first request.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = DiscoveryLimits::USUAL.first_request.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    xds_first_request_seconds: u64,
 }
 
 impl Args {
@@ -57,8 +72,20 @@ impl Args {
         let data = std::path::absolute(data).code(Code::Usage)?;
         let Self { front_door, xds, xds_tls, metrics, trust_domain, .. } = self;
         let svid_lifetime = Duration::from_secs(self.certificate_seconds);
-        Ok(Options { data, front_door, xds, xds_tls, metrics, trust_domain, svid_lifetime })
+        let discovery = DiscoveryLimits {
+            connections: self.xds_connections,
+            names: self.xds_names,
+            first_request: Duration::from_secs(self.xds_first_request_seconds),
+        };
+        let ports = Options { front_door, xds, xds_tls, metrics, ..Options::new(data) };
+        Ok(Options { trust_domain, svid_lifetime, discovery, ..ports })
     }
+}
+
+/// What no machine has is a mistake.
+fn count(text: &str) -> Result<usize, &'static str> {
+    let count = text.parse().ok().filter(|count| (1..=10_000_000).contains(count));
+    count.ok_or("write a number from 1 to 10000000")
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

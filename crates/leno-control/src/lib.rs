@@ -8,6 +8,7 @@ mod front_door;
 mod guard;
 pub mod identity;
 mod lease;
+pub mod limits;
 mod management;
 mod options;
 mod portal;

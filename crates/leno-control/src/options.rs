@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::limits::DiscoveryLimits;
+
 /// Everything that can be chosen.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -23,6 +25,8 @@ pub struct Options {
     pub trust_domain: String,
     /// How long a workload's certificate holds; it is renewed around half of that.
     pub svid_lifetime: Duration,
+    /// What peers can make the two xDS ports hold and wait for.
+    pub discovery: DiscoveryLimits,
 }
 
 impl Options {
@@ -41,6 +45,7 @@ impl Options {
             metrics: local(15014),
             trust_domain: "cluster.local".to_owned(),
             svid_lifetime: Self::SVID_LIFETIME,
+            discovery: DiscoveryLimits::USUAL,
         }
     }
 

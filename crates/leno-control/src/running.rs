@@ -18,7 +18,7 @@ use crate::guard::Guard;
 use crate::identity::{Identity, IdentityError, IdentityOptions, IssueError};
 use crate::management::{self, Changes, Sources};
 use crate::options::{Options, Ports};
-use crate::push::{self, ProxyTable, Push, Security};
+use crate::push::{self, Admission, ProxyTable, Push, Security};
 use crate::status::StatusWriter;
 use crate::store::{CommitError, Embedded, OpenError, Store};
 use crate::translate::Translation;
@@ -175,10 +175,12 @@ impl Running {
         tasks.spawn(apiserver::collector::run(Arc::clone(&store), stopped.clone()));
         let translation = Translation::new(&*store);
         tasks.spawn(Arc::clone(&translation).follow(Arc::clone(&store), stopped.clone()));
+        let admission = Admission::new(options.discovery.within_open_files());
         let push = Push {
             resources: Arc::clone(&translation) as _,
             proxies: ProxyTable::new(),
             identity: Arc::clone(&identity),
+            admission: admission.clone(),
         };
         let secure = Security::Tls(identity.secure_listener()?);
         tasks.spawn(push::serve(xds, Security::Plaintext, push.clone(), stopped.clone()));
@@ -198,9 +200,10 @@ impl Running {
         });
         let router =
             apiserver::router(api).merge(portal::router()).merge(management::router(sources));
+        let own = metrics::router(Arc::clone(&store), admission);
         let router = Guard::new(token).before(router);
         tasks.spawn(front_door::serve(door, Some(tls), router, stopped.clone()));
-        tasks.spawn(front_door::serve(metrics, None, metrics::router(Arc::clone(&store)), stopped));
+        tasks.spawn(front_door::serve(metrics, None, own, stopped));
         Ok(Self { ports, kubeconfig, store, stop, tasks })
     }
 

@@ -49,6 +49,15 @@ pub enum Event {
     Refused(ResourceType, u64, String),
 }
 
+/// What a proxy makes its stream keep, over all types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Names it asked for, says it has, or refused.
+    pub names: usize,
+    /// The bytes of those names, and of what it said of them.
+    pub bytes: usize,
+}
+
 /// One stream's state: what was sent, what is in flight.
 #[derive(Debug)]
 pub struct Server {
@@ -80,6 +89,17 @@ impl Server {
     #[must_use]
     pub fn offered(&self, kind: ResourceType) -> u64 {
         self.streams[kind].offered
+    }
+
+    /// What the proxy's requests made this stream keep. The machine bounds nothing: whoever owns the connection ends the
+    /// stream of a proxy that asks for too much.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let mut held = Held::default();
+        for (_, stream) in self.streams.iter() {
+            stream.add_to(&mut held);
+        }
+        held
     }
 
     /// Takes a request. Types that Leno does not serve, and answers to responses that are no longer the last, tell

@@ -86,7 +86,7 @@ async fn listen(
             let (streams, secure) = (streams.clone(), secure.clone());
             tokio::spawn(async move {
                 let stream = match secure {
-                    Some(secure) => secure.accept(stream).await,
+                    Some(secure) => secure.accept(stream, HOUR).await,
                     None => Ok(ControlStream::Plain(stream)),
                 };
                 // A refused handshake is the client's to report.

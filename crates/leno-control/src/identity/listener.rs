@@ -20,8 +20,6 @@ use tonic::transport::server::Connected;
 
 use super::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, Identity, IssueError};
 
-/// Longest a handshake may take: a peer that says nothing holds a socket no longer.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Names proxies dial the control plane by without being told others.
 const LOCAL_NAMES: [&str; 5] =
     ["localhost", "127.0.0.1", "::1", "istiod.istio-system.svc", "leno-control.leno-system.svc"];
@@ -49,13 +47,13 @@ impl SecureListener {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// The server's half of the handshake, bounded in time.
+    /// The server's half of the handshake, which may take no longer than `patience`.
     ///
     /// # Errors
     /// Why there is no connection.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<ControlStream> {
+    pub async fn accept(&self, stream: TcpStream, patience: Duration) -> io::Result<ControlStream> {
         let handshake = self.acceptor.accept(stream);
-        let stream = tokio::time::timeout(HANDSHAKE, handshake)
+        let stream = tokio::time::timeout(patience, handshake)
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time"))??;
         Ok(ControlStream::Tls(Box::new(stream)))

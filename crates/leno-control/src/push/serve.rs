@@ -10,7 +10,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use super::Push;
+use super::admission::Admission;
+use super::admitted::{Admitted, Guarded};
 use crate::identity::{ControlStream, SecureListener};
+use crate::limits::{self, Limit};
 
 /// Handshakes and connections that wait to be served.
 const WAITING_MAX: usize = 64;
@@ -36,12 +39,13 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let (send, connections) = mpsc::channel(WAITING_MAX);
-    let accepting = accept(listener, security, send);
+    let accepting = accept(listener, security, push.admission.clone(), send);
     let serving = Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_service(push.service())
-        .add_service(push.identity.service())
+        .max_concurrent_streams(limits::CALLS_PER_CONNECTION)
+        .add_service(Guarded(push.service()))
+        .add_service(Guarded(push.identity.service()))
         .serve_with_incoming(ReceiverStream::new(connections));
     tokio::select! {
         () = accepting => {}
@@ -55,39 +59,51 @@ pub(crate) async fn serve(
     }
 }
 
-/// Takes connections until nobody wants them. A slow handshake keeps nobody waiting.
+/// Takes connections until nobody wants them. A slow handshake keeps nobody waiting but its own place.
 async fn accept(
     listener: TcpListener,
     security: Security,
-    send: mpsc::Sender<io::Result<ControlStream>>,
+    admission: Admission,
+    send: mpsc::Sender<io::Result<Admitted>>,
 ) {
     let security = Arc::new(security);
+    let patience = limits::HANDSHAKE.min(admission.limits().first_request);
     while !send.is_closed() {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "xDS: connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let (security, send) = (Arc::clone(&security), send.clone());
+        let Some(connection) = admission.connect(peer.ip()) else { continue };
+        let (security, send, admission) = (Arc::clone(&security), send.clone(), admission.clone());
         tokio::spawn(async move {
-            match open(stream, &security).await {
+            match open(stream, &security, patience).await {
                 Ok(stream) => {
                     // The server is gone: so is the process.
-                    let _ = send.send(Ok(stream)).await;
+                    let _ = send.send(Ok(Admitted::new(stream, connection))).await;
                 }
-                Err(error) => tracing::debug!(%error, "xDS: no connection"),
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::TimedOut {
+                        admission.reach(Limit::Handshake, &peer);
+                    }
+                    tracing::debug!(%error, "xDS: no connection");
+                }
             }
         });
     }
 }
 
-async fn open(stream: TcpStream, security: &Security) -> io::Result<ControlStream> {
+async fn open(
+    stream: TcpStream,
+    security: &Security,
+    patience: Duration,
+) -> io::Result<ControlStream> {
     stream.set_nodelay(true)?;
     match security {
         Security::Plaintext => Ok(ControlStream::Plain(stream)),
-        Security::Tls(listener) => listener.accept(stream).await,
+        Security::Tls(listener) => listener.accept(stream, patience).await,
     }
 }

@@ -18,12 +18,11 @@ use tonic::codegen::{Body, BoxFuture, StdError};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admission::Connection;
 use super::stream::Stream;
-use super::{ProxyTable, Resources};
+use super::{Admission, ProxyTable, Resources};
 use crate::identity::{Caller, Identity, NotAuthenticated, Transport};
-
-/// A request lists names; a mesh of 100,000 of them fits.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
+use crate::limits;
 
 /// Responses that wait for the connection; a proxy that reads nothing holds no more than this.
 const RESPONSES_WAITING_MAX: usize = 8;
@@ -37,6 +36,8 @@ pub struct Push {
     pub proxies: ProxyTable,
     /// Who they are.
     pub identity: Arc<Identity>,
+    /// How many there may be, and of what.
+    pub admission: Admission,
 }
 
 /// `envoy.service.discovery.v3.AggregatedDiscoveryService` as a tower service.
@@ -108,7 +109,7 @@ where
         };
         let method = Method { push: self.push.clone(), variant };
         Box::pin(async move {
-            let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(REQUEST_BYTES_MAX);
+            let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(limits::REQUEST_BYTES);
             Ok(grpc.streaming(method, request).await)
         })
     }
@@ -125,12 +126,15 @@ impl StreamingService<Bytes> for Method {
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let started = self.push.authenticate(&request).map(|id| {
+        let started = || {
+            let id = self.push.authenticate(&request)?;
+            let connection = request.extensions().get::<Arc<Connection>>();
+            let place = self.push.admission.open(connection, id.as_ref())?;
             let (send, responses) = mpsc::channel(RESPONSES_WAITING_MAX);
-            let stream = Stream::new(self.push.clone(), self.variant, id);
+            let stream = Stream::new(self.push.clone(), self.variant, id, place);
             tokio::spawn(stream.run(request.into_inner(), send));
-            Response::new(ReceiverStream::new(responses))
-        });
-        std::future::ready(started)
+            Ok(Response::new(ReceiverStream::new(responses)))
+        };
+        std::future::ready(started())
     }
 }

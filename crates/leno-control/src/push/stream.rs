@@ -6,10 +6,12 @@ use leno_xds::discovery::{Request, Variant};
 use leno_xds::server::{Event, Server};
 use leno_xds::{Node, ResourceType};
 use tokio::sync::mpsc::Sender;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
+use super::admission::StreamPlace;
 use super::service::{Push, authorize};
 use super::table::{Progress, Row};
+use crate::limits::{self, Limit};
 
 /// The stream's state; lives as long as its task.
 pub(super) struct Stream {
@@ -17,6 +19,7 @@ pub(super) struct Stream {
     variant: Variant,
     id: Option<SpiffeId>,
     server: Server,
+    place: StreamPlace,
     proxy: Option<Proxy>,
 }
 
@@ -35,8 +38,13 @@ enum End {
 }
 
 impl Stream {
-    pub(super) fn new(push: Push, variant: Variant, id: Option<SpiffeId>) -> Self {
-        Self { push, variant, id, server: Server::new(variant), proxy: None }
+    pub(super) fn new(
+        push: Push,
+        variant: Variant,
+        id: Option<SpiffeId>,
+        place: StreamPlace,
+    ) -> Self {
+        Self { push, variant, id, server: Server::new(variant), place, proxy: None }
     }
 
     /// Runs until either side ends it. Whatever changes is sent at once; while a response is in flight the machine
@@ -47,12 +55,16 @@ impl Stream {
         send: Sender<Result<Vec<u8>, Status>>,
     ) {
         let mut revision = self.push.resources.revision();
+        let first_request = self.push.admission.limits().first_request;
+        let mut patience = std::pin::pin!(tokio::time::sleep(first_request));
         let end = loop {
             let outcome = tokio::select! {
                 request = requests.message() => match request {
                     Ok(Some(bytes)) => self.take(bytes),
+                    Err(status) if status.code() == Code::OutOfRange => Err(self.too_long()),
                     Ok(None) | Err(_) => Err(End::Gone),
                 },
+                () = &mut patience, if self.proxy.is_none() => Err(self.too_late()),
                 changed = revision.changed() => changed.map_err(|_| End::Gone),
                 () = send.closed() => Err(End::Gone),
             };
@@ -74,11 +86,52 @@ impl Stream {
             .map_err(|error| End::Because(Status::invalid_argument(error.to_string())))?;
         if self.proxy.is_none() {
             self.proxy = Some(self.meet(request.node.clone())?);
+            self.place.meet();
         }
-        for event in self.server.request(&request) {
-            self.note(&event);
+        let events = self.server.request(&request);
+        let (held, names_max) = (self.server.held(), self.push.admission.limits().names);
+        if held.names > names_max || held.bytes > limits::NAME_BYTES {
+            return Err(self.exhausted(
+                Limit::Names,
+                format!(
+                    "this stream's requests add up to {} names in {} bytes; the limits are {names_max} (--xds-names) and {}",
+                    held.names,
+                    held.bytes,
+                    limits::NAME_BYTES
+                ),
+            ));
+        }
+        for event in &events {
+            self.note(event);
         }
         Ok(())
+    }
+
+    /// Who asks, as far as it is known.
+    fn asker(&self) -> String {
+        let node = self.proxy.as_ref().map(|proxy| proxy.node.id.clone());
+        node.or_else(|| self.id.as_ref().map(ToString::to_string)).unwrap_or_default()
+    }
+
+    fn exhausted(&self, limit: Limit, message: String) -> End {
+        End::Because(self.push.admission.exhausted(limit, &self.asker(), message))
+    }
+
+    fn too_long(&self) -> End {
+        let what = format!(
+            "a request has more than {} bytes, which is the limit; ask for fewer names at a time",
+            limits::REQUEST_BYTES
+        );
+        self.exhausted(Limit::RequestBytes, what)
+    }
+
+    fn too_late(&self) -> End {
+        let admission = &self.push.admission;
+        admission.reach(Limit::FirstRequest, &self.asker());
+        End::Because(Status::deadline_exceeded(format!(
+            "no request within {} ms of the stream's beginning, which is the limit (--xds-first-request-seconds)",
+            admission.limits().first_request.as_millis()
+        )))
     }
 
     fn meet(&self, node: Option<Node>) -> Result<Proxy, End> {

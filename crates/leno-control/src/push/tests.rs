@@ -12,8 +12,9 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::Streaming;
 use tonic::transport::{Channel, Server};
 
-use super::{Encoded, ProxyTable, Push, ResourceSet, Resources};
+use super::{Admission, Encoded, ProxyTable, Push, ResourceSet, Resources};
 use crate::identity::{Identity, IdentityOptions};
+use crate::limits::DiscoveryLimits;
 
 /// Whatever the test sets.
 struct Fixed {
@@ -102,6 +103,7 @@ async fn serve() -> (Arc<Fixed>, ProxyTable, Channel, tempfile::TempDir) {
     let push = Push {
         resources: Arc::clone(&fixed) as Arc<dyn Resources>,
         proxies: ProxyTable::new(),
+        admission: Admission::new(DiscoveryLimits::USUAL),
         identity: Identity::open(options, SystemTime::now()).unwrap(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -45,7 +45,10 @@ fn panics() -> &'static AtomicUsize {
 }
 
 /// TLS without a certificate of one's own, to a port that shows `root`'s.
-async fn secured(address: SocketAddr, root: &[u8]) -> tokio_rustls::client::TlsStream<TcpStream> {
+pub(crate) async fn secured(
+    address: SocketAddr,
+    root: &[u8],
+) -> tokio_rustls::client::TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls_pki_types::CertificateDer::from_pem_slice(root).unwrap()).unwrap();
     let mut config = rustls::ClientConfig::builder_with_provider(leno_identity::crypto_provider())
@@ -70,7 +73,7 @@ async fn say(address: SocketAddr, bytes: &[u8]) -> Result<(), tokio::time::error
 }
 
 /// Calls of gRPC on one connection; a new one where the server has ended it.
-struct Caller<Open> {
+pub(crate) struct Caller<Open> {
     open: Open,
     connection: Option<h2::client::SendRequest<Bytes>>,
 }
@@ -80,7 +83,7 @@ where
     Open: AsyncFn() -> Stream,
     Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    fn new(open: Open) -> Self {
+    pub(crate) fn new(open: Open) -> Self {
         Self { open, connection: None }
     }
 
@@ -98,7 +101,12 @@ where
     }
 
     /// The call's `grpc-status`; `None` where it was reset. It must end.
-    async fn call(&mut self, path: &str, token: Option<&[u8]>, body: Bytes) -> Option<String> {
+    pub(crate) async fn call(
+        &mut self,
+        path: &str,
+        token: Option<&[u8]>,
+        body: Bytes,
+    ) -> Option<String> {
         let mut request = http::Request::post(format!("http://control{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
@@ -128,7 +136,7 @@ where
 }
 
 /// One message as gRPC frames it.
-fn framed(message: &[u8]) -> Bytes {
+pub(crate) fn framed(message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(5 + message.len());
     framed.put_u8(0);
     framed.put_u32(u32::try_from(message.len()).unwrap());
@@ -137,7 +145,7 @@ fn framed(message: &[u8]) -> Bytes {
 }
 
 /// A proxy's first request, as one that means well sends it.
-fn greeting(variant: Variant) -> Vec<u8> {
+pub(crate) fn greeting(variant: Variant) -> Vec<u8> {
     let node = Node { id: "sidecar~127.0.0.1~a.default~x".into(), ..Node::default() };
     let type_url = ResourceType::Cluster.type_url().to_owned();
     Request { type_url, node: Some(node), ..Request::default() }.encode(variant)

@@ -17,7 +17,7 @@ use crate::served::{Everything, Served};
 const EVERYTHING: &str = include_str!("everything.yaml");
 
 /// The file's values, with routes and endpoints moved to where they are fetched from.
-fn everything() -> Everything {
+pub(crate) fn everything() -> Everything {
     let file = static_file::parse(EVERYTHING).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(file.unsupported, []);
     let mut everything = Everything { clusters: file.value.clusters, ..Everything::default() };
@@ -128,7 +128,7 @@ fn same<T: std::fmt::Debug + PartialEq>(mut found: Vec<T>, mut sent: Vec<T>, nam
 }
 
 /// Without what waits for secrets, which come from elsewhere: Envoy gives them fifteen seconds before it goes on.
-fn without_secrets(everything: &Everything) -> Everything {
+pub(crate) fn without_secrets(everything: &Everything) -> Everything {
     let mut everything = everything.clone();
     everything.listeners.retain(|listener| listener.name != "virtualInbound");
     for cluster in &mut everything.clusters {

@@ -9,6 +9,7 @@ mod cve;
 mod envoy;
 mod envoy_as_sidecar;
 mod envoy_takes_everything;
+mod limits;
 mod mesh;
 mod served;
 mod start;

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use leno_control::identity::{Identity, IdentityOptions};
-use leno_control::push::{Encoded, ProxyEntry, ProxyTable, Push, ResourceSet, Resources};
+use leno_control::limits::DiscoveryLimits;
+use leno_control::push::{
+    Admission, Encoded, ProxyEntry, ProxyTable, Push, ResourceSet, Resources,
+};
 use leno_core::config::{Cluster, ClusterLoadAssignment, Listener, RouteConfiguration};
 use leno_xds::server::Wanted;
 use leno_xds::{ByType, Node, ResourceType};
@@ -33,6 +36,7 @@ pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) socket: PathBuf,
     pub(crate) table: ProxyTable,
+    pub(crate) admission: Admission,
     _folder: tempfile::TempDir,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -61,6 +65,11 @@ fn encode<T>(values: &[T], name: fn(&T) -> &str, encode: fn(&T) -> Vec<u8>) -> A
 
 impl Served {
     pub(crate) fn start() -> Self {
+        Self::start_within(DiscoveryLimits::USUAL)
+    }
+
+    /// One that keeps other limits.
+    pub(crate) fn start_within(limits: DiscoveryLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = IdentityOptions {
             directory: folder.path().join("ca"),
@@ -72,6 +81,7 @@ impl Served {
         let push = Push {
             resources: Arc::clone(&fixed) as Arc<dyn Resources>,
             proxies: ProxyTable::new(),
+            admission: Admission::new(limits),
             identity: Identity::open(options, SystemTime::now()).unwrap(),
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -103,6 +113,7 @@ impl Served {
             address,
             socket,
             table: push.proxies,
+            admission: push.admission,
             _folder: folder,
             stop: Some(stop),
             thread: Some(thread),

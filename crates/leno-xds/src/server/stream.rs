@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Encoded, Wanted};
+use super::{Encoded, Held, Wanted};
 use crate::ResourceType;
 use crate::discovery::{Request, Resource, Variant};
 
@@ -16,7 +16,7 @@ pub(super) struct Stream {
     /// What the proxy was sent and has not been told to forget.
     sent: BTreeMap<Arc<str>, Encoded>,
     /// Names it asked for that do not exist, and was told so.
-    absent: BTreeSet<String>,
+    pub(super) absent: BTreeSet<String>,
     pub(super) in_flight: Option<InFlight>,
     /// The last revision sent, or known to need no message.
     pub(super) offered: u64,
@@ -92,10 +92,13 @@ impl Stream {
                 (Arc::from(name.as_str()), known)
             }));
         }
-        let before = (subscription.wildcard, subscription.names.clone());
+        let was_wildcard = subscription.wildcard;
+        let mut renamed = false;
         match variant {
             Variant::StateOfTheWorld => {
-                subscription.names = request.subscribe.iter().cloned().collect()
+                let names: BTreeSet<String> = request.subscribe.iter().cloned().collect();
+                renamed = names != subscription.names;
+                subscription.names = names;
             }
             Variant::Delta => {
                 subscription.names.extend(request.subscribe.iter().filter(|n| *n != "*").cloned())
@@ -114,7 +117,7 @@ impl Stream {
             }
         }
         for name in &request.unsubscribe {
-            subscription.names.remove(name);
+            renamed |= subscription.names.remove(name);
             subscription.wildcard &= name != "*";
             self.sent.remove(name.as_str());
             self.absent.remove(name);
@@ -127,15 +130,30 @@ impl Stream {
                 self.absent.remove(name);
             }
         }
-        let changed = before != (subscription.wildcard, subscription.names.clone())
-            || !request.subscribe.is_empty();
-        if variant == Variant::StateOfTheWorld && before.1 != subscription.names {
+        if variant == Variant::StateOfTheWorld && renamed {
             // What is newly named is sent with everything else; what is no longer named is forgotten.
-            let (wildcard, names) = (subscription.wildcard, subscription.names.clone());
+            let (wildcard, names) = (subscription.wildcard, &subscription.names);
             self.sent.retain(|name, _| wildcard || names.contains(&**name));
+            self.absent.retain(|name| names.contains(name));
             self.answered = false;
         }
-        first || changed
+        first || renamed || was_wildcard != subscription.wildcard || !request.subscribe.is_empty()
+    }
+
+    /// Counts what is kept here because the proxy said it, and for no other reason.
+    pub(super) fn add_to(&self, held: &mut Held) {
+        let named = self.subscription.iter().flat_map(|subscription| &subscription.names);
+        // Told to be there still when the stream began: the bytes never were ours to send.
+        let known = self.sent.iter().filter(|(_, sent)| sent.bytes.is_empty());
+        let known = known.map(|(name, sent)| name.len() + sent.version.len());
+        let refused = self
+            .refused
+            .iter()
+            .map(|(name, problems)| name.len() + problems.iter().map(String::len).sum::<usize>());
+        for bytes in named.map(String::len).chain(known).chain(refused) {
+            held.names += 1;
+            held.bytes += bytes;
+        }
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -184,9 +202,13 @@ impl Stream {
                 self.absent.remove(&resource.name);
             }
         }
+        let named = |name: &String| {
+            self.subscription.as_ref().is_some_and(|subscription| subscription.names.contains(name))
+        };
+        // Of what was not asked for by name nobody wants to hear again that it is not there.
+        self.absent.extend(change.removed.iter().filter(|name| named(name)).cloned());
         for name in &change.removed {
             self.sent.remove(name.as_str());
-            self.absent.insert(name.clone());
         }
     }
 

@@ -277,3 +277,48 @@ fn what_a_reconnecting_proxy_has_is_not_sent_again() {
     let resent: usize = pair.down.iter().map(|response| response.resources.len()).sum();
     assert_eq!(resent, 0);
 }
+
+#[test]
+fn what_came_and_went_leaves_nothing_behind() {
+    for variant in [Variant::Delta, Variant::StateOfTheWorld] {
+        let mut pair = Pair::new(variant);
+        for round in 0..40 {
+            pair.set(ResourceType::Cluster, &[(&format!("c{round}"), 1)]);
+            pair.settle();
+            assert_eq!(pair.server.held(), Held { names: 1, bytes: pair.server.held().bytes });
+        }
+        pair.set(ResourceType::Cluster, &[]);
+        pair.settle();
+        assert_eq!(pair.server.held(), Held::default(), "{variant:?}");
+        let absent: usize = pair.server.streams.iter().map(|(_, one)| one.absent.len()).sum();
+        assert_eq!(absent, 0, "{variant:?}");
+    }
+}
+
+#[test]
+fn what_a_proxy_says_is_counted() {
+    let type_url = ResourceType::Endpoint.type_url().to_owned();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let first = Request {
+        type_url: type_url.clone(),
+        subscribe: words(&["ab", "c"]),
+        initial_versions: vec![("gone".into(), "12".into())],
+        ..Request::default()
+    };
+    let mut server = Server::new(Variant::Delta);
+    server.request(&first);
+    assert_eq!(server.held(), Held { names: 3, bytes: 2 + 1 + 4 + 2 });
+    let sent = server.advance(&ByType::default(), 1);
+    assert_eq!(sent[0].removed, ["ab", "c"]);
+    let refusal = Request {
+        type_url: type_url.clone(),
+        nonce: sent[0].nonce.clone(),
+        error: Some("endpoints[x]: no".into()),
+        ..Request::default()
+    };
+    server.request(&refusal);
+    assert_eq!(server.held(), Held { names: 4, bytes: 9 + 1 + 16 });
+    let names = words(&["ab", "c", "gone", "x"]);
+    server.request(&Request { type_url, unsubscribe: names, ..Request::default() });
+    assert_eq!(server.held(), Held::default());
+}
