@@ -124,6 +124,13 @@ facts! {
     UpstreamRemotePort = "UPSTREAM_REMOTE_PORT",
     UpstreamLocalAddressWithoutPort = "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
     UpstreamLocalPort = "UPSTREAM_LOCAL_PORT",
+    ResponseFlagsLong = "RESPONSE_FLAGS_LONG",
+    StreamId = "STREAM_ID",
+    TraceId = "TRACE_ID",
+    UpstreamProtocol = "UPSTREAM_PROTOCOL",
+    UpstreamRequestAttemptCount = "UPSTREAM_REQUEST_ATTEMPT_COUNT",
+    AccessLogType = "ACCESS_LOG_TYPE",
+    DownstreamDirectRemotePort = "DOWNSTREAM_DIRECT_REMOTE_PORT",
     Nothing = "DYNAMIC_METADATA",
 }
 

@@ -115,7 +115,14 @@ impl Logged<'_> {
             Fact::BytesReceived => return Value::Number(record.bytes_received),
             Fact::BytesSent => return Value::Number(record.bytes_sent),
             Fact::Duration => return Value::Number(milliseconds(record.duration)),
-            Fact::ResponseFlags if record.response_flags.is_empty() => return Value::Text(b"-"),
+            Fact::UpstreamRequestAttemptCount => {
+                let attempts = Some(record.upstream_attempts).filter(|attempts| *attempts != 0);
+                return attempts.map_or(Value::Nothing, |count| Value::Number(count.into()));
+            }
+            Fact::ResponseFlags | Fact::ResponseFlagsLong if record.response_flags.is_empty() => {
+                return Value::Text(b"-");
+            }
+            Fact::StreamId => return record.request_id.map_or(Value::Nothing, Value::Text),
             Fact::UpstreamHost | Fact::UpstreamRemoteAddress => {
                 return address(record.upstream_host);
             }
@@ -129,8 +136,13 @@ impl Logged<'_> {
             Fact::UpstreamLocalPort => return port(record.upstream_local_address),
             Fact::DownstreamLocalPort => return port(record.downstream_local_address),
             Fact::DownstreamRemotePort => return port(remote()),
+            Fact::DownstreamDirectRemotePort => return port(record.downstream_remote_address),
             Fact::Hostname => return Value::Text(surroundings::hostname()),
             Fact::Protocol => record.protocol,
+            Fact::UpstreamProtocol => record.upstream_protocol,
+            Fact::AccessLogType => {
+                Some(if self.heads.is_some() { "DownstreamEnd" } else { "TcpConnectionEnd" })
+            }
             Fact::ResponseCodeDetails => record.response_code_details,
             Fact::RouteName => record.route_name,
             Fact::UpstreamCluster | Fact::UpstreamClusterRaw => record.upstream_cluster,
@@ -141,6 +153,8 @@ impl Logged<'_> {
             Fact::RequestedServerName => record.requested_server_name,
             Fact::Nothing => None,
             Fact::ResponseFlags
+            | Fact::ResponseFlagsLong
+            | Fact::TraceId
             | Fact::ResponseDuration
             | Fact::ResponseTxDuration
             | Fact::GrpcStatus
@@ -163,6 +177,11 @@ impl Logged<'_> {
                 let part = |part: &'static str| out.extend_from_slice(part.as_bytes());
                 return record.response_flags.each_part(part);
             }
+            Fact::ResponseFlagsLong => {
+                let part = |part: &'static str| out.extend_from_slice(part.as_bytes());
+                return record.response_flags.each_name_part(part);
+            }
+            Fact::TraceId => return record.trace_id.into_iter().for_each(|id| trace_id(id, out)),
             Fact::UpstreamRemoteAddressWithoutPort => record.upstream_host,
             Fact::UpstreamLocalAddressWithoutPort => record.upstream_local_address,
             Fact::DownstreamLocalAddressWithoutPort => record.downstream_local_address,
@@ -183,6 +202,13 @@ fn address(address: Option<SocketAddr>) -> Value<'static> {
 
 fn port(address: Option<SocketAddr>) -> Value<'static> {
     address.map_or(Value::Nothing, |address| Value::Number(address.port().into()))
+}
+
+/// As W3C Trace Context writes it: 32 digits.
+pub(crate) fn trace_id(id: u128, out: &mut Vec<u8>) {
+    for digit in (0..32).rev() {
+        out.push(b"0123456789abcdef"[(id >> (4 * digit)) as usize & 0xf]);
+    }
 }
 
 fn milliseconds(duration: Duration) -> u64 {

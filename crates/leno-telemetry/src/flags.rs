@@ -21,6 +21,12 @@ macro_rules! flags {
             pub fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)* }
             }
+
+            /// Envoy's long name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant),)* }
+            }
         }
     };
 }
@@ -119,7 +125,20 @@ impl ResponseFlags {
     }
 
     /// The codes joined by commas, or `-`.
-    pub fn each_part(self, mut part: impl FnMut(&'static str)) {
+    pub fn each_part(self, part: impl FnMut(&'static str)) {
+        self.each_joined(ResponseFlag::code, part);
+    }
+
+    /// The long names joined by commas, or `-`.
+    pub fn each_name_part(self, part: impl FnMut(&'static str)) {
+        self.each_joined(ResponseFlag::name, part);
+    }
+
+    fn each_joined(
+        self,
+        text: impl Fn(ResponseFlag) -> &'static str,
+        mut part: impl FnMut(&'static str),
+    ) {
         if self.is_empty() {
             return part("-");
         }
@@ -127,7 +146,7 @@ impl ResponseFlags {
             if index > 0 {
                 part(",");
             }
-            part(flag.code());
+            part(text(flag));
         }
     }
 }

@@ -54,6 +54,12 @@ pub struct AccessRecord<'a> {
     pub peer: Option<&'a str>,
     /// SPIFFE id of the endpoint.
     pub upstream_peer: Option<&'a str>,
+    /// What was spoken to the endpoint.
+    pub upstream_protocol: Option<&'static str>,
+    /// Requests and attempts to connect, the first included; 0 where none was made.
+    pub upstream_attempts: u32,
+    /// The trace that the exchange is part of, where the proxy takes part in tracing.
+    pub trace_id: Option<u128>,
 }
 
 impl AccessRecord<'_> {
@@ -91,6 +97,9 @@ impl AccessRecord<'_> {
             blame_detail: None,
             peer: None,
             upstream_peer: None,
+            upstream_protocol: None,
+            upstream_attempts: 0,
+            trace_id: None,
         }
     }
 }

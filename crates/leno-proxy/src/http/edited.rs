@@ -104,6 +104,14 @@ impl<'a> Edited<'a> {
             Fact::DownstreamDirectRemoteAddressWithoutPort => {
                 format::ip(self.facts.peer.ip(), out);
             }
+            Fact::DownstreamDirectRemotePort => {
+                format::decimal(self.facts.peer.port().into(), out);
+            }
+            Fact::StreamId => {
+                out.extend_from_slice(self.request_value("x-request-id").unwrap_or_default());
+            }
+            // Envoy's word for what is no log.
+            Fact::AccessLogType => out.extend_from_slice(b"NotSet"),
             Fact::DownstreamLocalAddress => format::address(self.facts.destination, out),
             Fact::DownstreamLocalAddressWithoutPort => {
                 format::ip(self.facts.destination.ip(), out);
@@ -116,6 +124,10 @@ impl<'a> Edited<'a> {
             Fact::ResponseCode
             | Fact::ResponseCodeDetails
             | Fact::ResponseFlags
+            | Fact::ResponseFlagsLong
+            | Fact::TraceId
+            | Fact::UpstreamProtocol
+            | Fact::UpstreamRequestAttemptCount
             | Fact::RouteName
             | Fact::UpstreamCluster
             | Fact::UpstreamClusterRaw

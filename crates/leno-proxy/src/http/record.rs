@@ -52,6 +52,8 @@ pub(crate) struct Record {
     is_upstream_mutual: bool,
     transport_failure: Option<String>,
     trace: Option<Trace>,
+    attempts: u32,
+    upstream_protocol: Option<&'static str>,
 }
 
 impl Record {
@@ -73,12 +75,14 @@ impl Record {
     /// An endpoint was picked for an attempt.
     pub(super) fn attempted(&mut self, endpoint: &Arc<Endpoint>) {
         self.endpoint = Some(Arc::clone(endpoint));
+        self.attempts += 1;
         (self.upstream_local, self.upstream_peer, self.transport_failure) = (None, None, None);
     }
 
     pub(super) fn connected(&mut self, link: &Link, party: PartyId, now: Instant) {
         self.party = party;
         self.upstream_local = link.local();
+        self.upstream_protocol = Some(link.protocol());
         self.upstream_peer.clone_from(&link.proof().peer);
         self.is_upstream_mutual = link.proof().is_mutual;
         self.sent_at = Some(now);
@@ -217,6 +221,10 @@ impl Record {
     fn response_duration(&self, started: Instant) -> Option<Duration> {
         let (sent, took) = self.sent_at.zip(self.service_time)?;
         Some((sent + took).saturating_duration_since(started))
+    }
+
+    fn trace_id(&self) -> Option<u128> {
+        self.trace.map(|trace| trace.id())
     }
 
     /// How a gRPC call ended: by its own status, or what stands for the HTTP status.

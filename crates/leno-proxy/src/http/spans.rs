@@ -19,6 +19,13 @@ pub(super) struct Trace {
     parent: Option<u64>,
 }
 
+impl Trace {
+    /// The trace itself.
+    pub(super) fn id(&self) -> u128 {
+        self.context.trace_id
+    }
+}
+
 /// Continues the trace that the request came with, or begins one; the next hop is told.
 pub(super) fn begin(session: &mut Session) {
     let Some(exporter) = &session.exporter else { return };

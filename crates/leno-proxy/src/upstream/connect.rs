@@ -110,6 +110,14 @@ impl Link {
         }
     }
 
+    /// As Envoy writes it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self {
+            Self::Exclusive(_) => "HTTP/1.1",
+            Self::Shared(_) => "HTTP/2",
+        }
+    }
+
     /// Our address.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         match self {

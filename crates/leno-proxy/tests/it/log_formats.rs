@@ -13,16 +13,19 @@ const TEXT: &str = "%START_TIME(%Y-%m)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PAT
     %REQ(:AUTHORITY)% %RESP(X-TWO)% %RESP(x-none?x-two):1% %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_CLUSTER% \
     %UPSTREAM_CLUSTER_RAW% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT% \
     %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %GRPC_STATUS% %GRPC_STATUS_NUMBER% %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% \
-    %DOWNSTREAM_PEER_URI_SAN% %REQUESTED_SERVER_NAME% %ROUTE_NAME% %DYNAMIC_METADATA(a:b)% 100%%\\n";
+    %DOWNSTREAM_PEER_URI_SAN% %REQUESTED_SERVER_NAME% %ROUTE_NAME% %RESPONSE_FLAGS_LONG% %STREAM_ID% \
+    %TRACE_ID% %UPSTREAM_PROTOCOL% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %ACCESS_LOG_TYPE% %DYNAMIC_METADATA(a:b)% 100%%\\n";
 
 const JSON: &str = "{code: \"%RESPONSE_CODE%\", flags: \"%RESPONSE_FLAGS%\", none: \"%REQ(x-none)%\", \
     mixed: \"%REQ(x-none)%/%REQ(:method)%\", agent: \"%REQ(user-agent)%\", received: \"%BYTES_RECEIVED%\", \
     nested: {path: \"%REQ(:path)%\", none: \"%ROUTE_NAME%%REQ(x-none)%\", fixed: text, yes: true, three: 3}, \
     port: \"%UPSTREAM_REMOTE_PORT%\", call: \"%GRPC_STATUS_NUMBER%\", \
-    list: [\"%PROTOCOL%\", \"%REQ(x-none)%\"], sni: \"%REQUESTED_SERVER_NAME%\", cut: \"%REQ(:path):3%\"}";
+    list: [\"%PROTOCOL%\", \"%REQ(x-none)%\"], sni: \"%REQUESTED_SERVER_NAME%\", tries: \"%UPSTREAM_REQUEST_ATTEMPT_COUNT%\", stream: \"%STREAM_ID%\", \
+    trace: \"%TRACE_ID%\", spoken: \"%UPSTREAM_PROTOCOL%\", cut: \"%REQ(:path):3%\"}";
 
 const REQUESTS: [&str; 2] = [
-    "GET /a?b=c HTTP/1.1\r\nHost: some.host\r\nUser-Agent: it \"quoted\"\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n",
+    "GET /a?b=c HTTP/1.1\r\nHost: some.host\r\nUser-Agent: it \"quoted\"\r\nX-Forwarded-For: 192.0.2.9\r\n\
+     X-Request-Id: 7f3c9a52-1b1e-4c60-9a6e-0123456789ab\r\n\r\n",
     "POST /b HTTP/1.1\r\nHost: some.host\r\nContent-Length: 5\r\n\r\nhello",
 ];
 
@@ -65,6 +68,20 @@ fn json_has_the_keys_values_and_types_that_envoy_writes() {
         assert_eq!(ours, theirs, "{format}");
         assert_eq!(ours[0]["code"], 200, "a number stays one");
     }
+}
+
+#[test]
+fn what_was_never_connected_is_told_as_envoy_tells_it() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let format = "log_format: { text_format: \"%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% \
+        %UPSTREAM_PROTOCOL% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %ACCESS_LOG_TYPE%\\n\" }";
+    let Some(pair) = Pair::start(|path| file(nobody, &log(path, format))) else { return };
+    for address in pair.addresses {
+        assert!(Peer::connect(address).call(REQUESTS[0]).starts_with("HTTP/1.1 503"));
+    }
+    let [ours, theirs] = pair.logged(1);
+    assert_eq!(ours, theirs);
+    assert_eq!(ours, ["503 UF UpstreamConnectionFailure - 1 DownstreamEnd"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::envoy::{self, PATIENCE, Pair};
 use crate::origin::{Peer, answering};
 
 /// What is put into requests: header and value. `ENV` is set by nobody.
-const IN_REQUESTS: [(&str, &str); 21] = [
+const IN_REQUESTS: [(&str, &str); 23] = [
     ("x-t-literal", "100%% plain"),
     ("x-t-req", "%REQ(x-one)%"),
     ("x-t-or", "%REQ(x-none?X-One)%"),
@@ -29,11 +29,13 @@ const IN_REQUESTS: [(&str, &str); 21] = [
     ("x-t-route", "%ROUTE_NAME%"),
     ("x-t-cluster", "%UPSTREAM_CLUSTER%"),
     ("x-t-upstream", "[%UPSTREAM_HOST%]"),
+    ("x-t-stream", "[%STREAM_ID%]"),
+    ("x-t-type", "[%ACCESS_LOG_TYPE%]"),
     ("x-t-year", "%START_TIME(%Y-%m)%"),
 ];
 
 /// What is put into responses.
-const IN_RESPONSES: [(&str, &str); 7] = [
+const IN_RESPONSES: [(&str, &str); 10] = [
     ("x-t-code", "%RESPONSE_CODE%"),
     ("x-t-resp", "%RESP(x-two)% %RESP(x-none?x-two)%"),
     ("x-t-req", "%REQ(x-one)%"),
@@ -41,6 +43,9 @@ const IN_RESPONSES: [(&str, &str); 7] = [
     ("x-t-flags", "%RESPONSE_FLAGS%"),
     ("x-t-upstream", "%UPSTREAM_HOST%"),
     ("x-t-cluster", "%UPSTREAM_CLUSTER%"),
+    ("x-t-long", "%RESPONSE_FLAGS_LONG%"),
+    ("x-t-spoken", "%UPSTREAM_PROTOCOL%"),
+    ("x-t-tries", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
 ];
 
 /// A file with this connection manager: everything goes to `origin`, and both directions are edited.

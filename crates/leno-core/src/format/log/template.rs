@@ -207,6 +207,8 @@ impl Fact {
                 | Self::UpstreamLocalPort
                 | Self::DownstreamRemotePort
                 | Self::DownstreamLocalPort
+                | Self::DownstreamDirectRemotePort
+                | Self::UpstreamRequestAttemptCount
         )
     }
 
@@ -217,6 +219,10 @@ impl Fact {
                 self,
                 Self::Protocol
                     | Self::ResponseFlags
+                    | Self::ResponseFlagsLong
+                    | Self::TraceId
+                    | Self::UpstreamProtocol
+                    | Self::AccessLogType
                     | Self::GrpcStatus
                     | Self::GrpcStatusSnake
                     | Self::UpstreamRemoteAddressWithoutPort

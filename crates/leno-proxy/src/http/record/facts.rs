@@ -9,6 +9,7 @@ use leno_telemetry::attribute_key as key;
 use leno_telemetry::span::Attributes;
 
 use super::Record;
+use crate::access_log::trace_id;
 use crate::upstream::cluster::ClusterState;
 
 impl Record {
@@ -68,6 +69,16 @@ impl Record {
                 let Some(address) = self.upstream_local else { return };
                 return write_part(address, fact == Fact::UpstreamLocalPort, out);
             }
+            Fact::ResponseFlagsLong => {
+                return self.flags.each_name_part(|part| out.extend_from_slice(part.as_bytes()));
+            }
+            Fact::UpstreamRequestAttemptCount if self.attempts != 0 => {
+                return format::decimal(self.attempts.into(), out);
+            }
+            Fact::TraceId => {
+                return self.trace_id().into_iter().for_each(|id| trace_id(id, out));
+            }
+            Fact::UpstreamProtocol => self.upstream_protocol,
             Fact::ResponseCodeDetails => self.details(),
             Fact::RouteName => self.route.as_deref(),
             Fact::UpstreamPeerUriSan => self.upstream_peer.as_deref(),

@@ -97,6 +97,9 @@ impl Session {
             blame: record.blame,
             blame_detail: record.blame.and(record.details()),
             upstream_peer: record.upstream_peer.as_deref(),
+            upstream_protocol: record.upstream_protocol,
+            upstream_attempts: record.attempts,
+            trace_id: record.trace_id(),
             peer: self.facts.proof.peer.as_deref(),
             ..AccessRecord::at(self.worker.telemetry.wall_clock(started))
         };
