@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::json::{escaped, odd_bytes};
+use super::json::{escaped, is_plain, odd_bytes};
 use super::numbers::{self, Text};
 
 /// How much room is made at once.
@@ -16,21 +16,20 @@ pub(super) struct Line<'b> {
     at: usize,
 }
 
-/// A piece that never changes, as it is copied: in words, the last one filled up.
+/// A piece that never changes, as it is copied: a whole word of which it is the beginning, and what does not fit in that.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Piece {
-    words: Box<[[u8; WORD]]>,
+    word: [u8; WORD],
     length: usize,
+    rest: Box<[u8]>,
 }
 
 impl Piece {
     pub(super) fn new(text: &[u8]) -> Self {
-        let word = |chunk: &[u8]| {
-            let mut word = [0; WORD];
-            word[..chunk.len()].copy_from_slice(chunk);
-            word
-        };
-        Self { words: text.chunks(WORD).map(word).collect(), length: text.len() }
+        let (first, rest) = text.split_at(text.len().min(WORD));
+        let mut word = [0; WORD];
+        word[..first.len()].copy_from_slice(first);
+        Self { word, length: first.len(), rest: rest.into() }
     }
 }
 
@@ -56,29 +55,39 @@ impl<'b> Line<'b> {
         self.out[at] = byte;
     }
 
+    #[inline]
     pub(super) fn byte(&mut self, byte: u8) {
         self.make_room(1);
         self.out[self.at] = byte;
         self.at += 1;
     }
 
+    #[inline]
     pub(super) fn piece(&mut self, piece: &Piece) {
-        self.make_room(piece.words.len() * WORD);
-        let (places, _) = self.out[self.at..].as_chunks_mut::<WORD>();
-        for (place, word) in places.iter_mut().zip(&piece.words) {
-            *place = *word;
+        self.word(&piece.word, piece.length);
+        if !piece.rest.is_empty() {
+            self.appended(|out| out.extend_from_slice(&piece.rest));
         }
-        self.at += piece.length;
     }
 
     /// So many bytes of a word.
+    #[inline]
     fn word(&mut self, word: &[u8; WORD], length: usize) {
         self.make_room(WORD);
         self.out[self.at..self.at + WORD].copy_from_slice(word);
         self.at += length;
     }
 
+    /// JSON's word for what is not there.
+    pub(super) fn null(&mut self) {
+        const NULL: &[u8; 4] = b"null";
+        self.make_room(NULL.len());
+        self.out[self.at..self.at + NULL.len()].copy_from_slice(NULL);
+        self.at += NULL.len();
+    }
+
     /// A string of JSON but for its quotation marks.
+    #[inline]
     pub(super) fn string(&mut self, text: &[u8]) {
         self.make_room(text.len());
         let place = &mut self.out[self.at..self.at + text.len()];
@@ -90,6 +99,7 @@ impl<'b> Line<'b> {
     }
 
     #[cold]
+    #[inline(never)]
     fn escaped(&mut self, text: &[u8]) {
         self.appended(|out| escaped(text, out));
     }
@@ -104,15 +114,22 @@ impl<'b> Line<'b> {
 
     /// What was written behind this place is a string of JSON, not yet escaped.
     pub(super) fn escape_from(&mut self, start: usize) {
-        let value = self.out[start..self.at].to_vec();
-        self.at = start;
-        self.string(&value);
+        if !is_plain(&self.out[start..self.at]) {
+            let value = self.out[start..self.at].to_vec();
+            self.at = start;
+            self.escaped(&value);
+        }
     }
 
+    #[inline]
     pub(super) fn number(&mut self, value: u64) {
         if value < 10 {
             return self.byte(b'0' + value as u8);
         }
+        self.digits(value);
+    }
+
+    fn digits(&mut self, value: u64) {
         match u16::try_from(value) {
             Ok(value) => {
                 let mut text = Text::default();
@@ -140,6 +157,7 @@ impl<'b> Line<'b> {
         self.at += text.len();
     }
 
+    #[inline]
     fn make_room(&mut self, bytes: usize) {
         if self.out.len() - self.at < bytes {
             self.grow(bytes);
@@ -160,6 +178,7 @@ impl Drop for Line<'_> {
 
 /// Copies a text to a place of its length, and tells whether every byte is one that JSON takes as it is. Of a length that
 /// is no multiple of a word's the last bytes are copied twice.
+#[inline]
 fn copy(text: &[u8], place: &mut [u8]) -> bool {
     if let (Some(last), Some(end)) = (text.last_chunk::<16>(), place.last_chunk_mut::<16>()) {
         let mut odd = [0; 16];

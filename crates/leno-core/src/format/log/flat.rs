@@ -58,10 +58,10 @@ impl Flat {
             one.append(exchange, &mut line);
             match one.form {
                 _ if line.at() == value_start && omit_empty => line.back_to(before),
-                Form::Number if line.at() == value_start => line.string(b"null"),
+                Form::Number if line.at() == value_start => line.null(),
                 Form::Clean | Form::Text if line.at() == value_start => {
                     line.back_to(value_start - 1);
-                    line.string(b"null");
+                    line.null();
                 }
                 Form::Number => {}
                 Form::Clean | Form::Text => line.byte(b'"'),
@@ -73,36 +73,45 @@ impl Flat {
             // Instead of the comma before the first key, whichever that is.
             line.set(start, b'{');
         }
-        line.string(b"}");
+        line.byte(b'}');
         line.byte(b'\n');
     }
 }
 
 impl One {
     /// The value as it stands between quotation marks, if it has them; nothing where there is none.
+    #[inline]
     fn append<E: Exchange + ?Sized>(&self, exchange: &E, line: &mut Line<'_>) {
-        let start = line.at();
-        let value =
-            if self.length_max.is_none() { exchange.value(&self.operator) } else { Value::Written };
-        match (value, &self.operator) {
-            (Value::Nothing, _) => {}
-            (Value::Text(text), _) => line.string(text),
-            (Value::Number(number), _) => line.number(number),
-            (Value::Address(address), _) => line.address(address),
-            (Value::Time(at), Operator::StartTime(format)) if format.is_clean() => {
-                format.write_to(at, line);
-            }
-            (Value::Time(_) | Value::Written, operator) => {
-                line.appended(|out| {
-                    exchange.write(operator, out);
-                    if let Some(max) = self.length_max {
-                        out.truncate(start + max);
-                    }
-                });
-                if self.form == Form::Text {
-                    line.escape_from(start);
+        if self.length_max.is_some() {
+            return self.append_written(exchange, line);
+        }
+        match exchange.value(&self.operator) {
+            Value::Nothing => {}
+            Value::Text(text) => line.string(text),
+            Value::Number(number) => line.number(number),
+            Value::Address(address) => line.address(address),
+            Value::Time(at) => match &self.operator {
+                Operator::StartTime(format) if self.form == Form::Clean => {
+                    format.write_to(at, line);
                 }
+                _ => self.append_written(exchange, line),
+            },
+            Value::Written => self.append_written(exchange, line),
+        }
+    }
+
+    /// The same of what the exchange writes by itself, or what is cut.
+    #[inline(never)]
+    fn append_written<E: Exchange + ?Sized>(&self, exchange: &E, line: &mut Line<'_>) {
+        let start = line.at();
+        line.appended(|out| {
+            exchange.write(&self.operator, out);
+            if let Some(max) = self.length_max {
+                out.truncate(start + max);
             }
+        });
+        if self.form == Form::Text {
+            line.escape_from(start);
         }
     }
 }

@@ -84,27 +84,27 @@ const LOOKUP_BITS: u32 = 12;
 struct Step {
     /// The second is zero when it is not complete.
     symbols: [u8; 2],
-    /// Bits of the first symbol; 0 when it is longer than the window.
-    first_bits: u8,
-    /// Bits of both, or of the first when the second is not complete.
-    all_bits: u8,
+    /// Eight for each symbol that is complete; 0 when the first is longer than the window.
+    text_bits: u8,
+    /// Bits of their codes.
+    code_bits: u8,
 }
 
 static STEPS: [Step; 1 << LOOKUP_BITS] = steps();
 
 const fn steps() -> [Step; 1 << LOOKUP_BITS] {
-    let mut steps = [Step { symbols: [0; 2], first_bits: 0, all_bits: 0 }; 1 << LOOKUP_BITS];
+    let mut steps = [Step { symbols: [0; 2], text_bits: 0, code_bits: 0 }; 1 << LOOKUP_BITS];
     let mut index = 0;
     while index < steps.len() {
         let window = (index as u32) << (32 - LOOKUP_BITS);
         let (first, bits) = symbol(window);
         if bits <= LOOKUP_BITS {
             let (second, more) = symbol(window << bits);
-            let both = bits + more <= LOOKUP_BITS;
-            steps[index] = Step {
-                symbols: [first as u8, if both { second as u8 } else { 0 }],
-                first_bits: bits as u8,
-                all_bits: (if both { bits + more } else { bits }) as u8,
+            steps[index] = if bits + more <= LOOKUP_BITS {
+                let symbols = [first as u8, second as u8];
+                Step { symbols, text_bits: 16, code_bits: (bits + more) as u8 }
+            } else {
+                Step { symbols: [first as u8, 0], text_bits: 8, code_bits: bits as u8 }
             };
         }
         index += 1;
@@ -161,20 +161,24 @@ impl Window<'_> {
     /// Decodes of more than 56 bits what takes four looks, and tells how many symbols that are; `None` for one that no
     /// text may contain.
     fn decode(&mut self, out: &mut [u8]) -> Option<usize> {
-        let (mut word, mut symbols) = (0_u64, 0);
+        let (mut bits, mut have) = (self.bits, self.have);
+        let (mut word, mut text_bits, mut is_long) = (0_u64, 0_u32, false);
         for _ in 0..4 {
-            let step = STEPS[(self.bits >> (64 - LOOKUP_BITS)) as usize];
-            if step.first_bits == 0 {
-                out[..8].copy_from_slice(&word.to_le_bytes());
-                return self.decode_long(out, symbols);
+            let step = STEPS[(bits >> (64 - LOOKUP_BITS)) as usize];
+            if step.text_bits == 0 {
+                is_long = true;
+                break;
             }
-            word |= u64::from(u16::from_le_bytes(step.symbols)) << (8 * symbols);
-            symbols += 1 + usize::from(step.all_bits != step.first_bits);
-            self.skip(step.all_bits.into());
+            word |= u64::from(u16::from_le_bytes(step.symbols)) << text_bits;
+            text_bits += u32::from(step.text_bits);
+            bits <<= step.code_bits;
+            have -= u32::from(step.code_bits);
         }
+        (self.bits, self.have) = (bits, have);
+        let symbols = text_bits as usize / 8;
         // Zeros behind the symbols are written over by the next ones.
         out[..8].copy_from_slice(&word.to_le_bytes());
-        Some(symbols)
+        if is_long { self.decode_long(out, symbols) } else { Some(symbols) }
     }
 
     /// Decodes one symbol that is longer than a look, behind others, if all of it is there.
@@ -209,10 +213,10 @@ fn decode_into(input: &[u8], out: &mut [u8]) -> Option<usize> {
 fn decode_end(mut bits: u64, mut have: u32, out: &mut [u8], mut written: usize) -> Option<usize> {
     while have >= LENGTH_MIN as u32 {
         let step = STEPS[(bits >> (64 - LOOKUP_BITS)) as usize];
-        if step.first_bits != 0 && u32::from(step.all_bits) <= have {
+        if step.text_bits != 0 && u32::from(step.code_bits) <= have {
             out[written..written + 2].copy_from_slice(&step.symbols);
-            written += 1 + usize::from(step.all_bits != step.first_bits);
-            (bits, have) = (bits << step.all_bits, have - u32::from(step.all_bits));
+            written += usize::from(step.text_bits / 8);
+            (bits, have) = (bits << step.code_bits, have - u32::from(step.code_bits));
             continue;
         }
         let (symbol, length) = symbol((bits >> 32) as u32);
