@@ -8,11 +8,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
-use leno_core::cluster::Cluster;
-use leno_core::config::{ClusterLoadAssignment, Discovery, ListenerAddress, UpstreamTransport};
-use leno_core::endpoint::EndpointSet;
+use leno_core::config::{ClusterLoadAssignment, ListenerAddress, UpstreamTransport};
 use leno_core::problem::Problem;
 use leno_core::snapshot::{Resources, Snapshot};
 use tokio::sync::watch;
@@ -22,8 +20,10 @@ use crate::listener::socket::Inherited;
 use crate::tls::OWN_SVID;
 use crate::upstream::cluster::SharedCluster;
 
+mod endpoints;
 mod sockets;
 
+use endpoints::compile_endpoints;
 pub(crate) use sockets::Sockets;
 use sockets::Wanted;
 
@@ -262,49 +262,6 @@ impl Publisher {
         Ok(())
     }
 
-    /// Gives every cluster that asked for `assignment` its endpoints.
-    ///
-    /// # Errors
-    /// Every problem; the endpoints before stay in force.
-    pub fn publish_endpoints(&self, assignment: ClusterLoadAssignment) -> Result<(), Refused> {
-        let mut state = self.lock();
-        let assignment = Arc::new(assignment);
-        let current = self.in_force();
-        let mut compiled = Vec::new();
-        for (cluster, shared) in current.snapshot.clusters().iter().zip(&current.clusters) {
-            if cluster.eds_name() != Some(assignment.cluster_name.as_str()) {
-                continue;
-            }
-            let previous = shared.endpoints.load();
-            let set = EndpointSet::compile(cluster, &assignment, Some(&previous), Instant::now())
-                .map_err(Refused::Problems)?;
-            compiled.push((shared, set));
-        }
-        for (shared, set) in compiled {
-            shared.endpoints.store(Arc::new(set));
-        }
-        state.assignments.insert(assignment.cluster_name.clone(), assignment);
-        Ok(())
-    }
-
-    /// Gives one cluster endpoints that were found in another way (names resolved).
-    pub(crate) fn publish_resolved(
-        &self,
-        cluster: &str,
-        assignment: ClusterLoadAssignment,
-    ) -> Result<(), Refused> {
-        let current = self.in_force();
-        let found = current.snapshot.clusters().iter().zip(&current.clusters);
-        for (cluster, shared) in found.filter(|(known, _)| known.name().as_str() == cluster) {
-            let previous = shared.endpoints.load();
-            let assignment = Arc::new(assignment.clone());
-            let set = EndpointSet::compile(cluster, &assignment, Some(&previous), Instant::now())
-                .map_err(Refused::Problems)?;
-            shared.endpoints.store(Arc::new(set));
-        }
-        Ok(())
-    }
-
     /// Every listening socket, for another process.
     pub(crate) fn sockets(&self) -> io::Result<Vec<(Entry, OwnedFd)>> {
         let _unchanged = self.lock();
@@ -375,35 +332,4 @@ impl Publisher {
         }
         Ok(sockets)
     }
-}
-
-/// The endpoint sets to store: `None` leaves a cluster's as they are.
-fn compile_endpoints(
-    state: &State,
-    snapshot: &Snapshot,
-) -> Result<Vec<Option<EndpointSet>>, Refused> {
-    let mut problems = Vec::new();
-    let mut sets = Vec::new();
-    for cluster in snapshot.clusters() {
-        let set = compile_set(state, cluster).transpose();
-        sets.push(set.unwrap_or_else(|mut found| {
-            problems.append(&mut found);
-            None
-        }));
-    }
-    if problems.is_empty() { Ok(sets) } else { Err(Refused::Problems(problems)) }
-}
-
-fn compile_set(state: &State, cluster: &Arc<Cluster>) -> Option<Result<EndpointSet, Vec<Problem>>> {
-    let name = cluster.name().as_str();
-    let assignment = match &cluster.source().discovery {
-        Discovery::Static(assignment) => Arc::clone(assignment),
-        Discovery::Eds { .. } => Arc::clone(state.assignments.get(cluster.eds_name()?)?),
-        Discovery::StrictDns(_)
-        | Discovery::LogicalDns(_)
-        | Discovery::OriginalDst { .. }
-        | Discovery::DynamicForwardProxy => return None,
-    };
-    let previous = state.shared.get(name).map(|shared| shared.endpoints.load_full());
-    Some(EndpointSet::compile(cluster, &assignment, previous.as_deref(), Instant::now()))
 }

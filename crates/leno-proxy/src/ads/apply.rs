@@ -5,29 +5,30 @@
 //! arrive: an ACK means "in force". Endpoints and names take a shorter road. What is wrong gives way alone
 //! ([`super::give_way`]): the rest of a response is in force when it is refused.
 
+mod received;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use leno_core::config::{ClusterLoadAssignment, Discovery, NetworkFilter, RouteSource};
+use leno_core::config::ClusterLoadAssignment;
 use leno_core::snapshot::Resources;
 use leno_xds::client::{Client, Update};
 use leno_xds::discovery::{Request, Response, Variant};
 use leno_xds::name_table::decode_name_table;
-use leno_xds::{ByType, Decoded, Node, Problem, ResourceType};
+use leno_xds::{ByType, Node, ResourceType};
 use tokio::time::{Instant, sleep_until};
 
+pub(super) use self::received::rds_names;
+use self::received::{Refusals, change, decode_all, eds_names, lines_of};
 use super::give_way::{Place, give_way, places};
 use crate::dns::{Entry, SharedTable, Table};
 use crate::publish::{Publisher, Refused};
 
 /// Clusters from which on what a change leaves behind is worth giving back.
 const LARGE: usize = 500;
-
-/// What is wrong with one resource, line by line.
-type Refusals = BTreeMap<String, Vec<String>>;
 
 /// How long a change waits for what it refers to; Envoy's initial fetch timeout.
 const WARM: Duration = Duration::from_secs(15);
@@ -331,72 +332,5 @@ impl Apply {
         let mut routes = rds_names(&whole).into_iter();
         endpoints.all(|name| self.endpoints.contains_key(&name))
             && routes.all(|name| whole.routes.contains_key(&name))
-    }
-}
-
-fn eds_names(resources: &Resources) -> BTreeSet<String> {
-    let clusters = resources.clusters.values();
-    let named = clusters.filter_map(|cluster| match &cluster.discovery {
-        Discovery::Eds { service_name } => {
-            Some(service_name.as_ref().unwrap_or(&cluster.name).clone())
-        }
-        _ => None,
-    });
-    named.collect()
-}
-
-pub(super) fn rds_names(resources: &Resources) -> BTreeSet<String> {
-    let chains = resources
-        .listeners
-        .values()
-        .flat_map(|listener| listener.filter_chains.iter().chain(&listener.default_filter_chain));
-    let named = chains.filter_map(|chain| match &chain.filter {
-        NetworkFilter::Http(manager) => match &manager.routes {
-            RouteSource::Rds(name) => Some(name.clone()),
-            RouteSource::Inline(_) => None,
-        },
-        NetworkFilter::Tcp(_) => None,
-    });
-    named.collect()
-}
-
-type Decode<T> = fn(&[u8]) -> Result<Decoded<T>, Vec<Problem>>;
-
-fn decode_all<T>(
-    update: &Update,
-    decode: Decode<T>,
-    refusals: &mut Refusals,
-) -> Vec<(String, Arc<T>)> {
-    let mut decoded = Vec::with_capacity(update.upserts.len());
-    for resource in &update.upserts {
-        let at = format!("{}[{}]", update.kind.plural(), resource.name);
-        match decode(&resource.bytes) {
-            Ok(one) => {
-                for finding in &one.unsupported {
-                    tracing::info!("not acted on: {at}.{finding}");
-                }
-                decoded.push((resource.name.clone(), Arc::new(one.value)));
-            }
-            Err(found) => {
-                let lines = found.iter().map(|problem| format!("{at}.{problem}"));
-                refusals.insert(resource.name.clone(), lines.collect());
-            }
-        }
-    }
-    decoded
-}
-
-fn lines_of(refused: &Refused) -> Vec<String> {
-    refused.to_string().lines().map(str::to_owned).collect()
-}
-
-fn change<T>(
-    map: &mut BTreeMap<String, Arc<T>>,
-    decoded: Vec<(String, Arc<T>)>,
-    removed: &[String],
-) {
-    map.extend(decoded);
-    for name in removed {
-        map.remove(name);
     }
 }
