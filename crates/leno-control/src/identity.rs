@@ -22,7 +22,8 @@ pub use listener::{Caller, ControlStream, SecureListener, Transport};
 pub use service::CertificateService;
 pub use token::TokenError;
 
-use token::TokenKey;
+use self::token::TokenKey;
+use crate::options::Options;
 
 /// The namespace and service account of the control plane itself.
 pub const CONTROL_NAMESPACE: &str = "leno-system";
@@ -40,6 +41,19 @@ pub struct IdentityOptions {
     pub svid_lifetime: Duration,
     /// Names and addresses by which proxies dial the control plane, beside `localhost` and loopback.
     pub server_names: Vec<String>,
+}
+
+impl IdentityOptions {
+    /// The usual trust domain and lifetime, and no further names.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            trust_domain: "cluster.local".parse().expect("it is a name of one"),
+            svid_lifetime: Options::SVID_LIFETIME,
+            server_names: Vec::new(),
+        }
+    }
 }
 
 /// Why the role cannot start.

@@ -30,10 +30,8 @@ impl Control {
     async fn start(svid_lifetime: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = IdentityOptions {
-            directory: folder.path().join("identity"),
-            trust_domain: "cluster.local".parse().unwrap(),
             svid_lifetime,
-            server_names: Vec::new(),
+            ..IdentityOptions::new(folder.path().join("identity"))
         };
         let ca = Ca::open(options, SystemTime::now()).unwrap();
         let (streams, incoming) = mpsc::channel(8);

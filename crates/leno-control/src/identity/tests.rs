@@ -13,12 +13,8 @@ fn domain() -> TrustDomain {
 }
 
 fn options(directory: &Path) -> IdentityOptions {
-    IdentityOptions {
-        directory: directory.to_owned(),
-        trust_domain: domain(),
-        svid_lifetime: 24 * HOUR,
-        server_names: vec!["mesh.example.com".into()],
-    }
+    let server_names = vec!["mesh.example.com".into()];
+    IdentityOptions { server_names, ..IdentityOptions::new(directory.to_owned()) }
 }
 
 fn reviews() -> SpiffeId {

@@ -1,7 +1,7 @@
 //! A real gRPC stream over loopback, with the client machine at the other end.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use leno_xds::client::Client;
@@ -93,12 +93,7 @@ impl Proxy {
 
 async fn serve() -> (Arc<Fixed>, ProxyTable, Channel, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let options = IdentityOptions {
-        directory: folder.path().join("ca"),
-        trust_domain: "cluster.local".parse().unwrap(),
-        svid_lifetime: Duration::from_secs(3600),
-        server_names: vec![],
-    };
+    let options = IdentityOptions::new(folder.path().join("ca"));
     let fixed = Arc::new(Fixed { set: Mutex::default(), revision: watch::channel(0).0 });
     let push = Push {
         resources: Arc::clone(&fixed) as Arc<dyn Resources>,

@@ -255,12 +255,7 @@ async fn nobody_without_a_name_ends_the_control_plane_cve_2022_23635() {
 #[test]
 fn a_signing_request_that_is_none_ends_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let options = IdentityOptions {
-        directory: folder.path().join("ca"),
-        trust_domain: "cluster.local".parse().unwrap(),
-        svid_lifetime: Duration::from_secs(3600),
-        server_names: vec![],
-    };
+    let options = IdentityOptions::new(folder.path().join("ca"));
     let domain = options.trust_domain.clone();
     let identity = Identity::open(options, SystemTime::now()).unwrap();
     let id = SpiffeId::of_workload(&domain, "default", "web").unwrap();

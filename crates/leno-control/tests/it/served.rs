@@ -71,12 +71,7 @@ impl Served {
     /// One that keeps other limits.
     pub(crate) fn start_within(limits: DiscoveryLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = IdentityOptions {
-            directory: folder.path().join("ca"),
-            trust_domain: "cluster.local".parse().unwrap(),
-            svid_lifetime: Duration::from_secs(3600),
-            server_names: vec![],
-        };
+        let options = IdentityOptions::new(folder.path().join("ca"));
         let fixed = Arc::new(Fixed { set: Mutex::default(), revision: watch::channel(0).0 });
         let push = Push {
             resources: Arc::clone(&fixed) as Arc<dyn Resources>,
