@@ -16,7 +16,7 @@ const BODY_KEPT: usize = 16;
 const LARGE_KEPT: usize = 4;
 
 /// How much room a buffer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Size {
     /// [`READ_BUFFER_BYTES`].
     Ordinary,

@@ -147,9 +147,22 @@ pub const STALL_BYTES: u64 = 4096;
 
 /// Bytes that the kernel takes for a downstream connection beyond those that are under way (`TCP_NOTSENT_LOWAT` of the
 /// listening socket, which accepted ones inherit). Without it the kernel takes up to 4 MiB for each reader that does not read,
-/// which costs the memory of the machine, and the time to copy what nobody will see. Four times as much makes bodies of 1 MiB
-/// over TLS 6 % cheaper, and such readers twice as dear.
+/// which costs the memory of the machine, and the time to copy what nobody will see. Whoever shows that it reads gets more.
 pub const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// The same for one that took [`STEP_BYTES`] within [`FAST`] time after time: it is doubled each time, up to this. A wake-up for
+/// each 64 KiB costs as much as the encryption of them.
+pub const UNSENT_BYTES_MAX: u32 = 2 * 1024 * 1024;
+
+/// How much a peer takes between two looks at its pace; at the first of them nothing is known, since two kernels may take as
+/// much for a peer that does not read.
+pub const STEP_BYTES: usize = 512 * 1024;
+
+/// Who takes so much in this time is fast: 20 MiB a second.
+pub const FAST: Duration = Duration::from_millis(25);
+
+/// Who needs longer than this for it is not: 2 MiB a second.
+pub const SLOW: Duration = Duration::from_millis(250);
 
 /// Bytes one HTTP/2 connection may have waiting for its socket before its streams are told to wait, and before no more
 /// is read from it: what a peer makes us answer without reading it is bounded by this.

@@ -14,16 +14,19 @@ use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) mod hangup;
 mod prefixed;
+mod socket;
 mod tunnel;
 
 pub use prefixed::Prefixed;
+pub use socket::Socket;
+pub(crate) use socket::unpaced;
 pub use tunnel::Tunnel;
 
 /// One connection.
 #[derive(Debug)]
 pub enum Wire {
     /// Plaintext TCP.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// A Unix domain socket (address `pipe`), or one half of a pair within the process.
     Unix(UnixStream),
     /// A stream of an HTTP/2 connection, once a CONNECT was agreed to.
@@ -44,7 +47,7 @@ impl Wire {
     ) -> Poll<io::Result<usize>> {
         use std::future::Future as _;
         match self {
-            Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Tcp(socket) => pin!(socket.read_buf(buffer)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Tunnel(tunnel) => tunnel.poll_read(cx, buffer),
             Self::Tls(stream) => poll_records(stream, buffer, cx),
@@ -94,7 +97,7 @@ impl Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tcp(socket) => Pin::new(&mut **socket).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tunnel(tunnel) => tunnel.poll_read_into(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -125,7 +128,11 @@ impl Wire {
     /// Those of the socket and of the TLS layer.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp(socket) => {
+                let written = ready!(Pin::new(&mut **socket).poll_write(cx, bytes));
+                socket.wrote(&written);
+                Poll::Ready(written)
+            }
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tunnel(tunnel) => tunnel.poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -138,7 +145,11 @@ impl Wire {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tcp(socket) => {
+                let written = ready!(Pin::new(&mut **socket).poll_write_vectored(cx, parts));
+                socket.wrote(&written);
+                Poll::Ready(written)
+            }
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tunnel(_) | Self::Tls(_) => {
                 let first = parts.iter().find(|part| !part.is_empty());
@@ -165,7 +176,7 @@ impl Wire {
     /// Those of the socket and of the TLS layer.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(socket) => Pin::new(&mut **socket).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tunnel(tunnel) => {
                 tunnel.send_end();
@@ -190,9 +201,20 @@ impl Wire {
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Tcp(stream) => Some(stream),
+            Self::Tcp(socket) => Some(socket),
             Self::Unix(_) | Self::Tunnel(_) => None,
             Self::Tls(stream) => stream.get_ref().0.stream.tcp(),
+        }
+    }
+
+    /// Whether the peer of an accepted connection has shown that it takes what is written as it comes, so that more of it
+    /// may be under way: larger reads for it, fewer wake-ups.
+    #[must_use]
+    pub fn is_fast(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.is_fast(),
+            Self::Unix(_) | Self::Tunnel(_) => false,
+            Self::Tls(stream) => stream.get_ref().0.stream.is_fast(),
         }
     }
 

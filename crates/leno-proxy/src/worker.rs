@@ -126,7 +126,7 @@ pub(crate) struct Seed {
 }
 
 impl Worker {
-    fn new(seed: Seed, in_force: Arc<InForce>, spent: Spent) -> Self {
+    pub(crate) fn new(seed: Seed, in_force: Arc<InForce>, spent: Spent) -> Self {
         Self {
             id: seed.id,
             telemetry: WorkerTelemetry::new(&seed.process.metrics, Arc::clone(&seed.process.logs)),
@@ -159,10 +159,9 @@ impl Worker {
         Rc::clone(&self.view.borrow())
     }
 
-    /// Room for the next read of a connection whose last one took all there was, or did not: more only while there is
-    /// memory.
-    pub(crate) fn size_for(&self, is_bulk: bool) -> Size {
-        if is_bulk && self.budget.grade() == Grade::Normal { Size::Body } else { Size::Ordinary }
+    /// Room for the next read of a connection whose last one took all there was: this much, while there is memory.
+    pub(crate) fn room(&self, wanted: Size) -> Size {
+        if self.budget.grade() == Grade::Normal { wanted } else { Size::Ordinary }
     }
 
     /// The running listener of this name.

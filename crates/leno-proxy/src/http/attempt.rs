@@ -17,7 +17,7 @@ use super::replay::Replay;
 use super::timers::{Expired, Timers};
 use super::transfer::Transfer;
 use super::upstream::{Http1, Http2, Upstream};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Size};
 use crate::lane::Turn;
 use crate::limits;
 use crate::upstream::connect::Link;
@@ -63,11 +63,11 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Encodes the head, and what a former attempt kept of the body. `Err` when the connection takes no more requests
-    /// after all.
+    /// Encodes the head, and what a former attempt kept of the body; no more than `piece_max` is read of the answer at once.
+    /// `Err` when the connection takes no more requests after all.
     pub(super) fn begin(
         link: Link,
-        buffers: &Buffers,
+        (buffers, piece_max): (&Buffers, Size),
         head: &RequestHead,
         replay: &Replay,
     ) -> Result<Box<Self>, NotNow> {
@@ -75,7 +75,7 @@ impl Attempt {
         let is_tunnel = asks_for_tunnel(head);
         let (upstream, request, is_sent) = match link {
             Link::Exclusive(connection) => {
-                let end = Http1::begin(connection, buffers, head, replay);
+                let end = Http1::begin(connection, (buffers, piece_max), head, replay);
                 let request = if is_tunnel { Transfer::nothing() } else { Transfer::default() };
                 (Upstream::Http1(end), request, false)
             }
@@ -202,7 +202,7 @@ impl Attempt {
                 continue;
             }
             downstream.nudge(cx)?;
-            match self.upstream.poll_receive(cx, &downstream.worker, downstream.taken) {
+            match self.upstream.poll_receive(cx, &downstream.worker, Size::Ordinary) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(self
                         .write_error
@@ -290,8 +290,8 @@ impl Attempt {
             };
             let is_its_turn = is_blocked || self.poll_next_turn(cx, downstream).is_ready();
             if !is_blocked && is_its_turn {
-                let taken = downstream.taken + self.received();
-                match self.upstream.poll_receive(cx, &downstream.worker, taken) {
+                let piece = downstream.piece(self.received());
+                match self.upstream.poll_receive(cx, &downstream.worker, piece) {
                     Poll::Ready(Ok(0)) => {
                         self.upstream.end_of_input()?;
                         continue;

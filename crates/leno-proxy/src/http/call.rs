@@ -29,6 +29,7 @@ use super::replay::Replay;
 use super::session::Session;
 use super::timers::{Pace, Timers};
 use super::websocket;
+use crate::buffers::Size;
 use crate::limits;
 use crate::upstream::cluster::ClusterState;
 use crate::upstream::connect::{self, Carries, ConnectError, Link, Purpose};
@@ -161,7 +162,8 @@ impl<'a> Call<'a> {
             settled
                 .map_err(|_| refused(Failure::DownstreamDisconnect, AttemptOutcome::Overflow))?;
         }
-        let begun = Attempt::begin(link, &session.worker.buffers, &session.request, &self.replay);
+        let room = (&session.worker.buffers, Size::within(cluster.buffer_max()));
+        let begun = Attempt::begin(link, room, &session.request, &self.replay);
         // Nothing was awaited since it was seen to be ready.
         let mut attempt =
             begun.map_err(|_| refused(Failure::RefusedStream, AttemptOutcome::RefusedStream))?;

@@ -19,6 +19,7 @@ use super::attempt::Broken;
 use super::timers::Timers;
 use super::transfer::{Sink, Source};
 use crate::budget::Charge;
+use crate::buffers::Size;
 use crate::deadline::Deadline;
 use crate::lifecycle::{Phase, Watcher};
 use crate::limits;
@@ -57,6 +58,16 @@ impl Downstream {
             charge.set(limits::STREAM_BYTES);
         }
         Self { worker, carrier, deadline: Deadline::new(), watcher, charge, taken: 0 }
+    }
+
+    /// Room for a read of what comes for it in bulk, once the exchange brought so much: who has taken little gets it in small
+    /// pieces.
+    pub(super) fn piece(&self, received: u64) -> Size {
+        match &self.carrier {
+            Carrier::Http1(end) if end.wire.is_fast() => Size::Large,
+            _ if self.taken + received >= limits::PROVEN_BYTES => Size::Body,
+            _ => Size::Ordinary,
+        }
     }
 
     /// When the request that is under way arrived, as far as that is known without the clock.

@@ -17,7 +17,7 @@ use super::attempt::{Broken, asks_for_tunnel};
 use super::pump::consume;
 use super::replay::Replay;
 use super::transfer::{Sink, Source};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Size};
 use crate::http2::{self as stream, Connection, Stream};
 use crate::limits::{self, BODY_BUFFER_BYTES};
 use crate::upstream::cluster::UpstreamConnection;
@@ -80,6 +80,8 @@ pub(super) struct Http1 {
     inbox: Vec<u8>,
     /// Whether a read took all the room there was: a long body, worth fewer and larger system calls.
     is_bulk: bool,
+    /// The largest piece that may be read, by what the cluster says.
+    piece_max: Size,
     out: Outgoing,
     /// Bytes that TLS had written before this exchange.
     encrypted: u64,
@@ -89,7 +91,7 @@ impl Http1 {
     /// Encodes the head, and what a former attempt kept of the body.
     pub(super) fn begin(
         mut connection: UpstreamConnection,
-        buffers: &Buffers,
+        (buffers, piece_max): (&Buffers, Size),
         head: &RequestHead,
         replay: &Replay,
     ) -> Self {
@@ -99,7 +101,7 @@ impl Http1 {
         client.request(head, &mut out.bytes);
         replay.resend(client.request_body(), &mut out.bytes);
         let encrypted = connection.wire.encrypted().unwrap_or_default();
-        Self { connection, inbox: Vec::new(), is_bulk: false, out, encrypted }
+        Self { connection, inbox: Vec::new(), is_bulk: false, piece_max, out, encrypted }
     }
 
     fn take_head(&mut self, head: &mut ResponseHead) -> Result<bool, Broken> {
@@ -117,7 +119,7 @@ impl Http1 {
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
-        taken: u64,
+        piece: Size,
     ) -> Poll<io::Result<usize>> {
         if self.connection.wire.poll_readable(cx).is_pending() {
             worker.buffers.release(&mut self.inbox);
@@ -125,8 +127,8 @@ impl Http1 {
             worker.buffers.release(&mut self.out.bytes);
             return Poll::Pending;
         }
-        let is_bulk = self.is_bulk && taken >= limits::PROVEN_BYTES;
-        worker.buffers.resize(&mut self.inbox, worker.size_for(is_bulk));
+        let piece = if self.is_bulk { piece.min(self.piece_max) } else { Size::Ordinary };
+        worker.buffers.resize(&mut self.inbox, worker.room(piece));
         if self.inbox.len() == self.inbox.capacity() {
             let room = self.inbox.capacity().min(BODY_BUFFER_BYTES);
             self.inbox.reserve_exact(room);
@@ -274,16 +276,15 @@ impl Upstream {
         }
     }
 
-    /// Waits for more of the response; 0 is the end of what comes. Who has `taken` little from us before gets it in small
-    /// pieces.
+    /// Waits for more of the response, in pieces of that size where it comes in bulk; 0 is the end of what comes.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
-        taken: u64,
+        piece: Size,
     ) -> Poll<Result<usize, Broken>> {
         match self {
-            Self::Http1(end) => end.poll_receive(cx, worker, taken).map_err(Broken::Upstream),
+            Self::Http1(end) => end.poll_receive(cx, worker, piece).map_err(Broken::Upstream),
             Self::Http2(end) => end.poll_receive(cx),
         }
     }

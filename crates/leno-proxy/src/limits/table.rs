@@ -135,6 +135,13 @@ fn buffers() -> Vec<Line> {
             "",
         ),
         line(
+            "the same, of one that takes 512 KiB in 25 ms time after time",
+            bytes(limits::UNSENT_BYTES_MAX as usize),
+            "in steps; 128 KiB again once 512 KiB take 250 ms",
+            "back-pressure",
+            "",
+        ),
+        line(
             "encrypted bytes read ahead of TLS",
             bytes(limits::TLS_AHEAD_BYTES),
             "two records, where they come in bulk",

@@ -18,6 +18,7 @@ use super::connection;
 use super::socket::Listening;
 use crate::budget::{Account, Grade};
 use crate::limits;
+use crate::wire::unpaced;
 use crate::worker::{ConnectionSlot, Worker};
 
 /// Stands for the ends of a connection at a Unix socket.
@@ -119,10 +120,13 @@ impl Acceptor {
     fn new(socket: Listening) -> io::Result<Self> {
         Ok(match socket {
             Listening::Tcp(socket) => {
-                // What it accepts inherits both. A kernel that does not know the first takes more, as it always did.
+                // What it accepts inherits all of this. A kernel that does not know the first takes more, as it always did.
                 let options = socket2::SockRef::from(&socket);
                 let _ = options.set_tcp_notsent_lowat(limits::UNSENT_BYTES);
                 let _ = options.set_tcp_nodelay(true);
+                if let Ok(address) = socket.local_addr() {
+                    unpaced(&socket, address.ip());
+                }
                 Self::Tcp(TcpListener::from_std(socket)?)
             }
             Listening::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),

@@ -25,7 +25,7 @@ use crate::limits;
 use crate::tcp::{self, ahead::Ahead, proxy::Begun};
 use crate::tls::{self, Acceptor};
 use crate::upstream::connect::Ends;
-use crate::wire::{Prefixed, Wire};
+use crate::wire::{Prefixed, Socket, Wire};
 use crate::worker::Worker;
 
 /// A connection that came in, by whichever way.
@@ -76,7 +76,7 @@ fn incoming(accepted_by: &ActiveListener, stream: Stream, account: Account) -> O
                 // A socket that does not tell is gone already.
                 None => canonical(stream.local_addr().ok()?),
             };
-            (Wire::Tcp(stream), Ends { peer, destination })
+            (Wire::Tcp(Socket::accepted(stream)), Ends { peer, destination })
         }
         // Who connects to a path is on this machine and has no address.
         Stream::Unix(stream) => {

@@ -16,7 +16,7 @@ async fn pair() -> (TcpStream, Wire) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (near.unwrap(), Wire::Tcp(far.unwrap().0))
+    (near.unwrap(), Wire::Tcp(far.unwrap().0.into()))
 }
 
 /// Runs `client` and `server` against both ends of one relay.

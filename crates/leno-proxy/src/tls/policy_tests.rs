@@ -176,7 +176,10 @@ async fn the_key_log_holds_what_the_other_side_has() {
         .spawn()
         .expect("openssl is installed");
     let (stream, _) = listener.accept().await.unwrap();
-    acceptor.accept(Prefixed::new(crate::wire::Wire::Tcp(stream), Vec::new())).await.unwrap();
+    acceptor
+        .accept(Prefixed::new(crate::wire::Wire::Tcp(stream.into()), Vec::new()))
+        .await
+        .unwrap();
     tokio::task::spawn_blocking(move || client.wait().unwrap()).await.unwrap();
     let lines = |name: &str| {
         let text = std::fs::read_to_string(file(name)).unwrap();

@@ -51,8 +51,8 @@ pub(super) async fn handshake(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
-    let accepted = Prefixed::new(Wire::Tcp(accepted), Vec::new());
-    tokio::join!(connector.connect(Wire::Tcp(dialled)), acceptor.accept(accepted))
+    let accepted = Prefixed::new(Wire::Tcp(accepted.into()), Vec::new());
+    tokio::join!(connector.connect(Wire::Tcp(dialled.into())), acceptor.accept(accepted))
 }
 
 pub(super) fn tls_of(wire: &mut Wire) -> &mut tokio_rustls::TlsStream<Prefixed> {
@@ -355,7 +355,7 @@ async fn openssl(ca: &Ca, more: &[&str]) -> (Output, Result<Accepted, TlsError>)
         child.wait_with_output().unwrap()
     });
     let (stream, _) = listener.accept().await.unwrap();
-    let mut accepted = acceptor.accept(Prefixed::new(Wire::Tcp(stream), Vec::new())).await;
+    let mut accepted = acceptor.accept(Prefixed::new(Wire::Tcp(stream.into()), Vec::new())).await;
     if let Ok(accepted) = &mut accepted {
         let mut buffer = [0; 4];
         tls_of(&mut accepted.wire).read_exact(&mut buffer).await.unwrap();

@@ -14,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::happy;
-use crate::wire::Wire;
+use crate::wire::{Wire, unpaced};
 
 /// How the workload beside this proxy is reached (process setting).
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Dialer {
                     };
                     // Small writes are whole messages: waiting for more would only add latency.
                     stream.set_nodelay(true)?;
-                    Ok(Wire::Tcp(stream))
+                    Ok(Wire::Tcp(stream.into()))
                 }
                 Address::Pipe(path) => Ok(Wire::Unix(UnixStream::connect(path).await?)),
                 Address::Host { name, .. } => Err(DialError::Unresolved(name.clone())),
@@ -142,7 +142,9 @@ impl Dialer {
         let (Route::Inbound(client), InboundDialer::Supply(supply)) =
             (route, &mut *self.inbound.borrow_mut())
         else {
-            return if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            unpaced(&socket, address.ip());
+            return Ok(socket);
         };
         let same_family = client.filter(|client| client.is_ipv4() == address.is_ipv4());
         let socket = match same_family {

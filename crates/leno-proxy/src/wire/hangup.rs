@@ -96,7 +96,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (near.unwrap(), Wire::Tcp(far.unwrap().0))
+        (near.unwrap(), Wire::Tcp(far.unwrap().0.into()))
     }
 
     /// Ready within a time that no saturated machine needs.

@@ -40,6 +40,29 @@ fn bytes_pass_whole_both_ways_whatever_may_be_held() {
     }
 }
 
+#[test]
+fn an_answer_over_http1_passes_whole_whatever_may_be_held() {
+    // Long enough for its reader to be known as a fast one.
+    let body = pattern(6_000_000);
+    for limit in LIMITS {
+        let sent = body.clone();
+        let origin = origin(move |mut peer| {
+            peer.until("\r\n\r\n").unwrap();
+            peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len()));
+            peer.write(&sent);
+        });
+        let listener = http_listener(vec![route("/", forward("c"))]);
+        let mut cluster = cluster("c", &[origin]);
+        cluster.buffer_bytes = limit;
+        let (_proxy, address) = start(with_listener(listener, vec![cluster]));
+        let mut client = Peer::connect(address);
+        client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.until("\r\n\r\n").unwrap();
+        let received = client.exactly(body.len()).unwrap();
+        assert!(received == body, "{limit:?}");
+    }
+}
+
 #[tokio::test]
 async fn bodies_pass_whole_both_ways_whatever_may_be_held() {
     let sent = pattern(600_000);

@@ -17,7 +17,7 @@ use super::super::attempt::Broken;
 use super::super::pump::consume;
 use super::super::session::{Arrival, Next};
 use crate::budget::Charge;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Size};
 use crate::deadline::Deadline;
 use crate::lifecycle::{Phase, Watcher};
 use crate::limits;
@@ -296,7 +296,7 @@ impl Http1 {
         watcher: &Watcher,
     ) -> Poll<io::Result<usize>> {
         if self.is_bulk && watcher.buffer_max() >= limits::BODY_BUFFER_BYTES {
-            worker.buffers.resize(&mut self.inbox, worker.size_for(true));
+            worker.buffers.resize(&mut self.inbox, worker.room(Size::Body));
         }
         let polled = self.poll_fill(cx, &worker.buffers);
         self.is_bulk |= polled.is_ready() && self.inbox.len() == self.inbox.capacity();

@@ -20,7 +20,7 @@ async fn connection() -> (Box<Connection<()>>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-    let wire = Wire::Tcp(near.unwrap());
+    let wire = Wire::Tcp(near.unwrap().into());
     let connection = Box::new(Connection {
         wire,
         client: Client::new(Limits::DEFAULT),
