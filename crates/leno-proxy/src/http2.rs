@@ -18,3 +18,6 @@ pub(crate) use connection::{Connection, Ended, Peerage};
 pub(crate) use flusher::Flusher;
 pub(crate) use relay::Passed;
 pub(crate) use stream::{Broken, Moved, Piece, Stream};
+
+#[cfg(test)]
+mod tests;
