@@ -242,16 +242,23 @@ impl Attempt {
 
     /// Ready when its turn has come, which for a body that is not long is always.
     fn poll_turn(&mut self, cx: &mut Context<'_>, downstream: &Downstream) -> Poll<()> {
-        if self.handled() < limits::LONG_BODY_BYTES {
+        if !self.is_long(downstream) {
             return Poll::Ready(());
         }
         downstream.worker.lane.poll_turn(&mut self.turn, cx)
     }
 
+    /// Whether its bodies have turns. Between two streams they need none: what a connection reads or writes at a time bounds
+    /// them, and a stream that waits keeps its window closed.
+    fn is_long(&self, downstream: &Downstream) -> bool {
+        self.handled() >= limits::LONG_BODY_BYTES
+            && (downstream.ends_with_exchange() || matches!(self.upstream, Upstream::Http1(_)))
+    }
+
     /// Pays for what moved of a long body.
     fn pay(&mut self, downstream: &Downstream) {
-        let moved = self.handled();
-        if moved >= limits::LONG_BODY_BYTES {
+        if self.is_long(downstream) {
+            let moved = self.handled();
             let unpaid = moved - std::mem::replace(&mut self.paid, moved);
             downstream.worker.lane.pay(usize::try_from(unpaid).unwrap_or(usize::MAX));
         }
@@ -259,8 +266,8 @@ impl Attempt {
 
     /// Asks for another turn where the one it has is over.
     fn poll_next_turn(&mut self, cx: &mut Context<'_>, downstream: &Downstream) -> Poll<()> {
-        let moved = self.handled();
-        if moved < limits::LONG_BODY_BYTES || moved - self.paid < limits::BODY_TURN_BYTES {
+        let is_over = self.handled() - self.paid >= limits::BODY_TURN_BYTES;
+        if !is_over || !self.is_long(downstream) {
             return Poll::Ready(());
         }
         self.pay(downstream);
