@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Processor, cores and kernel.
+/// Processor, cores, kernel, and how its TCP controls congestion.
 pub(crate) fn describe() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
@@ -12,7 +12,9 @@ pub(crate) fn describe() -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let congestion = read("/proc/sys/net/ipv4/tcp_congestion_control");
+    format!("{model}, {cores} cores, Linux {}, TCP {}", kernel.trim(), congestion.trim())
 }
 
 /// What a program says of its version; programs disagree on flag, stream and exit code.

@@ -1,19 +1,20 @@
 //! Endpoints that close idle connections when they like: nobody but them notices.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leno_core::random::{Random as _, SplitMix64};
+use leno_proxy::limits::REFUSAL;
 use leno_testkit::restless;
 
 use crate::config::{start, to};
 use crate::origin::Peer;
 
-/// What became of one client's requests: the paths that were not answered.
+/// What became of one client's requests: the paths that were not answered, and how long a POST among them waited.
 #[derive(Debug, Default)]
 struct Outcome {
     gets: Vec<String>,
-    posts: Vec<String>,
+    posts: Vec<(String, Duration)>,
 }
 
 /// Asks with pauses in which connections grow old, every second time with a request that must not happen twice.
@@ -27,9 +28,12 @@ fn ask(address: SocketAddr, client: u64, requests: u32) -> Outcome {
         let method = if is_post { "POST" } else { "GET" };
         let path = format!("/{client}/{n}");
         let length = if is_post { "Content-Length: 0\r\n" } else { "" };
+        let asked = Instant::now();
         let response = peer.call(&format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{length}\r\n"));
-        if !response.starts_with("HTTP/1.1 200 ") {
-            if is_post { &mut outcome.posts } else { &mut outcome.gets }.push(path);
+        match response.starts_with("HTTP/1.1 200 ") {
+            true => {}
+            false if is_post => outcome.posts.push((path, asked.elapsed())),
+            false => outcome.gets.push(path),
         }
     }
     outcome
@@ -53,9 +57,10 @@ fn idle_closes_at_random_times_fail_nothing_but_what_may_have_been_processed() {
     let posts = seen.posts();
     let twice: Vec<_> = posts.iter().filter(|(_, seen)| seen.times > 1).collect();
     assert!(twice.is_empty(), "processed twice: {twice:?}");
-    for path in outcomes.iter().flat_map(|outcome| &outcome.posts) {
+    for (path, waited) in outcomes.iter().flat_map(|outcome| &outcome.posts) {
+        // On a machine that is busy enough the proof of a refusal comes later than it is waited for.
         let is_in_doubt = posts.get(path).is_some_and(|seen| seen.is_in_doubt);
-        assert!(is_in_doubt, "{path} was refused and not sent again");
+        assert!(is_in_doubt || *waited >= REFUSAL, "{path} was refused and not sent again");
     }
 }
 
