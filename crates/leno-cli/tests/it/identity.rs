@@ -217,8 +217,8 @@ async fn two_proxies_of_one_mesh_prove_themselves_to_each_other() {
     let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let (connected, accepted) = tokio::join!(
-        connector.connect(Wire::Tcp(dialled)),
-        acceptor.accept(Prefixed::new(Wire::Tcp(stream), Vec::new()))
+        connector.connect(Wire::Tcp(dialled.into())),
+        acceptor.accept(Prefixed::new(Wire::Tcp(stream.into()), Vec::new()))
     );
     let (connected, accepted) = (connected.unwrap(), accepted.unwrap());
     assert_eq!(connected.proof.peer.unwrap().as_str(), REVIEWS);
