@@ -44,7 +44,7 @@ pub(crate) async fn run(
         }
     });
     let mut accepting = worker.process.accepting.subscribe();
-    while !active.is_closed() {
+    'open: while !active.is_closed() {
         if !*accepting.borrow_and_update() {
             tokio::select! {
                 _ = accepting.changed() => continue,
@@ -54,18 +54,25 @@ pub(crate) async fn run(
         for _ in 0..limits::ACCEPTS_PER_TURN {
             tokio::select! {
                 biased;
-                accepted = socket.accept(worker) => serve(worker, active, accepted?),
-                () = &mut stopped => return Ok(()),
+                accepted = socket.accept(worker) => {
+                    if let Some(taken) = accepted? {
+                        serve(worker, active, taken);
+                    }
+                }
+                () = &mut stopped => break 'open,
                 _ = accepting.changed() => break,
             }
         }
         tokio::task::yield_now().await;
     }
+    for stream in socket.into_queue() {
+        let Some(slot) = worker.admit() else { break };
+        serve(worker, active, (stream, slot));
+    }
     Ok(())
 }
 
-fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, accepted: Option<Taken>) {
-    let Some((stream, mut slot)) = accepted else { return };
+fn serve(worker: &Rc<Worker>, active: &Rc<ActiveListener>, (stream, mut slot): Taken) {
     let peer = match &stream {
         Stream::Tcp(_, peer) => peer.ip(),
         Stream::Unix(_) => NO_ADDRESS.ip(),
@@ -163,6 +170,36 @@ impl Acceptor {
     }
 }
 
+impl Acceptor {
+    /// Closes the socket, and gives what its queue held, also what the runtime was not told of yet: the kernel would reset it.
+    fn into_queue(self) -> Vec<Stream> {
+        match self {
+            Self::Tcp(socket) => {
+                let take = |socket: &std::net::TcpListener| {
+                    let (stream, peer) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(Stream::Tcp(TcpStream::from_std(stream)?, canonical(peer)))
+                };
+                queue(socket.into_std(), take)
+            }
+            Self::Unix(socket) => {
+                let take = |socket: &std::os::unix::net::UnixListener| {
+                    let (stream, _) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(Stream::Unix(UnixStream::from_std(stream)?))
+                };
+                queue(socket.into_std(), take)
+            }
+        }
+    }
+}
+
+/// All that can be taken at once; nothing of a socket that is broken.
+fn queue<S>(socket: io::Result<S>, take: impl Fn(&S) -> io::Result<Stream>) -> Vec<Stream> {
+    let Ok(socket) = socket else { return Vec::new() };
+    std::iter::from_fn(|| take(&socket).ok()).collect()
+}
+
 /// An address of IPv4 as such, where a socket of IPv6 took its connection.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
@@ -197,7 +234,7 @@ mod tests {
 
     use tokio::net::TcpStream;
 
-    use super::{Acceptor, pause_after};
+    use super::{Acceptor, Stream, pause_after};
     use crate::limits::{ACCEPT_PAUSE, UNSENT_BYTES};
     use crate::listener::socket::Listening;
 
@@ -214,6 +251,21 @@ mod tests {
         let inherited = socket2::SockRef::from(&accepted).tcp_notsent_lowat().unwrap();
         assert_eq!(inherited, UNSENT_BYTES);
         assert!(accepted.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_closed_leaves_nobody_in_its_queue() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let socket = Acceptor::new(Listening::Tcp(socket)).unwrap();
+        // The runtime has no turn between these and the end.
+        let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        let mut peers = socket.into_queue().into_iter().map(|stream| match stream {
+            Stream::Tcp(_, peer) => peer,
+            Stream::Unix(_) => panic!("it was one of TCP"),
+        });
+        assert!(peers.by_ref().eq(clients.each_ref().map(|client| client.local_addr().unwrap())));
     }
 
     #[test]
