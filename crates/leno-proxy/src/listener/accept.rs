@@ -1,7 +1,7 @@
 //! Taking connections from one listening socket, within the worker's limit.
 //!
-//! One task per socket and worker. Who is beyond a limit of its own is closed at once. At the process' limit, and while another process may take the sockets over, the kernel's queue
-//! is left to fill: every client understands that.
+//! One task per socket and worker. Who is beyond a limit of its own is closed at once. At the process' limit, and while
+//! another process may take the sockets over, the kernel's queue is left to fill: every client understands that.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -168,9 +168,7 @@ impl Acceptor {
             },
         }
     }
-}
 
-impl Acceptor {
     /// Closes the socket, and gives what its queue held, also what the runtime was not told of yet: the kernel would reset it.
     fn into_queue(self) -> Vec<Stream> {
         match self {
